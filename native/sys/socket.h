@@ -1,0 +1,97 @@
+// Sockets: thin, EINTR-safe calls that return every errno. All sockets are non-blocking and close-on-exec.
+// Owns: OwnedFd closes its descriptor. Thread: none of these keeps state.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace gammaloop {
+
+class OwnedFd {
+ public:
+  OwnedFd() = default;
+  explicit OwnedFd(int fd) : fd_(fd) {}
+  OwnedFd(OwnedFd&& other) noexcept : fd_(other.release()) {}
+  OwnedFd& operator=(OwnedFd&& other) noexcept;
+  OwnedFd(const OwnedFd&) = delete;
+  OwnedFd& operator=(const OwnedFd&) = delete;
+  ~OwnedFd() { close(); }
+
+  int get() const { return fd_; }
+  bool isOpen() const { return fd_ >= 0; }
+  int release();
+  void close() noexcept;  // idempotent
+
+ private:
+  int fd_ = -1;
+};
+
+// A socket address in bytes, small enough to stand in every connection. Unix peers have family Unix and no address.
+struct Endpoint {
+  enum class Family : uint8_t { None, V4, V6, Unix };
+  Family family = Family::None;
+  uint16_t port = 0;
+  uint32_t scopeId = 0;
+  uint8_t address[16] = {};
+
+  std::string addressText() const;  // "127.0.0.1", "::1", "fe80::1%2"; "" for None and Unix
+};
+
+struct ListenOptions {
+  int backlog = 511;
+  bool ipv6Only = false;
+  bool reusePort = false;
+};
+
+// A piece of memory to send; layout-compatible with the platform's own (iovec).
+struct IoSlice {
+  const void* data;
+  size_t size;
+};
+
+struct IoOutcome {
+  enum class Kind : uint8_t { Ok, WouldBlock, EndOfStream, Failed };
+  Kind kind = Kind::Ok;
+  size_t bytes = 0;    // with Ok
+  SysError error = {};  // with Failed
+};
+
+// `address` is a literal IPv4 or IPv6 address (names are resolved in TypeScript), "" for the dual-stack wildcard
+// (:: and, where IPv6 is missing, 0.0.0.0). EINVAL for anything else.
+Result<OwnedFd> listenTcp(const std::string& address, uint16_t port, const ListenOptions& options);
+// EADDRINUSE when a live server owns the path; the socket file is removed by the caller at close (unlinkUnix).
+Result<OwnedFd> listenUnix(const std::string& path, const ListenOptions& options);
+void unlinkUnix(const std::string& path) noexcept;
+// Takes over a listening descriptor (socket activation): checks that it is a listening stream socket (EINVAL, ENOTSOCK).
+Result<OwnedFd> adoptListener(int fd);
+
+struct Accepted {
+  OwnedFd fd;
+  Endpoint peer;
+};
+// EAGAIN when none is waiting. ECONNABORTED and friends (a connection that died in the queue) are retried inside.
+Result<Accepted> acceptConnection(int listenerFd);
+
+Result<Endpoint> localEndpoint(int fd);
+Result<Endpoint> peerEndpoint(int fd);
+std::string localUnixPath(int fd);  // "" when it has none
+
+IoOutcome receive(int fd, std::span<uint8_t> into);
+// One system call. `Ok.bytes` may be less than the sum. No SIGPIPE. At most kMaxIoSlices slices are sent at a time.
+inline constexpr size_t kMaxIoSlices = 64;
+IoOutcome sendSlices(int fd, std::span<const IoSlice> slices);
+
+Result<void> shutdownWrite(int fd);
+Result<void> setNoDelay(int fd, bool enabled);
+// Makes the next close send RST instead of FIN.
+Result<void> setResetOnClose(int fd);
+// A descriptor held in reserve against EMFILE.
+Result<OwnedFd> openReserveFd();
+
+}  // namespace gammaloop
