@@ -1,0 +1,122 @@
+// The border, mirrored from native/ring/records.h (the comments stand there). test/architecture/records.test.ts compares the two:
+// kRequestBytes there is REQUEST_BYTES here.
+
+export const RECORD_ALIGN = 8;
+
+// Ring control block (an array of 32-bit words, shared): positions count bytes ever written or read, modulo 2^32.
+export const HEAD_WORD = 0;
+export const TAIL_WORD = 1;
+export const CONTROL_WORDS = 2;
+
+// Every record.
+export const SIZE_OFFSET = 0;
+export const OPCODE_OFFSET = 4;
+export const EXCHANGE_INDEX_OFFSET = 8;
+export const EXCHANGE_GENERATION_OFFSET = 12;
+export const HEADER_BYTES = 16;
+
+// Completions: native to JavaScript.
+export const PAD = 0;
+export const REQUEST = 1;
+export const BODY = 2;
+export const BODY_END = 3;
+export const ABORT = 4;
+export const WRITABLE = 5;
+export const SERVER_CLOSED = 6;
+
+// kRequest
+export const REQUEST_SERVER_OFFSET = 16;
+export const REQUEST_METHOD_OFFSET = 20;
+export const REQUEST_VERSION_MINOR_OFFSET = 24;
+export const REQUEST_HEADER_COUNT_OFFSET = 28;
+export const REQUEST_TARGET_LENGTH_OFFSET = 32;
+export const REQUEST_TEXT_LENGTH_OFFSET = 36;
+export const REQUEST_BODY_LENGTH_OFFSET = 40;
+export const REQUEST_CONNECTION_INDEX_OFFSET = 44;
+export const REQUEST_CONNECTION_GENERATION_OFFSET = 48;
+export const REQUEST_BYTES = 56;
+export const REQUEST_HAS_BODY_FLAG = 1;
+export const REQUEST_BODY_COMPLETE_FLAG = 2;
+export const REQUEST_KEEP_ALIVE_FLAG = 4;
+export const REQUEST_EXPECT_CONTINUE_FLAG = 8;
+export const REQUEST_UPGRADE_FLAG = 16;
+
+// kBody
+export const BODY_LENGTH_OFFSET = 16;
+export const BODY_BYTES = 24;
+
+// kBodyEnd
+export const BODY_END_HEADER_COUNT_OFFSET = 16;
+export const BODY_END_TEXT_LENGTH_OFFSET = 20;
+export const BODY_END_BYTES = 24;
+
+// kAbort
+export const ABORT_REASON_OFFSET = 16;
+export const ABORT_BYTES = 24;
+export const ABORT_CLIENT = 1;
+export const ABORT_HANDLER_TIMEOUT = 2;
+export const ABORT_BODY_TIMEOUT = 3;
+export const ABORT_BODY_INVALID = 4;
+export const ABORT_BODY_TOO_LARGE = 5;
+export const ABORT_SERVER_CLOSING = 6;
+export const ABORT_LOCAL = 7;
+
+// Submissions: JavaScript to native.
+export const RESPOND = 1;
+export const START = 2;
+export const WRITE = 3;
+export const END = 4;
+export const CONSUME = 5;
+export const CONTINUE = 6;
+export const DESTROY = 7;
+
+// kRespond and kStart
+export const HEAD_STATUS_OFFSET = 16;
+export const HEAD_LENGTH_OFFSET = 20;
+export const HEAD_BODY_LENGTH_OFFSET = 24;
+export const HEAD_CONTENT_LOW_OFFSET = 28;
+export const HEAD_CONTENT_HIGH_OFFSET = 32;
+export const HEAD_BYTES = 40;
+export const HEAD_CLOSE_FLAG = 1;
+export const HEAD_HAS_DATE_FLAG = 2;
+export const HEAD_HAS_CONNECTION_FLAG = 4;
+export const HEAD_KNOWN_LENGTH_FLAG = 8;
+
+// kWrite
+export const WRITE_LENGTH_OFFSET = 16;
+export const WRITE_BYTES = 24;
+export const WRITE_NOTIFY_FLAG = 1;
+
+// kEnd
+export const END_TRAILER_LENGTH_OFFSET = 16;
+export const END_BYTES = 24;
+export const END_NOTIFY_FLAG = 1;
+
+// kConsume
+export const CONSUME_COUNT_OFFSET = 16;
+export const CONSUME_BYTES = 24;
+
+// Sizes that both sides must know.
+export const COMPLETION_RING_BYTES = 1048576;
+export const SUBMISSION_RING_BYTES = 1048576;
+export const MAX_SUBMISSION_BYTES = 262144;
+export const BODY_WINDOW_BYTES = 262144;
+
+/** Request methods by their number on the border: the order of `Method` in native/http/http_types.h. */
+export const METHODS: readonly string[] = [
+  'DELETE', 'GET', 'HEAD', 'POST', 'PUT', 'CONNECT', 'OPTIONS', 'TRACE', 'COPY', 'LOCK', 'MKCOL', 'MOVE', 'PROPFIND', 'PROPPATCH',
+  'SEARCH', 'UNLOCK', 'BIND', 'REBIND', 'UNBIND', 'ACL', 'REPORT', 'MKACTIVITY', 'CHECKOUT', 'MERGE', 'M-SEARCH', 'NOTIFY',
+  'SUBSCRIBE', 'UNSUBSCRIBE', 'PATCH', 'PURGE', 'MKCALENDAR', 'LINK', 'UNLINK', 'SOURCE', 'QUERY',
+];
+
+/** Header names by their number on the border: the order of `HeaderId` in native/http/http_types.h. */
+export const HEADER_NAMES: readonly string[] = [
+  '', 'accept', 'accept-charset', 'accept-encoding', 'accept-language', 'authorization', 'cache-control', 'connection',
+  'content-encoding', 'content-length', 'content-type', 'cookie', 'date', 'dnt', 'expect', 'forwarded', 'from', 'host', 'if-match',
+  'if-modified-since', 'if-none-match', 'if-range', 'if-unmodified-since', 'keep-alive', 'max-forwards', 'origin', 'pragma',
+  'proxy-authorization', 'proxy-connection', 'range', 'referer', 'sec-ch-ua', 'sec-ch-ua-mobile', 'sec-ch-ua-platform',
+  'sec-fetch-dest', 'sec-fetch-mode', 'sec-fetch-site', 'sec-fetch-user', 'sec-websocket-extensions', 'sec-websocket-key',
+  'sec-websocket-protocol', 'sec-websocket-version', 'te', 'trailer', 'transfer-encoding', 'traceparent', 'tracestate', 'upgrade',
+  'upgrade-insecure-requests', 'user-agent', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-request-id',
+  'x-requested-with',
+];
