@@ -1,0 +1,229 @@
+/**
+ * Every error class of gammaloop and every code. A code never changes its meaning; messages may. docs/errors.md lists them.
+ * Messages say what happened, to what, and what to do.
+ */
+import type { AbortReason } from './http/exchange.js';
+
+export class GammaloopError extends Error {
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+
+  override get name(): string {
+    return this.constructor.name;
+  }
+}
+
+/** An option has a wrong value, is unknown, or is missing. */
+export class OptionError extends GammaloopError {
+  /** The path of the option: 'port', 'limits.headerBytes'. */
+  readonly option: string;
+  /** What would have been right. */
+  readonly expected: string;
+
+  constructor(option: string, expected: string, received?: unknown) {
+    const came = arguments.length > 2 ? `, but got ${describeValue(received)}` : '';
+    super('ERR_GAMMALOOP_OPTION', `Option '${option}': expected ${expected}${came}`);
+    this.option = option;
+    this.expected = expected;
+  }
+}
+
+export interface ListenErrorDetails {
+  /** As node gives it: EADDRINUSE, EACCES, EADDRNOTAVAIL, ENOTFOUND ... */
+  code: string;
+  errno?: number | undefined;
+  syscall?: string | undefined;
+  address?: string | undefined;
+  port?: number | undefined;
+  cause?: unknown;
+}
+
+const LISTEN_ADVICE: Record<string, string> = {
+  EADDRINUSE: 'another server uses this address; stop it, choose another one, or give port 0 for any free port',
+  EACCES: 'this user may not bind it; choose a port above 1023 or a directory that you may write to',
+  EPERM: 'this user may not bind it; choose a port above 1023 or a directory that you may write to',
+  EADDRNOTAVAIL: 'no interface of this machine has the address; give one that it has, or leave `hostname` out',
+  ENOTFOUND: 'the name does not resolve; check `hostname`',
+  EAI_AGAIN: 'the name server did not answer; check `hostname` or give a literal address',
+  EAFNOSUPPORT: 'this machine has no such address family; give an IPv4 address',
+  ENOENT: 'the directory of the socket does not exist; create it first',
+  ENOTSOCK: 'the descriptor is not a socket; pass one that is bound and listening',
+  EBADF: 'the descriptor is not open; pass one that is bound and listening',
+  EINVAL: 'the system refused the address or descriptor; check the options',
+};
+
+/** The server could not listen. `code`, `errno`, `syscall`, `address` and `port` are as node's own listen errors have them. */
+export class ListenError extends GammaloopError {
+  readonly errno: number | undefined;
+  readonly syscall: string | undefined;
+  readonly address: string | undefined;
+  readonly port: number | undefined;
+
+  constructor(details: ListenErrorDetails) {
+    const { code, errno, syscall = 'listen', address, port, cause } = details;
+    const where = address === undefined || address === '' ? (port === undefined ? '' : `port ${port}`)
+      : port === undefined || port < 0 ? address
+      : `${address.includes(':') ? `[${address}]` : address}:${port}`;
+    const advice = LISTEN_ADVICE[code] ?? 'see errno(3) for the meaning of the code';
+    super(code, `${syscall} ${code}${where === '' ? '' : ` ${where}`}: ${advice}`, cause === undefined ? undefined : { cause });
+    this.errno = errno;
+    this.syscall = syscall;
+    this.address = address;
+    this.port = port;
+  }
+}
+
+export interface AddonMissingDetails {
+  platform: string;
+  arch: string;
+  /** 'glibc', 'musl', or '' where that is no question. */
+  libc: string;
+  /** Paths and packages that were looked at, in order, each with why it did not do. */
+  tried: readonly string[];
+  /** What to do. */
+  fix?: string;
+  cause?: unknown;
+}
+
+/** The native addon could not be loaded, and `backend: 'native'` asked for it. */
+export class AddonMissingError extends GammaloopError {
+  readonly platform: string;
+  readonly arch: string;
+  readonly libc: string;
+  readonly tried: readonly string[];
+  readonly fix: string;
+
+  constructor(details: AddonMissingDetails) {
+    const { platform, arch, libc, tried, cause } = details;
+    const fix = details.fix ??
+      "build it with 'npm run build' (needs Python 3, make and g++), or choose backend 'node' (GAMMALOOP_BACKEND=node)";
+    const target = [platform, arch, libc].filter((part) => part !== '').join('-');
+    super('ERR_GAMMALOOP_ADDON_MISSING',
+      `The native addon could not be loaded for ${target}; tried: ${tried.length === 0 ? 'nothing' : tried.join('; ')}. To fix: ${fix}`,
+      cause === undefined ? undefined : { cause });
+    this.platform = platform;
+    this.arch = arch;
+    this.libc = libc;
+    this.tried = tried;
+    this.fix = fix;
+  }
+}
+
+/** A header or trailer name, a header value, or a status text that must not be sent (CR, LF, NUL, not a token ...). */
+export class HeaderError extends GammaloopError {
+  constructor(message: string) {
+    super('ERR_GAMMALOOP_HEADER', message);
+  }
+}
+
+/** A handler's result is no response, or breaks its own framing (a body longer than its content-length, a used Response ...). */
+export class ResponseError extends GammaloopError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_GAMMALOOP_RESPONSE', message, options);
+  }
+}
+
+/** An ASGI application broke the protocol: an unknown or misplaced message, a wrong type in one. */
+export class AsgiError extends GammaloopError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_GAMMALOOP_ASGI', message, options);
+  }
+}
+
+/** The ASGI application reported that its startup or shutdown failed. */
+export class LifespanError extends GammaloopError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_GAMMALOOP_LIFESPAN', message, options);
+  }
+}
+
+export type BodyErrorCode =
+  | 'ERR_GAMMALOOP_BODY_USED'
+  | 'ERR_GAMMALOOP_BODY_TOO_LARGE'
+  | 'ERR_GAMMALOOP_BODY_ABORTED'
+  | 'ERR_GAMMALOOP_BODY_INVALID'
+  | 'ERR_GAMMALOOP_BODY_TIMEOUT';
+
+/** A body cannot be read, or not to its end. */
+export class BodyError extends GammaloopError {
+  declare readonly code: BodyErrorCode;
+
+  constructor(code: BodyErrorCode, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+  }
+
+  /** What the reader of a request's body gets when the exchange is aborted. */
+  static fromAbort(reason: AbortReason): BodyError {
+    switch (reason) {
+      case 'body-too-large':
+        return new BodyError('ERR_GAMMALOOP_BODY_TOO_LARGE', 'The request body is larger than limits.bodyBytes; it was answered 413');
+      case 'body-invalid':
+        return new BodyError('ERR_GAMMALOOP_BODY_INVALID', 'The request body is malformed; it was answered 400');
+      case 'body-timeout':
+        return new BodyError('ERR_GAMMALOOP_BODY_TIMEOUT', 'The request body came too slowly; it was answered 408');
+      default:
+        return new BodyError('ERR_GAMMALOOP_BODY_ABORTED', `The request body ended early: ${ABORT_TEXT[reason]}`, {
+          cause: new AbortedError(reason),
+        });
+    }
+  }
+}
+
+const ABORT_CODES: Record<AbortReason, string> = {
+  client: 'ERR_GAMMALOOP_CLIENT_GONE',
+  'handler-timeout': 'ERR_GAMMALOOP_HANDLER_TIMEOUT',
+  'body-timeout': 'ERR_GAMMALOOP_BODY_TIMEOUT',
+  'body-invalid': 'ERR_GAMMALOOP_BODY_INVALID',
+  'body-too-large': 'ERR_GAMMALOOP_BODY_TOO_LARGE',
+  'server-closing': 'ERR_GAMMALOOP_SERVER_CLOSING',
+  local: 'ERR_GAMMALOOP_DESTROYED',
+};
+
+const ABORT_TEXT: Record<AbortReason, string> = {
+  client: 'the client closed the connection',
+  'handler-timeout': 'the handler did not answer within timeouts.handler; the client got 503',
+  'body-timeout': 'the request body came too slowly; the client got 408',
+  'body-invalid': 'the request body is malformed; the client got 400',
+  'body-too-large': 'the request body is larger than limits.bodyBytes; the client got 413',
+  'server-closing': 'the server closed and its deadline passed',
+  local: 'the application destroyed the exchange, or its response broke its own framing',
+};
+
+/** The request ended before its response did: the reason of an aborted `request.signal`. `reason` is the AbortReason. */
+export class AbortedError extends GammaloopError {
+  readonly reason: AbortReason;
+
+  constructor(reason: AbortReason) {
+    super(ABORT_CODES[reason], `The request was aborted: ${ABORT_TEXT[reason]}`);
+    this.reason = reason;
+  }
+}
+
+/** Something that this side has closed already was used. */
+export class ClosedError extends GammaloopError {
+  constructor(what: string) {
+    super('ERR_GAMMALOOP_CLOSED', `${what} is closed; create a new one`);
+  }
+}
+
+/** A value as an error message shows it: short, on one line, and never the content of an object. */
+export function describeValue(value: unknown): string {
+  if (typeof value === 'string') {
+    return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
+  }
+  if (typeof value === 'bigint') {
+    return `${value}n`;
+  }
+  if (typeof value === 'function') {
+    return value.name === '' ? 'a function' : `function ${value.name}`;
+  }
+  if (typeof value === 'object' && value !== null) {
+    const name = Array.isArray(value) ? 'Array' : (Object.getPrototypeOf(value)?.constructor?.name ?? 'Object');
+    return `an instance of ${name}`;
+  }
+  return String(value);
+}
