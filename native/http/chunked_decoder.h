@@ -21,7 +21,8 @@ class ChunkedDecoder {
     HttpError error = HttpError::None; // with Error
   };
 
-  // overheadBytes: size lines, extensions and trailers together, per body (413 ChunkOverheadExceeded above it).
+  // overheadBytes: extensions, needless leading zeros of sizes, and trailers together, per body (413 ChunkOverheadExceeded above it).
+  // The plain size line of a chunk with data is free: a long upload in small chunks is legitimate, and its data is bounded elsewhere.
   explicit ChunkedDecoder(uint32_t overheadBytes = 16 * 1024) : overheadLimit_(overheadBytes) {}
 
   void reset();
@@ -31,11 +32,36 @@ class ChunkedDecoder {
   const std::string& trailers() const { return trailers_; }
 
  private:
-  enum class State : uint8_t { Size, SizeDigits, Extension, SizeLf, Data, DataCr, DataLf, Trailers, Done, Failed };
-  uint64_t remaining_ = 0;
+  enum class State : uint8_t {
+    Size,          // before the first digit
+    SizeDigits,
+    ExtensionName,
+    ExtensionValue,
+    Quoted,
+    QuotedPair,
+    QuotedEnd,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    Trailers,
+    Done,
+    Failed,
+  };
+
+  Step fail(HttpError error, size_t consumed);
+  HttpError takeSizeByte(uint8_t byte);
+  HttpError takeExtensionByte(uint8_t byte);
+  HttpError takeTrailerByte(uint8_t byte);
+  HttpError countOverhead();
+
+  uint64_t remaining_ = 0;  // of the chunk: its size while that is read, then the data still to come
   uint32_t overhead_ = 0;
   uint32_t overheadLimit_;
+  uint8_t digits_ = 0;
+  bool tokenEmpty_ = true;  // of the extension name or value being read
   State state_ = State::Size;
+  HttpError error_ = HttpError::None;
   std::string trailers_;
 };
 

@@ -1,0 +1,346 @@
+#include "http/http1_parser.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "http/header_lookup.h"
+#include "http/http1_syntax.h"
+
+namespace gammaloop {
+
+namespace {
+
+using namespace syntax;
+
+constexpr ParseOutcome kNeedMore{ParseStatus::NeedMore, HttpError::None};
+constexpr ParseOutcome kDone{ParseStatus::Done, HttpError::None};
+constexpr ParseOutcome fail(HttpError error) { return {ParseStatus::Error, error}; }
+
+// What HeadText has room for (head_codec.h).
+constexpr size_t kMaxNameBytes = 0xFFFF;
+constexpr size_t kMaxValueBytes = 0xFFFFFF;
+
+constexpr uint64_t bitOf(HeaderId id) { return uint64_t{1} << static_cast<unsigned>(id); }
+static_assert(static_cast<unsigned>(HeaderId::Count) <= 64);
+
+// Fields that say how the message is framed, routed or answered.
+constexpr uint64_t kMeaningfulFields = bitOf(HeaderId::Host) | bitOf(HeaderId::ContentLength) |
+                                       bitOf(HeaderId::Transfer_Encoding) | bitOf(HeaderId::Connection) |
+                                       bitOf(HeaderId::Upgrade) | bitOf(HeaderId::Expect);
+
+// Framing, routing, authentication, and how the body is to be read: an attacker could add them behind a proxy's back.
+constexpr uint64_t kForbiddenTrailers =
+    bitOf(HeaderId::ContentLength) | bitOf(HeaderId::Transfer_Encoding) | bitOf(HeaderId::Trailer) | bitOf(HeaderId::Te) |
+    bitOf(HeaderId::Connection) | bitOf(HeaderId::KeepAlive) | bitOf(HeaderId::ProxyConnection) |
+    bitOf(HeaderId::Upgrade) | bitOf(HeaderId::Expect) | bitOf(HeaderId::Host) | bitOf(HeaderId::MaxForwards) |
+    bitOf(HeaderId::Forwarded) | bitOf(HeaderId::Authorization) | bitOf(HeaderId::ProxyAuthorization) |
+    bitOf(HeaderId::Cookie) | bitOf(HeaderId::ContentEncoding) | bitOf(HeaderId::ContentType);
+
+// Gathers the meaning of the fields of one head. Every check is made at the earliest byte that decides it, so that the verdict on
+// a message does not depend on how its bytes were split into reads.
+class HeadMeaning {
+ public:
+  explicit HeadMeaning(uint8_t versionMinor) : versionMinor_(versionMinor) {}
+
+  // At the colon.
+  HttpError onName(HeaderId id) {
+    const uint64_t bit = bitOf(id);
+    if ((bit & kMeaningfulFields) == 0) return HttpError::None;
+    const bool again = (seen_ & bit) != 0;
+    seen_ |= bit;
+    switch (id) {
+      case HeaderId::Host:
+        return again ? HttpError::DuplicateHost : HttpError::None;
+      case HeaderId::ContentLength:
+        if (again) return HttpError::DuplicateContentLength;
+        return has(HeaderId::Transfer_Encoding) ? HttpError::ContentLengthWithTransferEncoding : HttpError::None;
+      case HeaderId::Transfer_Encoding:
+        if (versionMinor_ == 0) return HttpError::TransferEncodingInHttp10;
+        if (has(HeaderId::ContentLength)) return HttpError::ContentLengthWithTransferEncoding;
+        return again ? HttpError::InvalidTransferEncoding : HttpError::None;
+      default:
+        return HttpError::None;
+    }
+  }
+
+  // With the value, stripped; `complete` as in http1_syntax.h.
+  HttpError onValue(HeaderId id, const uint8_t* value, size_t length, bool complete) {
+    if ((bitOf(id) & kMeaningfulFields) == 0) return HttpError::None;
+    switch (id) {
+      case HeaderId::Host:
+        return isHost(value, length, complete, HostForm::Field) ? HttpError::None : HttpError::InvalidHost;
+      case HeaderId::ContentLength:
+        return parseContentLength(value, length, complete, contentLength_) ? HttpError::None : HttpError::InvalidContentLength;
+      case HeaderId::Transfer_Encoding:
+        return matchesToken(value, length, "chunked", complete) ? HttpError::None : HttpError::InvalidTransferEncoding;
+      case HeaderId::Expect:
+        return matchesToken(value, length, "100-continue", complete) ? HttpError::None : HttpError::InvalidExpectation;
+      case HeaderId::Connection:
+        if (complete) readConnection(value, length);
+        return HttpError::None;
+      default:
+        return HttpError::None;
+    }
+  }
+
+  HttpError onEnd() const {
+    return versionMinor_ == 1 && !has(HeaderId::Host) ? HttpError::MissingHost : HttpError::None;
+  }
+
+  void fill(RequestHead& head) const {
+    head.versionMinor = versionMinor_;
+    head.keepAlive = !close_ && (versionMinor_ == 1 || keepAlive_);
+    head.chunked = has(HeaderId::Transfer_Encoding);
+    head.hasContentLength = has(HeaderId::ContentLength);
+    head.contentLength = head.hasContentLength ? contentLength_ : 0;
+    // A server ignores both on 1.0 (RFC 9110 7.8, 10.1.1).
+    head.expectContinue = versionMinor_ == 1 && has(HeaderId::Expect);
+    head.upgrade = head.method == Method::CONNECT || (versionMinor_ == 1 && has(HeaderId::Upgrade) && upgrade_);
+  }
+
+ private:
+  bool has(HeaderId id) const { return (seen_ & bitOf(id)) != 0; }
+
+  void readConnection(const uint8_t* p, size_t length) {
+    const uint8_t* const end = p + length;
+    while (p != end) {
+      const uint8_t* const comma = std::find(p, end, static_cast<uint8_t>(','));
+      const uint8_t* first = p;
+      const uint8_t* last = comma;
+      while (first != last && isBlank(*first)) first++;
+      while (first != last && isBlank(last[-1])) last--;
+      const size_t size = static_cast<size_t>(last - first);
+      close_ |= equalsIgnoreCase(first, size, "close");
+      keepAlive_ |= equalsIgnoreCase(first, size, "keep-alive");
+      upgrade_ |= equalsIgnoreCase(first, size, "upgrade");
+      p = comma == end ? end : comma + 1;
+    }
+  }
+
+  uint64_t seen_ = 0;
+  uint64_t contentLength_ = 0;
+  uint8_t versionMinor_;
+  bool close_ = false;
+  bool keepAlive_ = false;
+  bool upgrade_ = false;
+};
+
+// A trailer section has only one rule beyond the syntax: some fields may not stand there.
+class TrailerMeaning {
+ public:
+  HttpError onName(HeaderId id) const {
+    return (bitOf(id) & kForbiddenTrailers) != 0 ? HttpError::ForbiddenTrailer : HttpError::None;
+  }
+  HttpError onValue(HeaderId, const uint8_t*, size_t, bool) const { return HttpError::None; }
+  HttpError onEnd() const { return HttpError::None; }
+};
+
+struct Value {
+  const uint8_t* start;
+  size_t length;
+  bool trailingBlank;
+};
+
+Value strip(const uint8_t* p, const uint8_t* end) {
+  while (p != end && isBlank(*p)) p++;
+  const uint8_t* last = end;
+  while (last != p && isBlank(last[-1])) last--;
+  return {p, static_cast<size_t>(last - p), last != end};
+}
+
+// CRLF at `p`; moves behind it.
+ParseOutcome takeLineEnd(const uint8_t*& p, const uint8_t* end) {
+  if (p == end) return kNeedMore;
+  if (*p != '\r') return fail(HttpError::InvalidLineEnding);
+  if (p + 1 == end) return kNeedMore;
+  if (p[1] != '\n') return fail(HttpError::InvalidLineEnding);
+  p += 2;
+  return kDone;
+}
+
+// The field lines and the empty line from `p` on. `base` is what offsets count from.
+template <typename Meaning>
+ParseOutcome parseFields(const uint8_t* base, const uint8_t*& p, const uint8_t* end, std::span<HeaderField> fields,
+                         uint32_t& fieldCount, Meaning& meaning) {
+  uint32_t count = 0;
+  while (true) {
+    if (p == end) return kNeedMore;
+    const uint8_t first = *p;
+    if (first == '\r') {
+      if (const HttpError error = meaning.onEnd(); error != HttpError::None) return fail(error);
+      fieldCount = count;
+      return takeLineEnd(p, end);
+    }
+    if (isBlank(first)) return fail(count > 0 ? HttpError::ObsoleteFolding : HttpError::InvalidHeaderName);
+    if (first == '\n') return fail(HttpError::InvalidLineEnding);
+    if (count >= fields.size()) return fail(HttpError::HeaderCountExceeded);
+
+    const uint8_t* const name = p;
+    p = findNonTchar(p, end);
+    const size_t nameLength = static_cast<size_t>(p - name);
+    if (nameLength > kMaxNameBytes) return fail(HttpError::HeaderBytesExceeded);
+    if (p == end) return kNeedMore;
+    if (*p != ':' || nameLength == 0) return fail(*p == '\n' ? HttpError::InvalidLineEnding : HttpError::InvalidHeaderName);
+    const HeaderId id = headerIdOf(name, nameLength, end);
+    if (const HttpError error = meaning.onName(id); error != HttpError::None) return fail(error);
+    p++;
+
+    const uint8_t* const rawValue = p;
+    p = findValueEnd(p, end);
+    const bool ended = p != end && *p == '\r';
+    const Value value = strip(rawValue, p);
+    if (value.length > kMaxValueBytes) return fail(HttpError::HeaderBytesExceeded);
+    const bool complete = ended || (value.trailingBlank && value.length > 0);
+    if (const HttpError error = meaning.onValue(id, value.start, value.length, complete); error != HttpError::None) {
+      return fail(error);
+    }
+    if (!ended) {
+      if (p == end) return kNeedMore;
+      return fail(*p == '\n' ? HttpError::InvalidLineEnding : HttpError::InvalidHeaderValue);
+    }
+    if (const ParseOutcome line = takeLineEnd(p, end); line.status != ParseStatus::Done) return line;
+
+    HeaderField& field = fields[count++];
+    field.nameOffset = static_cast<uint32_t>(name - base);
+    field.nameLength = static_cast<uint32_t>(nameLength);
+    field.valueOffset = static_cast<uint32_t>(value.start - base);
+    field.valueLength = static_cast<uint32_t>(value.length);
+    field.id = id;
+  }
+}
+
+// The method and the space behind it.
+ParseOutcome parseMethod(const uint8_t*& p, const uint8_t* end, Method& method) {
+  const size_t available = static_cast<size_t>(end - p);
+  if (available >= 5) [[likely]] {
+    if (std::memcmp(p, "GET ", 4) == 0) {
+      method = Method::GET;
+      p += 4;
+      return kDone;
+    }
+    if (std::memcmp(p, "POST ", 5) == 0) {
+      method = Method::POST;
+      p += 5;
+      return kDone;
+    }
+  }
+  if (available == 0) return kNeedMore;
+  bool prefix = false;
+  for (size_t i = 0; i < kMethodNames.size(); i++) {
+    const std::string_view name = kMethodNames[i];
+    if (std::memcmp(p, name.data(), std::min(available, name.size())) != 0) continue;
+    if (available <= name.size()) {
+      prefix = true;
+    } else if (p[name.size()] == ' ') {
+      method = static_cast<Method>(i);
+      p += name.size() + 1;
+      return kDone;
+    }
+  }
+  return prefix ? kNeedMore : fail(HttpError::InvalidMethod);
+}
+
+bool isTarget(Method method, const uint8_t* p, size_t length, bool complete) {
+  if (length == 0) return !complete;
+  if (method == Method::CONNECT) return isHost(p, length, complete, HostForm::AuthorityWithPort);
+  if (p[0] == '/') return true;
+  if (p[0] == '*') return method == Method::OPTIONS && length == 1;
+  return isAbsoluteForm(p, length, complete);
+}
+
+// The target and the space behind it.
+ParseOutcome parseTarget(const uint8_t* base, const uint8_t*& p, const uint8_t* end, RequestHead& head) {
+  const uint8_t* const target = p;
+  p = findTargetEnd(p, end);
+  const size_t length = static_cast<size_t>(p - target);
+  const bool complete = p != end && *p == ' ';
+  if (!isTarget(head.method, target, length, complete)) return fail(HttpError::InvalidTarget);
+  if (p == end) return kNeedMore;
+  if (!complete) {
+    if (*p == '\n') return fail(HttpError::InvalidLineEnding);
+    return fail(*p == '\r' && length > 0 ? HttpError::InvalidVersion : HttpError::InvalidTarget);
+  }
+  head.targetOffset = static_cast<uint32_t>(target - base);
+  head.targetLength = static_cast<uint32_t>(length);
+  p++;
+  return kDone;
+}
+
+ParseOutcome parseVersion(const uint8_t*& p, const uint8_t* end, uint8_t& minor) {
+  static constexpr std::string_view kPrefix = "HTTP/";
+  const size_t available = static_cast<size_t>(end - p);
+  if (std::memcmp(p, kPrefix.data(), std::min(available, kPrefix.size())) != 0) return fail(HttpError::InvalidVersion);
+  if (available > 5 && !is(p[5], kDigit)) return fail(HttpError::InvalidVersion);
+  if (available > 6 && p[6] != '.') return fail(HttpError::InvalidVersion);
+  if (available <= 7) return kNeedMore;
+  if (!is(p[7], kDigit)) return fail(HttpError::InvalidVersion);
+  if (p[5] != '1') return fail(HttpError::UnsupportedVersion);
+  if (p[7] > '1') return fail(HttpError::InvalidVersion);  // 1.2 to 1.9 do not exist; node refuses them the same way
+  minor = static_cast<uint8_t>(p[7] - '0');
+  p += 8;
+  if (p != end && *p != '\r' && *p != '\n') return fail(HttpError::InvalidVersion);
+  return kDone;
+}
+
+ParseOutcome parseHead(std::span<const uint8_t> bytes, RequestHead& head, std::span<HeaderField> fields) {
+  const uint8_t* const base = bytes.data();
+  const uint8_t* const end = base + bytes.size();
+  const uint8_t* p = base;
+  while (p != end && (*p == '\r' || *p == '\n')) {
+    if (const ParseOutcome line = takeLineEnd(p, end); line.status != ParseStatus::Done) return line;
+  }
+  ParseOutcome step = parseMethod(p, end, head.method);
+  if (step.status != ParseStatus::Done) return step;
+  step = parseTarget(base, p, end, head);
+  if (step.status != ParseStatus::Done) return step;
+  uint8_t minor = 1;
+  step = parseVersion(p, end, minor);
+  if (step.status != ParseStatus::Done) return step;
+  step = takeLineEnd(p, end);
+  if (step.status != ParseStatus::Done) return step;
+  HeadMeaning meaning(minor);
+  step = parseFields(base, p, end, fields, head.fieldCount, meaning);
+  if (step.status != ParseStatus::Done) return step;
+  head.headLength = static_cast<uint32_t>(p - base);
+  meaning.fill(head);
+  return kDone;
+}
+
+// Only what the limits allow is looked at, so that a limit answers the same however the bytes arrive.
+template <typename Parse>
+ParseOutcome withinLimits(std::span<const uint8_t> bytes, const ParserLimits& limits, std::span<HeaderField> fields,
+                          Parse parse) {
+  const size_t visible = std::min<size_t>(bytes.size(), limits.headerBytes);
+  const ParseOutcome outcome = parse(bytes.first(visible), fields.first(std::min<size_t>(fields.size(), limits.headerCount)));
+  if (outcome.status == ParseStatus::NeedMore && bytes.size() > visible) return fail(HttpError::HeaderBytesExceeded);
+  return outcome;
+}
+
+}  // namespace
+
+ParseOutcome parseRequestHead(std::span<const uint8_t> bytes, const ParserLimits& limits, RequestHead& head,
+                              std::span<HeaderField> fields) {
+  return withinLimits(bytes, limits, fields, [&head](std::span<const uint8_t> visible, std::span<HeaderField> room) {
+    return parseHead(visible, head, room);
+  });
+}
+
+ParseOutcome parseTrailers(std::span<const uint8_t> bytes, const ParserLimits& limits, std::span<HeaderField> fields,
+                           uint32_t& fieldCount, uint32_t& consumed) {
+  return withinLimits(bytes, limits, fields, [&](std::span<const uint8_t> visible, std::span<HeaderField> room) {
+    const uint8_t* p = visible.data();
+    TrailerMeaning meaning;
+    ParseOutcome outcome = parseFields(visible.data(), p, visible.data() + visible.size(), room, fieldCount, meaning);
+    if (outcome.status == ParseStatus::Done) consumed = static_cast<uint32_t>(p - visible.data());
+    switch (outcome.error) {
+      case HttpError::InvalidHeaderName:
+      case HttpError::InvalidHeaderValue:
+      case HttpError::ObsoleteFolding:
+        return fail(HttpError::InvalidTrailer);
+      default:
+        return outcome;
+    }
+  });
+}
+
+}  // namespace gammaloop
