@@ -53,6 +53,7 @@ export const BODY_END_BYTES = 24;
 // kAbort
 export const ABORT_REASON_OFFSET = 16;
 export const ABORT_BYTES = 24;
+export const ABORT_SOFT_FLAG = 1;
 export const ABORT_CLIENT = 1;
 export const ABORT_HANDLER_TIMEOUT = 2;
 export const ABORT_BODY_TIMEOUT = 3;
@@ -101,7 +102,6 @@ export const COMPLETION_RING_BYTES = 1048576;
 export const SUBMISSION_RING_BYTES = 1048576;
 export const MAX_SUBMISSION_BYTES = 262144;
 export const BODY_WINDOW_BYTES = 262144;
-
 /** Request methods by their number on the border: the order of `Method` in native/http/http_types.h. */
 export const METHODS: readonly string[] = [
   'DELETE', 'GET', 'HEAD', 'POST', 'PUT', 'CONNECT', 'OPTIONS', 'TRACE', 'COPY', 'LOCK', 'MKCOL', 'MOVE', 'PROPFIND', 'PROPPATCH',

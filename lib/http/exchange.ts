@@ -44,6 +44,9 @@ export interface ResponseHead {
  * One request and its response, as an app interface (fetch, ASGI, node) sees them; each backend has a subclass. An Exchange is an
  * AsyncResource of its own, so that AsyncLocalStorage contexts never leak from one request of a batch into the next.
  *
+ * A client that ends its sending side (FIN) may have gone, or may still read: `onAbort('client')` is called, and a response that is
+ * sent all the same goes out. Adapters therefore never ask `abortReason` before answering; the backend drops what has no taker.
+ *
  * Request data (method, target, headers, a complete body) stays valid for as long as the exchange is referenced. Calls on an
  * exchange that is over (answered, aborted) are ignored: the other side has gone, which is no error of the caller's.
  */

@@ -61,6 +61,7 @@ inline constexpr uint32_t kBodyEndBytes = 24;              // then the text
 // kAbort
 inline constexpr uint32_t kAbortReasonOffset = 16;  // u32: AbortReason
 inline constexpr uint32_t kAbortBytes = 24;
+inline constexpr uint32_t kAbortSoftFlag = 1;        // the peer will send nothing more (FIN), yet may still read: a response is still sent
 inline constexpr uint32_t kAbortClient = 1;          // the peer closed or reset the connection
 inline constexpr uint32_t kAbortHandlerTimeout = 2;  // timeouts.handler passed; 503 was sent if no response had begun
 inline constexpr uint32_t kAbortBodyTimeout = 3;     // the body came too late or too slowly; 408 likewise

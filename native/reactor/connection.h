@@ -1,0 +1,137 @@
+// Connection: one stream socket on a reactor: reads into a session, queues and sends what the session writes, half-closes, lingers, closes.
+// Knows no protocol. Owned by its reactor's slab; owns its descriptor and its session. Thread: the reactor's.
+//
+// States (the only order is downward):
+//   Open        reading and writing
+//   PeerEnded   the peer has sent FIN; writing goes on
+//   Lingering   we have sent FIN after the last byte; input is read and dropped until the peer's FIN or the linger deadline
+//   Closed      the descriptor is gone; the object is freed at the end of the reactor's turn
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/intrusive_list.h"
+#include "reactor/slab.h"
+#include "reactor/timer_wheel.h"
+#include "sys/poller.h"
+#include "sys/socket.h"
+
+namespace gammaloop {
+
+class Connection;
+class Reactor;
+
+enum class ConnectionState : uint8_t { Open, PeerEnded, Lingering, Closed };
+
+enum class CloseReason : uint8_t {
+  PeerClosed,  // FIN, and nothing was left to say
+  PeerReset,   // ECONNRESET, EPIPE, a hang-up
+  Local,       // the session asked for it
+  Failed,      // another system call failed
+};
+
+// The protocol on a connection. A session may close its connection inside any of these; onClosed is the last call it gets.
+class Session {
+ public:
+  virtual ~Session() = default;
+  // `bytes` are void after the call: the session keeps what it has not used.
+  virtual void onBytes(std::span<const uint8_t> bytes) = 0;
+  // The peer has sent FIN: no more bytes will come.
+  virtual void onEndOfStream() = 0;
+  // Everything written has been handed to the kernel, or the queue has fallen below the low watermark.
+  virtual void onDrained() = 0;
+  // The deadline set with setDeadline() has passed.
+  virtual void onDeadline(uint64_t nowMs) = 0;
+  virtual void onClosed(CloseReason reason) = 0;
+};
+
+struct DirtyTag {};
+struct ClosedTag {};
+
+class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public TimerNode {
+ public:
+  static constexpr uint32_t kWriteLowWaterBytes = 64 * 1024;
+
+  Connection(SlabKey key, Reactor& reactor, OwnedFd fd, const Endpoint& peer)
+      : reactor_(reactor), fd_(std::move(fd)), peer_(peer), key_(key) {}
+
+  void start(std::unique_ptr<Session> session) { session_ = std::move(session); }
+
+  SlabKey key() const { return key_; }
+  int fd() const { return fd_.get(); }
+  const Endpoint& peer() const { return peer_; }
+  ConnectionState state() const { return state_; }
+  bool isWritable() const { return state_ == ConnectionState::Open || state_ == ConnectionState::PeerEnded; }
+  Session* session() { return session_.get(); }
+  Reactor& reactor() { return reactor_; }
+
+  // Writing. Nothing is sent before the reactor's flush phase: all writes of a turn leave in one system call.
+  // `size` bytes of the batch's memory to be filled in by the caller; commit() the part that was used before anything else is written.
+  uint8_t* reserve(size_t size);
+  void commit(size_t size);
+  void write(std::span<const uint8_t> bytes);
+  // The same without a copy: `bytes` stay valid until the flush phase is over.
+  void writeStable(std::span<const uint8_t> bytes);
+  // Written and not yet handed to the kernel.
+  size_t queuedBytes() const { return backlog_.size() - backlogOffset_ + segmentBytes_; }
+
+  // Reading stops (backpressure) and goes on again.
+  void pauseReading() { setReading(false); }
+  void resumeReading() { setReading(true); }
+
+  // The one deadline of a connection; the session decides what it means. 0: none.
+  void setDeadline(uint64_t deadlineMs);
+
+  // Closing. After the queue has been sent: at once where the input is known to be clean (`lingerMs` 0), else by FIN and reading on for up to
+  // lingerMs, so that the peer gets the answer before a reset.
+  void closeAfterFlush(uint32_t lingerMs);
+  bool isClosingAfterFlush() const { return closeAfterFlush_; }
+  // At once; with RST where `reset`.
+  void destroy(CloseReason reason, bool reset);
+
+  // Called by the reactor.
+  void onReady(uint8_t readiness);
+  void readOnce();
+  void flush();
+  void expire(uint64_t nowMs);
+
+ private:
+  // A stretch of batch memory waiting to be sent; stands in batch memory itself.
+  struct alignas(16) Segment {
+    const uint8_t* data;
+    size_t size;
+    Segment* next;
+  };
+
+  void addSegment(const uint8_t* data, size_t size);
+  void keepUnsent(size_t sent);
+  void setReading(bool reading);
+  void updateInterest();
+  void onEndOfStream();
+  void finishClosing();
+
+  Reactor& reactor_;
+  std::unique_ptr<Session> session_;
+  Segment* firstSegment_ = nullptr;
+  Segment* lastSegment_ = nullptr;
+  size_t segmentBytes_ = 0;
+  std::vector<uint8_t> backlog_;  // what the kernel did not take; sent from backlogOffset_
+  size_t backlogOffset_ = 0;
+  OwnedFd fd_;
+  Endpoint peer_;
+  SlabKey key_;
+  uint32_t lingerMs_ = 0;
+  ConnectionState state_ = ConnectionState::Open;
+  Interest interest_ = Interest::Read;
+  bool reading_ = true;
+  bool wantsWrite_ = false;
+  bool closeAfterFlush_ = false;
+
+  friend class Reactor;
+};
+
+}  // namespace gammaloop

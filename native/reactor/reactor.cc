@@ -1,0 +1,131 @@
+#include "reactor/reactor.h"
+
+#include <chrono>
+
+#include "base/check.h"
+
+namespace gammaloop {
+
+Reactor::Reactor(std::unique_ptr<Poller> poller, ReactorDelegate& delegate)
+    : poller_(std::move(poller)),
+      delegate_(delegate),
+      timers_((updateNow(), nowMs_)),
+      readBuffer_(new uint8_t[kReadBufferBytes]),
+      events_(kEventsPerTurn) {
+  if (Result<OwnedFd> reserve = openReserveFd()) reserveFd_ = std::move(reserve.value());
+}
+
+Reactor::~Reactor() { shutdown(); }
+
+// The turn.
+
+Result<void> Reactor::runOnce(int timeoutMs) {
+  GAMMALOOP_CHECK(!inTurn_);
+  const Result<size_t> ready = poller_->wait(events_, timeoutMs);
+  if (!ready) return ready.error();
+  inTurn_ = true;
+  updateNow();
+  dispatchReadiness({events_.data(), ready.value()});
+  expireTimers();
+  // Carrying out answers may bring new completions (a pipelined request that had to wait): a bounded number of rounds, then other
+  // work of the loop gets its chance first.
+  int round = 0;
+  while (delegate_.ringDoorbell()) {
+    flushSubmissions();
+    if (++round == kMaxRoundsPerTurn) {
+      poller_->wake();
+      break;
+    }
+  }
+  flushSubmissions();
+  inTurn_ = false;
+  return {};
+}
+
+void Reactor::flushSubmissions() {
+  delegate_.drainSubmissions();
+  flushWrites();
+  delegate_.onFlushed();
+  arena_.reset();
+  segmentArena_.reset();
+  reapClosed();
+}
+
+void Reactor::dispatchReadiness(std::span<const ReadyEvent> events) {
+  for (const ReadyEvent& event : events) {
+    const SlabKey key{static_cast<uint32_t>(event.token & ~kListenerBit), static_cast<uint32_t>(event.token >> 32)};
+    if (event.token & kListenerBit) {
+      if (Listener* listener = listeners_.get(key)) listener->onReady();
+    } else if (Connection* connection = connections_.get(key)) {
+      connection->onReady(event.readiness);
+    }
+  }
+}
+
+void Reactor::expireTimers() { timers_.advance(nowMs_); }
+
+void Reactor::flushWrites() {
+  IntrusiveList<Connection, DirtyTag> dirty;
+  dirty.takeAll(dirty_);
+  while (Connection* connection = dirty.popFront()) connection->flush();
+  // A session that was told of its drained queue may have written again: those leave with the same memory, before it is reset.
+  while (Connection* connection = dirty_.popFront()) connection->flush();
+}
+
+void Reactor::reapClosed() {
+  while (Connection* connection = closed_.popFront()) connections_.destroy(connection->key());
+}
+
+// Descriptors.
+
+Result<SlabKey> Reactor::addListener(OwnedFd fd, ListenerOwner& owner) {
+  Listener* listener = listeners_.create(*this, owner, std::move(fd));
+  listener->onExpired = [](TimerNode& node, uint64_t) { static_cast<Listener&>(node).expire(); };
+  const SlabKey key = listener->key();
+  if (Result<void> added = poller_->add(listener->fd(), Interest::Read, listenerToken(key)); !added) {
+    listeners_.destroy(key);
+    return added.error();
+  }
+  return key;
+}
+
+void Reactor::removeListener(SlabKey key) {
+  Listener* listener = listeners_.get(key);
+  if (listener == nullptr) return;
+  (void)poller_->remove(listener->fd()).ok();  // the descriptor is closed next, whatever the poller says
+  listeners_.destroy(key);
+}
+
+Connection* Reactor::adopt(OwnedFd fd, const Endpoint& peer, ListenerOwner& owner) {
+  // Without TCP_NODELAY an answer in two pieces waits for the client's delayed ACK. A socket that refuses is already dead.
+  if (peer.family != Endpoint::Family::Unix) (void)setNoDelay(fd.get(), true).ok();
+  Connection* connection = connections_.create(*this, std::move(fd), peer);
+  connection->onExpired = [](TimerNode& node, uint64_t nowMs) { static_cast<Connection&>(node).expire(nowMs); };
+  if (!poller_->add(connection->fd(), Interest::Read, connectionToken(connection->key()))) {
+    connections_.destroy(connection->key());
+    return nullptr;
+  }
+  connection->start(owner.makeSession(*connection));
+  return connection;
+}
+
+void Reactor::shutdown() {
+  connections_.forEach([](Connection& connection) { connection.destroy(CloseReason::Local, false); });
+  reapClosed();
+  listeners_.forEach([this](Listener& listener) { removeListener(listener.key()); });
+}
+
+// Time.
+
+void Reactor::updateNow() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  nowMs_ = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+}
+
+int64_t Reactor::nextTimerDelayMs() {
+  const std::optional<uint64_t> wake = timers_.nextWakeMs();
+  if (!wake) return -1;
+  return *wake > nowMs_ ? static_cast<int64_t>(*wake - nowMs_) : 0;
+}
+
+}  // namespace gammaloop

@@ -1,0 +1,110 @@
+// Reactor: the loop as named phases. One turn (runOnce):
+//
+//   waitForEvents        ask the poller, without blocking unless told to
+//   dispatchReadiness    accept, read and parse: completions pile up
+//   expireTimers         deadlines that have passed
+//   ringDoorbell         hand the completions over (inline: JavaScript runs now, and answers)
+//   drainSubmissions     carry out what was answered
+//   flushWrites          one system call a connection that has something to send
+//   reapClosed           free what was closed in this turn
+//
+// The delegate (engine) supplies ringDoorbell and drainSubmissions. Owns the poller, the connections, the listeners, the timer wheel and the
+// batch's memory. Owned by the engine. Thread: the one that its driver uses.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/arena.h"
+#include "base/intrusive_list.h"
+#include "reactor/connection.h"
+#include "reactor/listener.h"
+#include "reactor/slab.h"
+#include "reactor/timer_wheel.h"
+#include "sys/poller.h"
+
+namespace gammaloop {
+
+class ReactorDelegate {
+ public:
+  virtual ~ReactorDelegate() = default;
+  // Hands completions over; returns whether there were any.
+  virtual bool ringDoorbell() = 0;
+  // Carries out submissions; returns whether there were any.
+  virtual bool drainSubmissions() = 0;
+  // Everything that was submitted has been sent or copied: its memory may be reused.
+  virtual void onFlushed() = 0;
+};
+
+class Reactor {
+ public:
+  static constexpr size_t kReadBufferBytes = 64 * 1024;
+  static constexpr size_t kEventsPerTurn = 512;
+  static constexpr int kMaxRoundsPerTurn = 8;
+
+  Reactor(std::unique_ptr<Poller> poller, ReactorDelegate& delegate);
+  ~Reactor();
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  // One turn. timeoutMs as for Poller::wait.
+  Result<void> runOnce(int timeoutMs);
+  // The later half of a turn: answers that were submitted outside of it (by timers, immediates, other I/O) leave.
+  void flushSubmissions();
+
+  // Starts listening on a descriptor that is bound and listening.
+  Result<SlabKey> addListener(OwnedFd fd, ListenerOwner& owner);
+  void removeListener(SlabKey key);
+  Listener* listener(SlabKey key) { return listeners_.get(key); }
+  // Null when the poller refuses the descriptor; it is closed then.
+  Connection* adopt(OwnedFd fd, const Endpoint& peer, ListenerOwner& owner);
+  Connection* connection(SlabKey key) { return connections_.get(key); }
+  uint32_t connectionCount() const { return connections_.liveCount(); }
+  // Closes every connection and listener at once, and frees them.
+  void shutdown();
+
+  Poller& poller() { return *poller_; }
+  uint64_t nowMs() const { return nowMs_; }
+  void updateNow();
+  // When the next turn is wanted on account of timers: a delay in ms, or -1.
+  int64_t nextTimerDelayMs();
+  uint64_t bytesReceived = 0;
+  uint64_t bytesSent = 0;
+
+  // For connections and listeners.
+  Arena& arena() { return arena_; }
+  Arena& segmentArena() { return segmentArena_; }  // apart, so that what one connection writes stays contiguous
+  TimerWheel& timers() { return timers_; }
+  std::span<uint8_t> readBuffer() { return {readBuffer_.get(), kReadBufferBytes}; }
+  OwnedFd& reserveFd() { return reserveFd_; }
+  void markDirty(Connection& connection) { dirty_.pushBack(connection); }
+  void markClosed(Connection& connection) { closed_.pushBack(connection); }
+  static Token connectionToken(SlabKey key) { return static_cast<Token>(key.generation) << 32 | key.index; }
+  static Token listenerToken(SlabKey key) { return connectionToken(key) | kListenerBit; }
+
+ private:
+  static constexpr Token kListenerBit = 1u << 31;
+
+  void dispatchReadiness(std::span<const ReadyEvent> events);
+  void expireTimers();
+  void flushWrites();
+  void reapClosed();
+
+  std::unique_ptr<Poller> poller_;
+  ReactorDelegate& delegate_;
+  uint64_t nowMs_ = 0;
+  TimerWheel timers_;
+  Arena arena_;
+  Arena segmentArena_;
+  Slab<Connection> connections_;
+  Slab<Listener> listeners_;
+  IntrusiveList<Connection, DirtyTag> dirty_;
+  IntrusiveList<Connection, ClosedTag> closed_;
+  std::unique_ptr<uint8_t[]> readBuffer_;
+  std::vector<ReadyEvent> events_;
+  OwnedFd reserveFd_;
+  bool inTurn_ = false;
+};
+
+}  // namespace gammaloop
