@@ -1,4 +1,5 @@
 // Sockets: thin, EINTR-safe calls that return every errno. All sockets are non-blocking and close-on-exec.
+// (The file is not called socket.h: with native/ on the include path, that name would hide the system's <sys/socket.h>.)
 // Owns: OwnedFd closes its descriptor. Thread: none of these keeps state.
 #pragma once
 
@@ -40,7 +41,7 @@ struct Endpoint {
   uint32_t scopeId = 0;
   uint8_t address[16] = {};
 
-  std::string addressText() const;  // "127.0.0.1", "::1", "fe80::1%2"; "" for None and Unix
+  std::string addressText() const;  // "127.0.0.1", "::1", "fe80::1%eth0" as node writes it; "" for None and Unix
 };
 
 struct ListenOptions {
