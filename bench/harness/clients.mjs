@@ -1,0 +1,170 @@
+// One measurement: the load on a started server, and what came of it.
+
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { benchDir, builtDir, coreTime, memoryOf } from './host.mjs';
+import { conversation, output, start, stop } from './processes.mjs';
+
+const big = 'x'.repeat(16384);
+const body = `{"data":"${'x'.repeat(1024 - 11)}"}`;
+
+/** The right answer, before anything is measured. Throws what was wrong. */
+export async function verify(port, app) {
+  const echo = app === 'echo';
+  const init = echo ? { method: 'POST', body, headers: { 'content-type': 'application/json' } } : {};
+  const response = await fetch(`http://127.0.0.1:${port}/${echo ? 'echo' : ''}`, { ...init, signal: AbortSignal.timeout(5000) });
+  const type = echo ? 'application/json' : 'text/plain';
+  const expected = echo ? body : app === '16k' ? big : 'Hello, World!';
+  const text = await response.text();
+  if (response.status !== 200) throw new Error(`status ${response.status} instead of 200`);
+  if (!response.headers.get('content-type')?.startsWith(type)) throw new Error(`content-type ${response.headers.get('content-type')} instead of ${type}`);
+  if (text !== expected) throw new Error(`a wrong body of ${text.length} characters`);
+}
+
+const cpuTime = async (pids) => JSON.parse(await output([`${builtDir}/cpu_time`, ...pids.map(String)], 5000));
+
+const microseconds = (text) => {
+  const [, number, unit] = /([\d.]+)(us|ms|s|m)/.exec(text);
+  return Number(number) * { us: 1, ms: 1e3, s: 1e6, m: 6e7 }[unit];
+};
+
+/** Reads what wrk prints with --latency. Exported for its test. */
+export function readWrk(text) {
+  const [, requests, seconds] = /(\d+) requests in ([\d.]+(?:us|ms|s|m))/.exec(text) ?? [];
+  if (requests === undefined) throw new Error(`wrk said: ${text.trim()}`);
+  const socket = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(text)?.slice(1) ?? [];
+  const quantile = (q) => microseconds(new RegExp(`^\\s+${q}%\\s+(\\S+)`, 'm').exec(text)?.[1] ?? '0us');
+  return {
+    requests: Number(requests),
+    seconds: microseconds(seconds) / 1e6,
+    errors: socket.reduce((sum, n) => sum + Number(n), 0),
+    non2xx: Number(/Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0),
+    p50: quantile(50),
+    p90: quantile(90),
+    p99: quantile(99),
+  };
+}
+
+function readAutocannon(text) {
+  const { requests, duration, errors, timeouts, non2xx, latency } = JSON.parse(text);
+  const us = (ms) => ms * 1000;
+  return { requests: requests.total, seconds: duration, errors: errors + timeouts, non2xx, p50: us(latency.p50), p90: us(latency.p90), p99: us(latency.p99) };
+}
+
+function externalLoad(host, workload, port, connections, seconds) {
+  const url = `http://127.0.0.1:${port}${workload.app === 'echo' ? '/echo' : '/'}`;
+  if (host.wrk) {
+    const script = workload.script ? ['-s', `${benchDir}load/${workload.script}`] : [];
+    const depth = workload.depth ? ['--', String(workload.depth)] : [];
+    return [host.wrk, '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '--latency', ...script, url, ...depth];
+  }
+  const post = workload.app === 'echo' ? ['-m', 'POST', '-H', 'content-type=application/json', '-b', body] : [];
+  return [process.execPath, host.autocannon, '--json', '-c', connections, '-d', seconds, '-p', workload.depth ?? 1, ...post, url].map(String);
+}
+
+const perRequest = (result, cpu) => {
+  const us = cpu.cpuNs / 1000 / result.requests;
+  const ticks = cpu.userTicks + cpu.systemTicks;
+  const user = ticks > 0 ? cpu.userTicks / ticks : 0;
+  return { rps: result.requests / result.seconds, cpuUs: us, userUs: us * user, systemUs: us * (1 - user) };
+};
+
+const difference = (a, b) => ({ cpuNs: b.cpuNs - a.cpuNs, userTicks: b.userTicks - a.userTicks, systemTicks: b.systemTicks - a.systemTicks });
+
+const clients = {
+  async wrk({ host, workload, server, options, onLoad }) {
+    const run = async (seconds) => {
+      const text = await output(onLoad(externalLoad(host, workload, server.port, options.connections, seconds)), (seconds + 20) * 1000);
+      return host.wrk ? readWrk(text) : readAutocannon(text);
+    };
+    await run(1);
+    const pids = server.pids();
+    const before = await cpuTime(pids);
+    const result = await run(options.seconds);
+    return { ...result, ...perRequest(result, difference(before, await cpuTime(pids))) };
+  },
+
+  async closed_loop({ workload, server, options, onLoad }) {
+    const args = [server.port, workload.connections, 1000, options.seconds * 1000, ...server.pids()].map(String);
+    const result = JSON.parse(await output(onLoad([`${builtDir}/closed_loop`, ...args]), (options.seconds + 60) * 1000));
+    return { ...result, ...perRequest(result, result) };
+  },
+
+  async pingpong({ server, options, onLoad }) {
+    const args = [server.port, 500, options.seconds * 500, ...server.pids()].map(String);
+    const text = await output(onLoad([`${builtDir}/pingpong`, ...args]), (options.seconds + 20) * 1000);
+    const [blocking, spinning] = text.trim().split('\n').map((line) => JSON.parse(line));
+    const errors = blocking.errors + spinning.errors;
+    return { ...blocking, errors, non2xx: blocking.non2xx + spinning.non2xx, p50Spinning: spinning.p50, ...perRequest(blocking, blocking) };
+  },
+
+  async idle({ host, server, options, onLoad }) {
+    if (options.idle + 200 > host.fileLimit) throw new Error(`the limit of ${host.fileLimit} open files does not allow ${options.idle} connections`);
+    // Code compiled and the heap at its working size before the first reading.
+    await output(onLoad([`${builtDir}/closed_loop`, server.port, 64, 0, 700, process.pid].map(String)), 10_000);
+    const reading = async () => {
+      await sleep(300);
+      const raw = memoryOf(server.pids());
+      const usage = await server.collectGarbage();
+      await sleep(300);
+      return { raw, live: memoryOf(server.pids()), heap: usage?.heapUsed };
+    };
+    const client = start(onLoad([`${builtDir}/idle`, String(server.port)]));
+    try {
+      const talk = conversation(client);
+      const ask = async (line) => JSON.parse(await talk.ask(line, 60_000));
+      const first = Math.floor(options.idle / 5);
+      const none = await reading();
+      const { errors } = await ask(`open ${first}`);
+      const some = await reading();
+      const { errors: more } = await ask(`open ${options.idle - first}`);
+      const all = await reading();
+      const { closed } = await ask('check');
+      const each = (from, to, count) => (to - from) / 1024 / count;
+      return {
+        connections: options.idle,
+        errors: errors + more + closed,
+        non2xx: 0,
+        kibEach: each(none.live, all.live, options.idle),
+        kibEachSlope: each(some.live, all.live, options.idle - first),
+        kibEachUncollected: each(none.live, all.raw, options.idle),
+        kibEachHeap: all.heap === undefined ? undefined : each(none.heap, all.heap, options.idle),
+      };
+    } finally {
+      await stop(client);
+    }
+  },
+};
+
+/**
+ * A measured run. `void` says why it does not count: any error or answer outside 2xx, or no request at all. `foreign`: the share of the
+ * server's core that other processes took meanwhile (warm-up included), and `stolen` what the hypervisor did; neither makes a run void.
+ */
+export async function measure(context) {
+  const { host, workload, server } = context;
+  const onLoad = (command) => [...host.launcher(host.loadCore), ...command];
+  const pids = server.pids();
+  const before = { core: coreTime(host.serverCore), cpu: await cpuTime(pids), at: process.hrtime.bigint() };
+  const result = await clients[workload.client]({ ...context, onLoad });
+  const after = { core: coreTime(host.serverCore), cpu: await cpuTime(pids), at: process.hrtime.bigint() };
+  const span = Number(after.at - before.at);
+  const tasks = after.core.tasks - before.core.tasks;
+  result.foreign = Math.max(0, (tasks - (after.cpu.cpuNs - before.cpu.cpuNs)) / span);
+  result.interrupts = (after.core.interrupts - before.core.interrupts) / span;
+  result.stolen = (after.core.steal - before.core.steal) / span;
+  if (result.errors > 0 || result.non2xx > 0) result.void = `${result.errors} errors, ${result.non2xx} answers outside 2xx`;
+  else if (result.requests === 0) result.void = 'no request was answered';
+  return result;
+}
+
+/** For the report: the generator's version line. */
+export async function loadVersion(host) {
+  if (!host.wrk) return `autocannon ${JSON.parse(readFileSync(host.autocannon.replace('autocannon.js', 'package.json'), 'utf8')).version}`;
+  const child = start([host.wrk, '-v']); // prints its version and ends with 1
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk) => {
+    text += chunk;
+  });
+  await child.ended;
+  return text.split('\n')[0].replace(/\s*\[.*/, '') || 'wrk';
+}

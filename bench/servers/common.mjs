@@ -1,0 +1,40 @@
+// What every JavaScript server of the bench shares: which app to be, the answers' bytes, and the line to the harness.
+//
+// A server is started as `<runtime> <file> <app>` with app = hello, echo or 16k, answers that one request on every path (frameworks
+// register the one route), prints `READY <port> <version>` once it listens, collects garbage and answers `GC <memoryUsage>` when told
+// `gc` on its standard input, and ends when that ends.
+
+import process from 'node:process';
+
+export const app = process.argv[2] ?? 'hello';
+export const hello = 'Hello, World!';
+export const big = 'x'.repeat(16384);
+/** The fixed answer of this server's app; echo has none. */
+export const text = app === '16k' ? big : hello;
+export const textLength = String(text.length);
+
+/** As long as the idle workload holds its connections, so that no server closes them. */
+export const keepAliveMs = 120_000;
+export const backlog = 4096;
+
+async function collectGarbage() {
+  if (typeof Bun !== 'undefined') return void Bun.gc(true);
+  if (typeof globalThis.gc !== 'function') {
+    const { setFlagsFromString } = await import('node:v8');
+    const { runInNewContext } = await import('node:vm');
+    setFlagsFromString('--expose-gc');
+    globalThis.gc = runInNewContext('gc');
+  }
+  globalThis.gc();
+}
+
+export function ready(port, version) {
+  console.log(`READY ${port} ${version}`);
+  process.stdin.setEncoding('utf8');
+  process.stdin.on('data', async (line) => {
+    if (line.trim() !== 'gc') return;
+    await collectGarbage();
+    console.log(`GC ${JSON.stringify(process.memoryUsage())}`);
+  });
+  process.stdin.on('end', () => process.exit(0));
+}

@@ -1,0 +1,14 @@
+// serve({ fetch }).
+import { Response, serve } from '../../dist/index.js';
+import { announce, options } from './ours.mjs';
+import { app, text } from './common.mjs';
+
+const json = { headers: { 'content-type': 'application/json' } };
+const plain = { headers: { 'content-type': 'text/plain' } };
+
+announce(
+  await serve({
+    ...options,
+    fetch: app === 'echo' ? async (req) => new Response(await req.arrayBuffer(), json) : () => new Response(text, plain),
+  }),
+);
