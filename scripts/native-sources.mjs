@@ -1,0 +1,24 @@
+// The one list of the addon's sources, native/sources.json, as binding.gyp asks for it (CMakeLists.txt reads the same file itself).
+//
+//   node scripts/native-sources.mjs linux|darwin|mac|freebsd     sources of the addon
+//   node scripts/native-sources.mjs uvTests                      sources that the test addon adds
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const lists = JSON.parse(readFileSync(new URL('../native/sources.json', import.meta.url), 'utf8'));
+
+export const platforms = Object.keys(lists).filter((name) => name !== 'common' && name !== 'uvTests');
+
+/** Sources of the addon on `platform` (a value of process.platform, or gyp's name for it). Throws where it cannot be built. */
+export function addonSources(platform) {
+  const name = platform === 'mac' ? 'darwin' : platform;
+  if (!platforms.includes(name)) throw new Error(`the native engine is not built for ${platform} (only ${platforms.join(', ')})`);
+  return [...lists.common, ...lists[name]];
+}
+
+export const uvTestSources = lists.uvTests;
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const list = process.argv[2] === 'uvTests' ? uvTestSources : addonSources(process.argv[2]);
+  console.log(list.join('\n'));
+}
