@@ -13,7 +13,7 @@
 
 namespace gammaloop::syntax {
 
-enum ByteClass : uint8_t { kTchar = 1, kDigit = 2, kHex = 4, kAlpha = 8, kRegName = 16, kValue = 32, kTarget = 64 };
+enum ByteClass : uint8_t { kTchar = 1, kDigit = 2, kHex = 4, kAlpha = 8, kRegName = 16, kValue = 32 };
 
 consteval std::array<uint8_t, 256> buildClasses() {
   std::array<uint8_t, 256> table{};
@@ -29,7 +29,6 @@ consteval std::array<uint8_t, 256> buildClasses() {
     if (alpha) bits |= kAlpha;
     if (digit || alpha || isIn("-._~!$&'()*+,;=")) bits |= kRegName;  // RFC 3986 unreserved and sub-delims
     if ((c >= 0x20 && c != 0x7F) || c == '\t') bits |= kValue;
-    if (c > 0x20 && c != 0x7F) bits |= kTarget;
     table[static_cast<size_t>(c)] = bits;
   }
   return table;
@@ -39,9 +38,9 @@ inline constexpr std::array<uint8_t, 256> kClasses = buildClasses();
 
 inline bool is(uint8_t byte, ByteClass which) { return (kClasses[byte] & which) != 0; }
 
-// The first byte in [p, end) below `kFloor` or equal to DEL, eight bytes a step. In the word tricks a byte above a hit may be marked
+// The first byte in [p, end) below `kFloor`, equal to DEL or, with kAsciiOnly, above it; eight bytes a step. In the word tricks a byte above a hit may be marked
 // falsely, never one below it, so the lowest mark is right on little-endian machines; others take the byte loop.
-template <uint8_t kFloor>
+template <uint8_t kFloor, bool kAsciiOnly>
 inline const uint8_t* findControl(const uint8_t* p, const uint8_t* end) {
   if constexpr (std::endian::native == std::endian::little) {
     constexpr uint64_t kOnes = 0x0101010101010101u;
@@ -51,22 +50,22 @@ inline const uint8_t* findControl(const uint8_t* p, const uint8_t* end) {
       std::memcpy(&word, p, sizeof word);
       const uint64_t below = (word - kOnes * kFloor) & ~word;
       const uint64_t xored = word ^ (kOnes * 0x7F);
-      const uint64_t marks = (below | ((xored - kOnes) & ~xored)) & kHighs;
+      const uint64_t marks = (below | ((xored - kOnes) & ~xored) | (kAsciiOnly ? word : 0)) & kHighs;
       if (marks != 0) return p + (std::countr_zero(marks) >> 3);
       p += 8;
     }
   }
-  while (p != end && *p >= kFloor && *p != 0x7F) p++;
+  while (p != end && *p >= kFloor && *p != 0x7F && (!kAsciiOnly || *p < 0x80)) p++;
   return p;
 }
 
-// The first byte that cannot stand in a request-target.
-inline const uint8_t* findTargetEnd(const uint8_t* p, const uint8_t* end) { return findControl<0x21>(p, end); }
+// The first byte that cannot stand in a request-target: as RFC 3986 and node's parser have it, only visible ASCII can.
+inline const uint8_t* findTargetEnd(const uint8_t* p, const uint8_t* end) { return findControl<0x21, true>(p, end); }
 
 // The first byte that cannot stand in a field value (tab may).
 inline const uint8_t* findValueEnd(const uint8_t* p, const uint8_t* end) {
   while (true) {
-    p = findControl<0x20>(p, end);
+    p = findControl<0x20, false>(p, end);
     if (p == end || *p != '\t') return p;
     p++;
   }
@@ -166,7 +165,7 @@ inline bool isHost(const uint8_t* p, size_t length, bool complete, HostForm form
 }
 
 // absolute-form: scheme "://" authority [ path ] [ "?" query ]. The scheme has letters only, and no "#" follows the authority, as node's
-// parser has it; user information is refused (RFC 9110 4.2.4). All bytes are known to be of kTarget.
+// parser has it; user information is refused (RFC 9110 4.2.4). All bytes are visible ASCII.
 inline bool isAbsoluteForm(const uint8_t* p, size_t length, bool complete) {
   size_t i = 0;
   while (i < length && is(p[i], kAlpha)) i++;

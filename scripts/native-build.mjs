@@ -1,0 +1,124 @@
+// Builds small native programs (unit tests, differential side, fuzz targets) with nothing but a C++ compiler: no node-gyp, no cmake, no network.
+// Objects are rebuilt when the source, a header that it includes (from the compiler's own dependency files) or the flags change.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const nativeRoot = join(root, 'native');
+const jobs = 2;
+
+// Headers that a plain program cannot have: Node-API and libuv come with node's own build, the others with one system each.
+const headerPlatforms = {
+  'napi.h': [],
+  'node_api.h': [],
+  'uv.h': [],
+  'sys/epoll.h': ['linux', 'android'],
+  'sys/event.h': ['darwin', 'freebsd', 'openbsd', 'netbsd'],
+};
+const platformSuffix = /_(linux|darwin|freebsd|win32)\.cc$/;
+
+/** Every .cc file under `directory`, sorted. */
+export function listSources(directory) {
+  return readdirSync(directory, { recursive: true })
+    .map((name) => join(directory, String(name)))
+    .filter((path) => path.endsWith('.cc'))
+    .sort();
+}
+
+/** Why a source cannot be part of a plain program on this platform, or ''. Follows the project's own includes. */
+export function whyExcluded(source, seen = new Set()) {
+  const suffix = platformSuffix.exec(source);
+  if (suffix && suffix[1] !== process.platform) return `for ${suffix[1]}`;
+  seen.add(source);
+  for (const [, name] of readFileSync(source, 'utf8').matchAll(/^\s*#\s*include\s*[<"]([^>"]+)[>"]/gm)) {
+    const platforms = headerPlatforms[name];
+    if (platforms) {
+      if (!platforms.includes(process.platform)) return `needs ${name}`;
+      continue;
+    }
+    const path = [join(nativeRoot, name), join(dirname(source), name)].find((candidate) => existsSync(candidate));
+    if (!path || seen.has(path)) continue;
+    const why = whyExcluded(path, seen);
+    if (why) return why;
+  }
+  return '';
+}
+
+/** The library sources that need neither libuv nor Node-API. */
+export function librarySources() {
+  return listSources(nativeRoot).filter((source) => !whyExcluded(source));
+}
+
+/** Runs a program with inherited output; resolves with its exit code (or signal name). */
+export function run(command, args, options = {}) {
+  return new Promise((done, fail) => {
+    const child = spawn(command, args, { stdio: 'inherit', ...options });
+    child.once('error', (error) =>
+      fail(error.code === 'ENOENT' ? new Error(`${command} was not found: install it, or name another in CXX`) : error),
+    );
+    child.once('exit', (code, signal) => done(signal ?? code));
+  });
+}
+
+function isFresh(object, dependencies, stampPath, stamp) {
+  if (!existsSync(object) || !existsSync(dependencies) || !existsSync(stampPath)) return false;
+  if (readFileSync(stampPath, 'utf8') !== stamp) return false;
+  const built = statSync(object).mtimeMs;
+  const list = readFileSync(dependencies, 'utf8').replaceAll('\\\n', ' ');
+  const inputs = list.slice(list.indexOf(': ') + 2).match(/(?:\\ |\S)+/g) ?? [];
+  return inputs.every((escaped) => {
+    const path = resolve(root, escaped.replaceAll('\\ ', ' '));
+    return existsSync(path) && statSync(path).mtimeMs <= built;
+  });
+}
+
+/**
+ * Compiles `sources` into `directory` and links them as `name`; returns the program's path. `flags` go to compiler and linker.
+ * Library sources are compiled as the addon is: without exceptions and type information.
+ */
+export async function buildProgram({ name, directory, sources, compiler = process.env.CXX || 'g++', flags = [] }) {
+  mkdirSync(directory, { recursive: true });
+  const objects = [];
+  const stale = [];
+  for (const source of sources) {
+    const inLibrary = source.startsWith(nativeRoot);
+    const args = ['-std=c++20', '-Wall', '-Wextra', '-Werror', '-pthread', ...flags, `-I${nativeRoot}`];
+    if (inLibrary) args.push('-fno-exceptions', '-fno-rtti');
+    else args.push(`-I${join(root, 'test/native')}`);
+    const tag = createHash('sha1').update(relative(root, source)).digest('hex').slice(0, 8);
+    const object = join(directory, `${basename(source, '.cc')}-${tag}.o`);
+    const dependencies = object.replace(/o$/, 'd');
+    const stampPath = object.replace(/o$/, 'flags');
+    const stamp = [compiler, ...args].join(' ');
+    objects.push(object);
+    if (isFresh(object, dependencies, stampPath, stamp)) continue;
+    stale.push({ args: [...args, '-MMD', '-MF', dependencies, '-c', source, '-o', object], stampPath, stamp, source });
+  }
+  const program = join(directory, name);
+  let failed = '';
+  let rebuilt = 0;
+  const worker = async () => {
+    while (stale.length > 0 && !failed) {
+      const unit = stale.shift();
+      const code = await run(compiler, unit.args, { cwd: root });
+      if (code !== 0) failed = relative(root, unit.source);
+      else writeFileSync(unit.stampPath, unit.stamp);
+      rebuilt++;
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, worker));
+  if (failed) throw new Error(`${failed} does not compile`);
+  const linkStamp = join(directory, `${name}.objects`);
+  const objectList = objects.join('\n');
+  const linked = existsSync(program) && existsSync(linkStamp) && readFileSync(linkStamp, 'utf8') === objectList;
+  const linkedAt = linked ? statSync(program).mtimeMs : 0;
+  if (rebuilt > 0 || !linked || objects.some((object) => statSync(object).mtimeMs > linkedAt)) {
+    const code = await run(compiler, ['-pthread', ...flags, ...objects, '-o', program], { cwd: root });
+    if (code !== 0) throw new Error(`${name} does not link`);
+    writeFileSync(linkStamp, objectList);
+  }
+  return program;
+}
