@@ -18,7 +18,7 @@
 #include "reactor/slab.h"
 #include "reactor/timer_wheel.h"
 #include "sys/poller.h"
-#include "sys/socket.h"
+#include "sys/sockets.h"
 
 namespace gammaloop {
 

@@ -9,7 +9,7 @@
 #include "reactor/connection.h"
 #include "reactor/slab.h"
 #include "reactor/timer_wheel.h"
-#include "sys/socket.h"
+#include "sys/sockets.h"
 
 namespace gammaloop {
 
