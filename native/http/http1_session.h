@@ -54,6 +54,7 @@ class Http1Session final : public Session, public ListNode<ServerTag>, public Li
   // Cuts the connection; returns the number of exchanges that were in flight.
   uint32_t cut();
   uint32_t inFlight() const { return inFlight_; }
+  const HttpServer& server() const { return server_; }
   Connection& connection() { return connection_; }
 
  private:

@@ -27,19 +27,31 @@ Result<void> Reactor::runOnce(int timeoutMs) {
   updateNow();
   dispatchReadiness({events_.data(), ready.value()});
   expireTimers();
-  // Carrying out answers may bring new completions (a pipelined request that had to wait): a bounded number of rounds, then other
-  // work of the loop gets its chance first.
-  int round = 0;
-  while (delegate_.ringDoorbell()) {
+  runRounds();
+  inTurn_ = false;
+  return {};
+}
+
+void Reactor::settle() {
+  if (inTurn_) return;
+  inTurn_ = true;
+  updateNow();
+  flushSubmissions();
+  runRounds();
+  inTurn_ = false;
+}
+
+// Carrying out answers may bring new completions (a pipelined request that had to wait): a bounded number of rounds, then other work of the
+// loop gets its chance first.
+void Reactor::runRounds() {
+  for (int round = 0; delegate_.ringDoorbell(); round++) {
     flushSubmissions();
-    if (++round == kMaxRoundsPerTurn) {
+    if (round == kMaxRoundsPerTurn) {
       poller_->wake();
       break;
     }
   }
   flushSubmissions();
-  inTurn_ = false;
-  return {};
 }
 
 void Reactor::flushSubmissions() {

@@ -50,8 +50,12 @@ class Reactor {
 
   // One turn. timeoutMs as for Poller::wait.
   Result<void> runOnce(int timeoutMs);
-  // The later half of a turn: answers that were submitted outside of it (by timers, immediates, other I/O) leave.
+  // The later half of a turn, on its own: answers that were submitted outside of one (by timers, immediates, other I/O) leave.
+  void settle();
+  // drainSubmissions, flushWrites, reapClosed: also from within JavaScript, when the submission ring is full.
   void flushSubmissions();
+  // Something was written or closed outside of a turn.
+  bool hasUnflushed() const { return !dirty_.empty() || !closed_.empty(); }
 
   // Starts listening on a descriptor that is bound and listening.
   Result<SlabKey> addListener(OwnedFd fd, ListenerOwner& owner);
@@ -86,6 +90,7 @@ class Reactor {
  private:
   static constexpr Token kListenerBit = 1u << 31;
 
+  void runRounds();
   void dispatchReadiness(std::span<const ReadyEvent> events);
   void expireTimers();
   void flushWrites();

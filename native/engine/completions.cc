@@ -1,0 +1,119 @@
+#include "engine/completions.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "http/head_codec.h"
+
+namespace gammaloop {
+
+using namespace records;  // NOLINT: this file is about nothing else
+
+namespace {
+void storeKey(uint8_t* record, SlabKey key) {
+  storeWord(record, kExchangeIndexOffset, key.index);
+  storeWord(record, kExchangeGenerationOffset, key.generation);
+}
+}  // namespace
+
+bool Completions::onRequest(const Exchange& exchange, const RequestHead& head, std::span<const HeaderField> fields,
+                            std::span<const uint8_t> bytes, std::span<const uint8_t> completeBody) {
+  if (!overflow_.empty()) return false;
+  const auto textBytes = static_cast<uint32_t>(headTextLength(head.targetLength, fields));
+  const auto bodyBytes = static_cast<uint32_t>(completeBody.size());
+  const bool hasBody = !exchange.requestComplete || bodyBytes != 0;
+  const uint32_t flags = (hasBody ? kRequestHasBodyFlag : 0) | (bodyBytes != 0 ? kRequestBodyCompleteFlag : 0) |
+                         (exchange.keepAlive ? kRequestKeepAliveFlag : 0) |
+                         (exchange.continueAwaited ? kRequestExpectContinueFlag : 0) |
+                         (head.upgrade ? kRequestUpgradeFlag : 0);
+  uint8_t* record = producer_.reserve(kRequest, flags, kRequestBytes + textBytes + bodyBytes);
+  if (record == nullptr) return false;
+  const SlabKey connection = exchange.session.connection().key();
+  storeKey(record, exchange.key);
+  storeWord(record, kRequestServerOffset, exchange.session.server().index);
+  storeWord(record, kRequestMethodOffset, static_cast<uint32_t>(head.method));
+  storeWord(record, kRequestVersionMinorOffset, head.versionMinor);
+  storeWord(record, kRequestHeaderCountOffset, head.fieldCount);
+  storeWord(record, kRequestTargetLengthOffset, head.targetLength);
+  storeWord(record, kRequestTextLengthOffset, textBytes);
+  storeWord(record, kRequestBodyLengthOffset, bodyBytes);
+  storeWord(record, kRequestConnectionIndexOffset, connection.index);
+  storeWord(record, kRequestConnectionGenerationOffset, connection.generation);
+  writeHeadText(bytes, head.targetOffset, head.targetLength, fields, record + kRequestBytes);
+  if (bodyBytes != 0) std::memcpy(record + kRequestBytes + textBytes, completeBody.data(), bodyBytes);
+  producer_.commit();
+  return true;
+}
+
+size_t Completions::bodyRoom() {
+  if (!overflow_.empty()) return 0;
+  const uint32_t room = producer_.room();
+  return room < kBodyBytes + kMinBodyRoom ? 0 : room - kBodyBytes;
+}
+
+void Completions::onBody(const Exchange& exchange, std::span<const uint8_t> bytes) {
+  const auto size = static_cast<uint32_t>(bytes.size());
+  uint8_t* record = mustReserve(kBody, 0, kBodyBytes + size, exchange.key);
+  storeWord(record, kBodyLengthOffset, size);
+  std::memcpy(record + kBodyBytes, bytes.data(), size);
+  commit();
+}
+
+void Completions::onBodyEnd(const Exchange& exchange, std::span<const HeaderField> trailers,
+                            std::span<const uint8_t> bytes) {
+  const auto textBytes = static_cast<uint32_t>(headTextLength(0, trailers));
+  uint8_t* record = mustReserve(kBodyEnd, 0, kBodyEndBytes + textBytes, exchange.key);
+  storeWord(record, kBodyEndHeaderCountOffset, static_cast<uint32_t>(trailers.size()));
+  storeWord(record, kBodyEndTextLengthOffset, textBytes);
+  writeHeadText(bytes, 0, 0, trailers, record + kBodyEndBytes);
+  commit();
+}
+
+void Completions::onAbort(const Exchange& exchange, AbortReason reason, bool soft) {
+  uint8_t* record = mustReserve(kAbort, soft ? kAbortSoftFlag : 0, kAbortBytes, exchange.key);
+  storeWord(record, kAbortReasonOffset, static_cast<uint32_t>(reason));
+  commit();
+}
+
+void Completions::onWritable(const Exchange& exchange) {
+  mustReserve(kWritable, 0, kHeaderBytes, exchange.key);
+  commit();
+}
+
+void Completions::serverClosed(uint32_t server) {
+  mustReserve(kServerClosed, 0, kHeaderBytes, {server, 0});
+  commit();
+}
+
+void Completions::replenish() {
+  while (!overflow_.empty()) {
+    const std::vector<uint8_t>& waiting = overflow_.front();
+    const uint32_t word = loadWord(waiting.data(), kOpcodeOffset);
+    const auto size = static_cast<uint32_t>(waiting.size());
+    uint8_t* record = producer_.reserve(word & 0xffff, word >> 16, size);
+    if (record == nullptr) return;
+    std::memcpy(record + kExchangeIndexOffset, waiting.data() + kExchangeIndexOffset, size - kExchangeIndexOffset);
+    producer_.commit();
+    overflow_.pop_front();
+  }
+  IntrusiveList<Http1Session, StalledTag> stalled;
+  stalled.takeAll(stalled_);
+  while (Http1Session* session = stalled.popFront()) session->resume();
+}
+
+uint8_t* Completions::mustReserve(uint32_t opcode, uint32_t flags, uint32_t size, SlabKey key) {
+  uint8_t* record = overflow_.empty() ? producer_.reserve(opcode, flags, size) : nullptr;
+  inOverflow_ = record == nullptr;
+  if (inOverflow_) {
+    record = overflow_.emplace_back(size).data();
+    storeWord(record, kOpcodeOffset, opcode | flags << 16);
+  }
+  storeKey(record, key);
+  return record;
+}
+
+void Completions::commit() {
+  if (!inOverflow_) producer_.commit();
+}
+
+}  // namespace gammaloop

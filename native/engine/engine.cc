@@ -1,0 +1,237 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <ctime>
+
+namespace gammaloop {
+
+using namespace records;  // NOLINT: the border's names
+
+Engine::Engine(std::unique_ptr<Poller> poller, RingMemory completions, RingMemory submissions, Doorbell doorbell)
+    : completionMemory_(completions),
+      submissionMemory_(submissions),
+      submissions_(submissions),
+      completions_(completions),
+      http_{completions_, {}, {}, {}},
+      doorbell_(std::move(doorbell)),
+      reactor_(std::move(poller), *this) {}
+
+Engine::~Engine() {
+  for (const std::unique_ptr<Server>& server : servers_) {
+    if (server != nullptr) stopListening(*server);
+  }
+  reactor_.shutdown();
+}
+
+// Servers.
+
+Result<uint32_t> Engine::listen(const ListenTarget& target, const HttpLimits& limits, const HttpTimeouts& timeouts) {
+  Result<OwnedFd> bound = target.fd >= 0          ? adoptListener(target.fd)
+                          : !target.path.empty() ? listenUnix(target.path, target.options)
+                                                 : listenTcp(target.address, target.port, target.options);
+  if (!bound) return bound.error();
+  const int fd = bound.value().get();
+  auto server = std::make_unique<Server>(*this);
+  server->unixPath = target.path.empty() ? localUnixPath(fd) : target.path;
+  const Result<SlabKey> listener = reactor_.addListener(std::move(bound.value()), *server);
+  if (!listener) {
+    if (!target.path.empty()) unlinkUnix(target.path);
+    return listener.error();
+  }
+  server->listener = listener.value();
+  server->listening = true;
+  server->http.limits = limits;
+  server->http.timeouts = timeouts;
+  if (http_.fields.size() < limits.head.headerCount) http_.fields.resize(limits.head.headerCount);
+  const auto free = std::find(servers_.begin(), servers_.end(), nullptr);
+  const auto index = static_cast<uint32_t>(free - servers_.begin());
+  server->http.index = index;
+  if (free == servers_.end()) {
+    servers_.push_back(std::move(server));
+  } else {
+    *free = std::move(server);
+  }
+  updateDriver();
+  return index;
+}
+
+Result<Endpoint> Engine::address(uint32_t server) {
+  Listener* listener = reactor_.listener(servers_[server]->listener);
+  if (listener == nullptr) return SysError{"getsockname", 0};
+  return localEndpoint(listener->fd());
+}
+
+void Engine::setReferenced(uint32_t server, bool referenced) {
+  servers_[server]->referenced = referenced;
+  updateDriver();
+}
+
+void Engine::close(uint32_t index) {
+  Server& server = *servers_[index];
+  stopListening(server);
+  server.http.closing = true;
+  someClosing_ = true;
+  reactor_.updateNow();
+  IntrusiveList<Http1Session, ServerTag> sessions;
+  sessions.takeAll(server.http.sessions);
+  while (Http1Session* session = sessions.popFront()) {
+    server.http.sessions.pushBack(*session);
+    session->closeIfIdle();
+  }
+  // Outside of a turn: let one come, to flush, to report and to hand over what the last look has found.
+  reactor_.poller().wake();
+}
+
+CutReport Engine::cut(uint32_t index) {
+  Server& server = *servers_[index];
+  CutReport report;
+  while (Http1Session* session = server.http.sessions.front()) {  // cutting takes it from the list
+    const uint32_t exchanges = session->cut();
+    report.exchanges += exchanges;
+    if (exchanges != 0) report.connections++;
+  }
+  reactor_.poller().wake();
+  return report;
+}
+
+void Engine::forget(uint32_t index) {
+  if (servers_[index]->http.openConnections() == 0) servers_[index] = nullptr;
+}
+
+void Engine::stopListening(Server& server) {
+  if (!server.listening) return;
+  server.listening = false;
+  reactor_.removeListener(server.listener);
+  if (!server.unixPath.empty()) unlinkUnix(server.unixPath);
+}
+
+bool Engine::Server::admits() {
+  if (http.limits.connections == 0 || http.openConnections() < http.limits.connections) return true;
+  http.counters.connectionsDropped++;
+  return false;
+}
+
+std::unique_ptr<Session> Engine::Server::makeSession(Connection& connection) {
+  return std::make_unique<Http1Session>(connection, http, engine.http_);
+}
+
+// Turns.
+
+Result<void> Engine::turn() {
+  http_.date.update(std::time(nullptr));
+  const Result<void> turned = reactor_.runOnce(0);
+  updateDriver();
+  return turned;
+}
+
+void Engine::settleIfNeeded() {
+  if (submissionMemory_.empty() && !reactor_.hasUnflushed()) return;
+  http_.date.update(std::time(nullptr));
+  reactor_.settle();
+  updateDriver();
+}
+
+bool Engine::ringDoorbell() {
+  completions_.replenish();
+  if (someClosing_) reportClosed();
+  if (completionMemory_.empty()) return false;
+  const uint32_t head = completionMemory_.word(kHeadWord).load(std::memory_order_relaxed);
+  doorbell_();
+  const bool progressed = completionMemory_.word(kHeadWord).load(std::memory_order_relaxed) != head;
+  if (completionMemory_.empty()) completionMemory_.rewind();
+  return progressed;
+}
+
+void Engine::reportClosed() {
+  someClosing_ = false;
+  for (const std::unique_ptr<Server>& server : servers_) {
+    if (server == nullptr || !server->http.closing || server->closedReported) continue;
+    if (server->http.openConnections() != 0) {
+      someClosing_ = true;
+      continue;
+    }
+    server->closedReported = true;
+    completions_.serverClosed(server->http.index);
+  }
+}
+
+bool Engine::drainSubmissions() {
+  bool any = false;
+  while (const uint8_t* record = submissions_.next()) {
+    carryOut(record);
+    any = true;
+  }
+  return any;
+}
+
+void Engine::onFlushed() {
+  submissions_.release();
+  if (!submissionMemory_.empty()) return;
+  submissionMemory_.rewind();
+  submissions_.rewind();
+}
+
+void Engine::carryOut(const uint8_t* record) {
+  const uint32_t opcode = loadWord(record, kOpcodeOffset) & 0xffff;
+  const uint32_t flags = loadWord(record, kOpcodeOffset) >> 16;
+  // An exchange that is over has no taker for what comes late.
+  Exchange* found = http_.exchanges.get({loadWord(record, kExchangeIndexOffset), loadWord(record, kExchangeGenerationOffset)});
+  if (found == nullptr) return;
+  Exchange& exchange = *found;
+  Http1Session& session = exchange.session;
+  switch (opcode) {
+    case kRespond:
+    case kStart:
+      return carryOutHead(exchange, record, opcode, flags);
+    case kWrite:
+      return session.write(exchange, {record + kWriteBytes, loadWord(record, kWriteLengthOffset)}, flags & kWriteNotifyFlag);
+    case kEnd: {
+      const auto* trailers = reinterpret_cast<const char*>(record + kEndBytes);
+      return session.end(exchange, {trailers, loadWord(record, kEndTrailerLengthOffset)}, flags & kEndNotifyFlag);
+    }
+    case kConsume:
+      return session.consume(exchange, loadWord(record, kConsumeCountOffset));
+    case records::kContinue:
+      return session.sendContinue(exchange);
+    case kDestroy:
+      return session.destroyExchange(exchange);
+    default:
+      GAMMALOOP_CHECK(!"known submission opcode");
+  }
+}
+
+void Engine::carryOutHead(Exchange& exchange, const uint8_t* record, uint32_t opcode, uint32_t flags) {
+  const uint32_t status = loadWord(record, kHeadStatusOffset);
+  const uint32_t reasonBytes = status >> 16;
+  const uint32_t fieldBytes = loadWord(record, kHeadLengthOffset);
+  const auto* text = reinterpret_cast<const char*>(record + kHeadBytes);
+  ResponseHead head;
+  head.status = static_cast<uint16_t>(status & 0xffff);
+  head.reason = {text, reasonBytes};
+  head.fields = {text + reasonBytes, fieldBytes};
+  head.withDate = !(flags & kHeadHasDateFlag);
+  const bool close = flags & kHeadCloseFlag;
+  const bool hasConnectionField = flags & kHeadHasConnectionFlag;
+  if (opcode == kRespond) {
+    const uint8_t* body = record + kHeadBytes + reasonBytes + fieldBytes;
+    return exchange.session.respond(exchange, head, close, hasConnectionField,
+                                    {body, loadWord(record, kHeadBodyLengthOffset)});
+  }
+  std::optional<uint64_t> length;
+  if (flags & kHeadKnownLengthFlag) {
+    length = uint64_t{loadWord(record, kHeadContentHighOffset)} << 32 | loadWord(record, kHeadContentLowOffset);
+  }
+  exchange.session.start(exchange, head, close, hasConnectionField, length);
+}
+
+// Whether the process stays alive on our account, as node has it: open connections, and listening servers that were not unref'd.
+void Engine::updateDriver() {
+  if (driver_ == nullptr) return;
+  const bool listening = std::any_of(servers_.begin(), servers_.end(), [](const std::unique_ptr<Server>& server) {
+    return server != nullptr && ((server->listening && server->referenced) || (server->http.closing && !server->closedReported));
+  });
+  driver_->setReferenced(listening || reactor_.connectionCount() != 0);
+  driver_->wakeIn(reactor_.nextTimerDelayMs());
+}
+
+}  // namespace gammaloop

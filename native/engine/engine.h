@@ -1,0 +1,105 @@
+// Engine: the composition root. Wires the poller, the reactor, the HTTP sessions and the two rings into what one Node environment (the main
+// thread, or a worker) uses for all of its servers.
+//
+// Owns everything below it. Thread: the driver's. JavaScript runs only inside the doorbell, where no native code is in the middle of anything:
+// whatever it calls back may close, flush and free.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/completions.h"
+#include "http/http_server.h"
+#include "reactor/driver.h"
+#include "reactor/reactor.h"
+#include "ring/record_ring.h"
+
+namespace gammaloop {
+
+struct ListenTarget {
+  std::string address;  // literal, or "" for the dual-stack wildcard
+  uint16_t port = 0;
+  std::string path;  // of a unix socket
+  int fd = -1;       // a listening descriptor
+  ListenOptions options;
+};
+
+struct CutReport {
+  uint32_t exchanges = 0;
+  uint32_t connections = 0;
+};
+
+class Engine final : public ReactorDelegate {
+ public:
+  // Calls JavaScript to read the completion ring.
+  using Doorbell = std::function<void()>;
+
+  Engine(std::unique_ptr<Poller> poller, RingMemory completions, RingMemory submissions, Doorbell doorbell);
+  ~Engine() override;
+
+  void attach(Driver& driver) { driver_ = &driver; }
+  Reactor& reactor() { return reactor_; }
+
+  // Servers are known by an index, valid until forget().
+  Result<uint32_t> listen(const ListenTarget& target, const HttpLimits& limits, const HttpTimeouts& timeouts);
+  Result<Endpoint> address(uint32_t server);
+  const std::string& unixPath(uint32_t server) const { return servers_[server]->unixPath; }
+  void setReferenced(uint32_t server, bool referenced);
+  const HttpServer& http(uint32_t server) const { return servers_[server]->http; }
+  // Stops listening and closes idle connections; kServerClosed follows when the last one is gone.
+  void close(uint32_t server);
+  // Cuts all that is left.
+  CutReport cut(uint32_t server);
+  void forget(uint32_t server);
+  bool has(uint32_t server) const { return server < servers_.size() && servers_[server] != nullptr; }
+
+  // A turn, and the later half of one.
+  Result<void> turn();
+  void settleIfNeeded();
+  // From within JavaScript: the submission ring is full.
+  void flush() { reactor_.flushSubmissions(); }
+  uint32_t exchangesAlive() const { return http_.exchanges.liveCount(); }
+
+  // ReactorDelegate.
+  bool ringDoorbell() override;
+  bool drainSubmissions() override;
+  void onFlushed() override;
+
+ private:
+  struct Server final : ListenerOwner {
+    explicit Server(Engine& engine) : engine(engine) {}
+    bool admits() override;
+    std::unique_ptr<Session> makeSession(Connection& connection) override;
+    void onShed(uint32_t shedCount) override { http.counters.connectionsShed += shedCount; }
+
+    Engine& engine;
+    HttpServer http;
+    SlabKey listener;
+    std::string unixPath;
+    bool listening = false;
+    bool referenced = true;
+    bool closedReported = false;
+  };
+
+  void carryOut(const uint8_t* record);
+  void carryOutHead(Exchange& exchange, const uint8_t* record, uint32_t opcode, uint32_t flags);
+  void stopListening(Server& server);
+  void reportClosed();
+  void updateDriver();
+
+  RingMemory completionMemory_;
+  RingMemory submissionMemory_;
+  RecordConsumer submissions_;
+  Completions completions_;
+  HttpContext http_;
+  Doorbell doorbell_;
+  std::vector<std::unique_ptr<Server>> servers_;
+  Reactor reactor_;
+  Driver* driver_ = nullptr;
+  bool someClosing_ = false;
+};
+
+}  // namespace gammaloop
