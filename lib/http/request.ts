@@ -21,8 +21,6 @@ export interface RequestInit extends Omit<globalThis.RequestInit, 'body' | 'head
 
 /** The request of an exchange. Nothing is read from it yet. */
 export let requestOf: (exchange: Exchange) => Request;
-/** The reason of its signal if that has been aborted, else undefined; makes no signal. */
-export let abortReasonOf: (request: Request) => unknown;
 
 const FROM_EXCHANGE = Symbol('from exchange') as unknown as RequestInit;
 
@@ -38,7 +36,6 @@ export class Request {
 
   static {
     requestOf = (exchange) => new Request(exchange as unknown as string, FROM_EXCHANGE);
-    abortReasonOf = (request) => (request.#controller?.signal.aborted === true ? request.#controller.signal.reason : undefined);
   }
 
   constructor(input: string | URL | Request | globalThis.Request, init?: RequestInit) {

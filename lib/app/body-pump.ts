@@ -1,0 +1,178 @@
+/**
+ * Sends a body that comes in chunks, at the pace of the client. Owns the reader of the body; cancels it when the exchange is aborted or
+ * the body breaks its framing.
+ */
+import { AbortedError, ResponseError } from '../errors.js';
+import { onExchangeAbort } from '../http/abort.js';
+import { checkChunk } from '../http/body.js';
+import type { Exchange } from '../http/exchange.js';
+import type { HeadBlock } from '../http/header-block.js';
+
+interface ChunkReader {
+  next(): Promise<{ done?: boolean | undefined; value?: unknown }>;
+  cancel(reason: unknown): void;
+}
+
+/**
+ * Rejects with what the body failed with; the caller answers. Resolves when all has been submitted, or the exchange is over. A body
+ * that proves to be one chunk at once is sent whole, with its length.
+ */
+export async function pumpBody(
+  exchange: Exchange,
+  status: number,
+  reason: string,
+  head: HeadBlock,
+  body: ReadableStream | AsyncIterable<unknown>,
+): Promise<void> {
+  const reader = readerOf(body);
+  let over = false;
+  let wake: (() => void) | null = null;
+  onExchangeAbort(exchange, (abortReason) => {
+    if (!over) {
+      over = true;
+      reader.cancel(new AbortedError(abortReason));
+      wake?.();
+    }
+  });
+  try {
+    const announced = head.contentLength;
+    let sentBytes = 0;
+    let pending: ReturnType<ChunkReader['next']> | null = null;
+
+    if (announced === -1 && !isOver()) {
+      const first = await readNonEmpty(reader);
+      if (isOver()) {
+        return;
+      }
+      if (first === null) {
+        exchange.respond(status, reason, head, '');
+        return;
+      }
+      pending = reader.next();
+      const second = await settledSoon(pending);
+      if (isOver()) {
+        return;
+      }
+      if (second?.done === true) {
+        exchange.respond(status, reason, head, first);
+        return;
+      }
+      exchange.start(status, reason, head, -1);
+      await write(first);
+    } else if (!isOver()) {
+      exchange.start(status, reason, head, announced);
+    }
+
+    while (!isOver()) {
+      const { done, value } = await (pending ?? reader.next());
+      pending = null;
+      if (isOver()) {
+        return;
+      }
+      if (done === true) {
+        if (announced !== -1 && sentBytes !== announced) {
+          throw new ResponseError(`The body ended after ${sentBytes} bytes, but content-length said ${announced}`);
+        }
+        over = true;
+        exchange.end('');
+        return;
+      }
+      const chunk = checkChunk(value);
+      if (announced !== -1) {
+        sentBytes += typeof chunk === 'string' ? Buffer.byteLength(chunk) : chunk.length;
+        if (sentBytes > announced) {
+          throw new ResponseError(`The body is longer than its content-length of ${announced} bytes`);
+        }
+      }
+      if (chunk.length > 0) {
+        await write(chunk);
+      }
+    }
+  } catch (error) {
+    if (isOver()) {
+      // The reader failed because it was cancelled.
+      return;
+    }
+    over = true;
+    reader.cancel(error);
+    throw error;
+  } finally {
+    over = true;
+  }
+
+  function isOver(): boolean {
+    return over;
+  }
+
+  function write(chunk: Uint8Array | string): Promise<void> | undefined {
+    if (exchange.write(chunk)) {
+      return undefined;
+    }
+    return new Promise((resolve) => {
+      wake = resolve;
+      exchange.onceWritable(resolve);
+    });
+  }
+}
+
+/** Tells a body that it will not be read. */
+export function discardBody(body: ReadableStream | AsyncIterable<unknown>, reason: unknown): void {
+  readerOf(body).cancel(reason);
+}
+
+async function readNonEmpty(reader: ChunkReader): Promise<Uint8Array | string | null> {
+  for (;;) {
+    const { done, value } = await reader.next();
+    if (done === true) {
+      return null;
+    }
+    const chunk = checkChunk(value);
+    if (chunk.length > 0) {
+      return chunk;
+    }
+  }
+}
+
+/** What the promise gives if it settles before the loop turns, else null. */
+function settledSoon<T>(promise: Promise<T>): Promise<T | null> {
+  return new Promise((resolve, reject) => {
+    const timer = setImmediate(resolve, null);
+    promise.then(
+      (value) => {
+        clearImmediate(timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clearImmediate(timer);
+        reject(error);
+      },
+    );
+  });
+}
+
+function readerOf(body: ReadableStream | AsyncIterable<unknown>): ChunkReader {
+  if (typeof (body as ReadableStream).getReader === 'function') {
+    const reader = (body as ReadableStream).getReader();
+    return {
+      next: () => reader.read(),
+      cancel: (reason) => {
+        reader.cancel(reason).catch(ignore);
+      },
+    };
+  }
+  const iterator = (body as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+  return {
+    next: async () => iterator.next(),
+    cancel: (reason) => {
+      try {
+        iterator.return?.(reason)?.catch?.(ignore);
+      } catch {
+        // The body is being given up.
+      }
+    },
+  };
+}
+
+function ignore(): void {
+  // The body is being given up; what its cancel says changes nothing.
+}

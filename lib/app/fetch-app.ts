@@ -1,0 +1,187 @@
+/**
+ * serve({ fetch }): a standard Request in, a standard Response out, on any backend's Exchange. A handler that answers at once is answered
+ * in the same call; nothing is parsed, no stream and no signal is made before the handler asks.
+ */
+import { describeValue, ResponseError } from '../errors.js';
+import type { BodySource } from '../http/body.js';
+import type { App, Exchange } from '../http/exchange.js';
+import { HeadBlock } from '../http/header-block.js';
+import { type Request, requestOf } from '../http/request.js';
+import { headOf, isResponse, reasonOf, type Response, statusOf, takeBody } from '../http/response.js';
+import { traceIdOf } from '../http/trace-context.js';
+import { discardBody, pumpBody } from './body-pump.js';
+import { type AppOptions, HandlerErrors } from './handler-errors.js';
+
+export type FetchResult = Response | globalThis.Response;
+export type FetchHandler = (request: Request, ctx: FetchContext) => FetchResult | Promise<FetchResult>;
+
+/** A Blob up to this size is sent in one piece. */
+const SMALL_BLOB_BYTES = 262144;
+
+/** The second argument of a fetch handler. Everything is computed when read. */
+export class FetchContext {
+  readonly #exchange: Exchange;
+  readonly #request: Request;
+  readonly #deadline: number | null;
+  #traceId: string | null = null;
+
+  constructor(exchange: Exchange, request: Request, deadline: number | null) {
+    this.#exchange = exchange;
+    this.#request = request;
+    this.#deadline = deadline;
+  }
+
+  /** The request's signal. */
+  get signal(): AbortSignal {
+    return this.#request.signal;
+  }
+
+  /** Undefined on a unix socket. */
+  get remoteAddress(): string | undefined {
+    return this.#exchange.peer().remoteAddress;
+  }
+
+  /** From a valid traceparent header, else a new one: 32 hexadecimal digits. */
+  get traceId(): string {
+    if (this.#traceId === null) {
+      this.#traceId = traceIdOf(this.#exchange);
+    }
+    return this.#traceId;
+  }
+
+  /** The instant by performance.now() at which timeouts.handler passes, or null where there is none. */
+  get deadline(): number | null {
+    return this.#deadline;
+  }
+}
+
+export class FetchApp implements App {
+  readonly #handler: FetchHandler;
+  readonly #errors: HandlerErrors;
+  readonly #timeoutMs: number;
+
+  constructor(handler: FetchHandler, options: AppOptions = {}) {
+    this.#handler = handler;
+    this.#errors = new HandlerErrors(options.onError);
+    this.#timeoutMs = options.handlerTimeout ?? 0;
+  }
+
+  get handlerErrors(): number {
+    return this.#errors.count;
+  }
+
+  handle(exchange: Exchange): void {
+    const request = requestOf(exchange);
+    const deadline = this.#timeoutMs > 0 ? performance.now() + this.#timeoutMs : null;
+    const ctx = new FetchContext(exchange, request, deadline);
+    try {
+      const handler = this.#handler;
+      const result: unknown = handler(request, ctx);
+      if (isResponse(result)) {
+        this.#send(exchange, ctx, result);
+      } else if (isThenable(result)) {
+        result.then(
+          (response) => this.#deliver(exchange, ctx, response),
+          (error) => this.#errors.fail(error, exchange, ctx.traceId),
+        );
+      } else {
+        this.#deliver(exchange, ctx, result);
+      }
+    } catch (error) {
+      this.#errors.fail(error, exchange, ctx.traceId);
+    }
+  }
+
+  #deliver(exchange: Exchange, ctx: FetchContext, result: unknown): void {
+    try {
+      if (isResponse(result)) {
+        this.#send(exchange, ctx, result);
+      } else if (isForeignResponse(result)) {
+        this.#sendForeign(exchange, ctx, result);
+      } else {
+        throw new ResponseError(`The fetch handler must return a Response or a promise of one, but gave ${describeValue(result)}`);
+      }
+    } catch (error) {
+      this.#errors.fail(error, exchange, ctx.traceId);
+    }
+  }
+
+  #send(exchange: Exchange, ctx: FetchContext, response: Response): void {
+    const source = takeBody(response);
+    const head = headOf(response);
+    if (typeof source === 'string' || source instanceof Uint8Array) {
+      exchange.respond(statusOf(response), reasonOf(response), head, source);
+    } else {
+      this.#sendSource(exchange, ctx, statusOf(response), reasonOf(response), head, source);
+    }
+  }
+
+  /** A Response of node, undici or whoever keeps to the standard. */
+  #sendForeign(exchange: Exchange, ctx: FetchContext, response: globalThis.Response): void {
+    const { status, statusText, body } = response;
+    if (response.type === 'error' || status < 200 || status > 599) {
+      throw new ResponseError(`The handler returned a Response with status ${status}, which is no answer`);
+    }
+    if (response.bodyUsed || body?.locked === true) {
+      throw new ResponseError('The handler returned a Response whose body was used already; clone() it before reading');
+    }
+    const head = new HeadBlock();
+    for (const [name, value] of response.headers) {
+      head.add(name, value);
+    }
+    this.#sendSource(exchange, ctx, status, statusText, head, body);
+  }
+
+  /** Everything but text and bytes. */
+  #sendSource(exchange: Exchange, ctx: FetchContext, status: number, reason: string, head: HeadBlock, source: BodySource | null): void {
+    const bodiless = exchange.method === 'HEAD' || status === 204 || status === 304;
+    if (source === null) {
+      if (bodiless && head.contentLength !== -1) {
+        exchange.start(status, reason, head, head.contentLength);
+        exchange.end('');
+      } else {
+        exchange.respond(status, reason, head, null);
+      }
+      return;
+    }
+    if (source instanceof Blob) {
+      this.#sendBlob(exchange, ctx, status, reason, head, source);
+      return;
+    }
+    const stream = source as ReadableStream | AsyncIterable<unknown>;
+    if (bodiless) {
+      exchange.start(status, reason, head, head.contentLength);
+      exchange.end('');
+      discardBody(stream, new ResponseError(`A response to ${exchange.method} with status ${status} has no body`));
+      return;
+    }
+    pumpBody(exchange, status, reason, head, stream).catch((error) => this.#errors.fail(error, exchange, ctx.traceId));
+  }
+
+  #sendBlob(exchange: Exchange, ctx: FetchContext, status: number, reason: string, head: HeadBlock, blob: Blob): void {
+    const sized = Object.assign(new HeadBlock(), head, { contentLength: blob.size });
+    const sent =
+      blob.size > SMALL_BLOB_BYTES && exchange.method !== 'HEAD'
+        ? pumpBody(exchange, status, reason, sized, blob.stream())
+        : blob.arrayBuffer().then((buffer) => exchange.respond(status, reason, head, new Uint8Array(buffer)));
+    sent.catch((error) => this.#errors.fail(error, exchange, ctx.traceId));
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as PromiseLike<unknown>).then === 'function';
+}
+
+function isForeignResponse(value: unknown): value is globalThis.Response {
+  if (typeof value !== 'object' || value === null) {
+    return false;
+  }
+  const { status, headers, body } = value as globalThis.Response;
+  return (
+    typeof status === 'number' &&
+    typeof headers === 'object' &&
+    headers !== null &&
+    typeof headers[Symbol.iterator] === 'function' &&
+    (body === null || typeof body?.getReader === 'function')
+  );
+}
