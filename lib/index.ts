@@ -1,0 +1,13 @@
+export type { BackendChoice, BackendName } from './backend/choose.js';
+export type { CloseReport, Limits, ServerStats, Timeouts } from './backend/contract.js';
+export * from './errors.js';
+export type { AbortReason } from './http/exchange.js';
+export { Headers } from './http/headers.js';
+export { Request } from './http/request.js';
+export { Response } from './http/response.js';
+export type * from './app/asgi-app.js';
+export type { FetchContext, FetchHandler, FetchResult } from './app/fetch-app.js';
+export type { ErrorHook, ErrorInfo } from './app/handler-errors.js';
+export type { NodeHandler } from './app/node-app.js';
+export { type CloseOptions, loop, type Server, serve } from './app/serve.js';
+export type { ServeOptions } from './app/serve-options.js';
