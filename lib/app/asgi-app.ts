@@ -1,5 +1,5 @@
 /** serve({ app }): an ASGI 3 application on any backend's Exchange. See asgi-scope.ts, asgi-call.ts and asgi-lifespan.ts for its parts. */
-import { AsgiError } from '../errors.js';
+import { AbortedError, AsgiError } from '../errors.js';
 import type { App, Exchange } from '../http/exchange.js';
 import { AsgiCall, type HttpReceiveMessage, type HttpSendMessage } from './asgi-call.js';
 import { AsgiLifespan, type LifespanReceiveMessage, type LifespanSendMessage } from './asgi-lifespan.js';
@@ -59,10 +59,17 @@ export class AsgiApp implements App {
   }
 
   #onReturn(exchange: Exchange, call: AsgiCall): void {
-    if (!call.isComplete && exchange.abortReason === null) {
-      const advice = "send 'http.response.start' and a last 'http.response.body' before returning";
-      this.#errors.fail(new AsgiError(`The application returned without a complete response; ${advice}`), exchange);
+    if (call.isComplete) {
+      return;
     }
+    const { abortReason } = exchange;
+    const advice = "send 'http.response.start' and a last 'http.response.body' before returning";
+    this.#errors.fail(
+      abortReason !== null
+        ? new AbortedError(abortReason)
+        : new AsgiError(`The application returned without a complete response; ${advice}`),
+      exchange,
+    );
   }
 }
 

@@ -2,7 +2,8 @@
  * One run of an ASGI application for one request: `receive` and `send` over an Exchange, with the order of messages checked.
  *
  * - A misplaced or malformed message makes `send` throw an AsgiError at once: the application's bug, in the application.
- * - After a disconnect `send` rejects with an AbortedError (the specification's OSError); the promise may be left unawaited.
+ * - After a disconnect `send` rejects with an AbortedError (the specification's OSError); the promise may be left unawaited. A client that
+ *   closed only its sending side may still read: messages that complete the response are passed on, and only streaming on is refused.
  * - After the response is complete `send` does nothing.
  */
 import { AbortedError, AsgiError, describeValue, HeaderError } from '../errors.js';
@@ -53,9 +54,6 @@ export class AsgiCall {
   receive(): Promise<HttpReceiveMessage> {
     const exchange = this.#exchange;
     if (!this.#requestTaken) {
-      if (exchange.abortReason !== null) {
-        return Promise.resolve({ type: 'http.disconnect' });
-      }
       if (!exchange.hasBody || exchange.bodyComplete) {
         this.#requestTaken = true;
         const body = exchange.hasBody ? exchange.takeBody() : NO_BYTES;
@@ -88,7 +86,7 @@ export class AsgiCall {
       return DONE;
     }
     const { abortReason } = this.#exchange;
-    if (abortReason !== null) {
+    if (abortReason !== null && (abortReason !== 'client' || (message as { more_body?: unknown }).more_body === true)) {
       return this.#disconnected(abortReason);
     }
     switch (message.type) {

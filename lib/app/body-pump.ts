@@ -5,7 +5,7 @@
 import { AbortedError, ResponseError } from '../errors.js';
 import { onExchangeAbort } from '../http/abort.js';
 import { checkChunk } from '../http/body.js';
-import type { Exchange } from '../http/exchange.js';
+import type { AbortReason, Exchange } from '../http/exchange.js';
 import type { HeadBlock } from '../http/header-block.js';
 
 interface ChunkReader {
@@ -27,11 +27,20 @@ export async function pumpBody(
   const reader = readerOf(body);
   let over = false;
   let wake: (() => void) | null = null;
-  onExchangeAbort(exchange, (abortReason) => {
+  const giveUp = (abortReason: AbortReason): void => {
     if (!over) {
       over = true;
       reader.cancel(new AbortedError(abortReason));
+      exchange.destroy();
       wake?.();
+    }
+  };
+  onExchangeAbort(exchange, (abortReason) => {
+    if (abortReason === 'client' && !exchange.responseStarted) {
+      // It may only have closed its sending side: a body that is at hand is still sent, whole.
+      setImmediate(giveUp, abortReason);
+    } else {
+      giveUp(abortReason);
     }
   });
   try {
@@ -55,6 +64,10 @@ export async function pumpBody(
       }
       if (second?.done === true) {
         exchange.respond(status, reason, head, first);
+        return;
+      }
+      if (exchange.abortReason !== null) {
+        giveUp(exchange.abortReason);
         return;
       }
       exchange.start(status, reason, head, -1);

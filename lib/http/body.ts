@@ -5,7 +5,6 @@
 import stream from 'node:stream';
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web';
 import { BodyError } from '../errors.js';
-import { onExchangeAbort } from './abort.js';
 import { type BodySink, Exchange } from './exchange.js';
 import { TEXT_TYPE } from './header-block.js';
 
@@ -215,10 +214,6 @@ function readExchange(exchange: Exchange): Uint8Array | Promise<Uint8Array> {
     return exchange.takeBody();
   }
   return new Promise((resolve, reject) => {
-    if (exchange.abortReason !== null) {
-      reject(BodyError.fromAbort(exchange.abortReason));
-      return;
-    }
     const chunks: Buffer[] = [];
     exchange.readBody({
       onData(chunk) {
@@ -279,11 +274,6 @@ function exchangeStream(exchange: Exchange): ReadableStream<Uint8Array> {
   return byteStream({
     start(given) {
       controller = given;
-      onExchangeAbort(exchange, (reason) => {
-        if (!started) {
-          sink.onAbort(reason);
-        }
-      });
     },
     pull() {
       if (unread > 0) {
