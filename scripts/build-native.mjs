@@ -6,8 +6,8 @@
 // GAMMALOOP_WERROR=1 turns warnings into errors. JOBS is the number of compilers at a time.
 import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -23,7 +23,9 @@ function run(args, env, onOutput) {
     child.stdout?.on('data', onOutput);
     child.stderr?.on('data', onOutput);
     child.once('error', fail);
-    child.once('exit', (code, signal) => (code === 0 ? done() : fail(new Error(`${args[0]} ended with ${signal ?? code}`))));
+    child.once('exit', (code, signal) =>
+      code === 0 ? done() : fail(new Error(`${args[0]} ended with ${signal ?? code}`)),
+    );
   });
 }
 

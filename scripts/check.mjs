@@ -42,18 +42,26 @@ function checkCxxFormat() {
   const best = found.find(({ major }) => major === clangFormatMajor);
   if (!best) {
     const seen = found.length > 0 ? `only version ${found[0].major} was found` : 'it was not found';
-    console.error(`clang-format ${clangFormatMajor} is needed, and ${seen}: install ${versioned}, or name it in CLANG_FORMAT`);
+    console.error(
+      `clang-format ${clangFormatMajor} is needed, and ${seen}: install ${versioned}, or name it in CLANG_FORMAT`,
+    );
     failures.push('clang-format');
     return;
   }
   run('clang-format', best.command, [...(write ? ['-i'] : ['--dry-run', '-Werror']), '--style=file', ...cxxFiles()]);
 }
 
-run('biome', process.execPath, [binOf('@biomejs/biome', 'bin/biome'), write ? 'check' : 'ci', ...(write ? ['--write'] : [])]);
+run('biome', process.execPath, [
+  binOf('@biomejs/biome', 'bin/biome'),
+  write ? 'check' : 'ci',
+  ...(write ? ['--write'] : []),
+]);
 run('tsc', process.execPath, [binOf('typescript', 'bin/tsc'), '-p', 'tsconfig.json', '--noEmit']);
 checkCxxFormat();
 
 if (failures.length > 0) {
-  console.error(`check failed: ${failures.join(', ')}${write ? '' : ' (npm run format applies formats and safe fixes)'}`);
+  console.error(
+    `check failed: ${failures.join(', ')}${write ? '' : ' (npm run format applies formats and safe fixes)'}`,
+  );
   process.exitCode = 1;
 }

@@ -12,7 +12,8 @@ export const platforms = Object.keys(lists).filter((name) => name !== 'common' &
 /** Sources of the addon on `platform` (a value of process.platform, or gyp's name for it). Throws where it cannot be built. */
 export function addonSources(platform) {
   const name = platform === 'mac' ? 'darwin' : platform;
-  if (!platforms.includes(name)) throw new Error(`the native engine is not built for ${platform} (only ${platforms.join(', ')})`);
+  if (!platforms.includes(name))
+    throw new Error(`the native engine is not built for ${platform} (only ${platforms.join(', ')})`);
   return [...lists.common, ...lists[name]];
 }
 

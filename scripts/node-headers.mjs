@@ -11,7 +11,11 @@ const complete = (nodeDir) =>
 
 /** The running node's prefix (or what npm's `nodedir` names), where it has include/node; else undefined. */
 export function installedNodeDir() {
-  const candidates = [process.env.npm_config_nodedir, resolve(realpathSync(process.execPath), '../..'), resolve(process.execPath, '../..')];
+  const candidates = [
+    process.env.npm_config_nodedir,
+    resolve(realpathSync(process.execPath), '../..'),
+    resolve(process.execPath, '../..'),
+  ];
   return candidates.find((candidate) => candidate && complete(candidate));
 }
 
@@ -23,9 +27,14 @@ export function downloadedNodeDir(log = () => {}) {
   const nodeDir = join(prefix, 'node_modules', packageName);
   if (complete(nodeDir)) return nodeDir;
   mkdirSync(prefix, { recursive: true });
-  log(`no headers beside ${process.execPath}: taking them from the npm package ${packageName}@${process.versions.node}`);
+  log(
+    `no headers beside ${process.execPath}: taking them from the npm package ${packageName}@${process.versions.node}`,
+  );
   const args = ['install', '--prefix', prefix, '--no-save', '--ignore-scripts', '--no-audit', '--no-fund'];
-  const result = spawnSync('npm', [...args, `${packageName}@${process.versions.node}`], { encoding: 'utf8', cwd: prefix });
+  const result = spawnSync('npm', [...args, `${packageName}@${process.versions.node}`], {
+    encoding: 'utf8',
+    cwd: prefix,
+  });
   log(`${result.stdout ?? ''}${result.stderr ?? ''}${result.error ?? ''}`);
   return complete(nodeDir) ? nodeDir : undefined;
 }

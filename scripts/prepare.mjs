@@ -32,7 +32,9 @@ function onPath(program) {
     }
   };
   if (program.includes('/')) return isRunnable(program);
-  return (process.env.PATH ?? '').split(delimiter).some((directory) => directory && isRunnable(join(directory, program)));
+  return (process.env.PATH ?? '')
+    .split(delimiter)
+    .some((directory) => directory && isRunnable(join(directory, program)));
 }
 
 /** The tools that node-gyp will call and that are not there. */
@@ -57,7 +59,8 @@ async function prepareAddon() {
   let log = '';
   try {
     addonSources(process.platform);
-    if (!isInstalled('node-gyp') || !isInstalled('node-addon-api')) throw new Error('node-gyp is not installed (npm ci --omit=dev?)');
+    if (!isInstalled('node-gyp') || !isInstalled('node-addon-api'))
+      throw new Error('node-gyp is not installed (npm ci --omit=dev?)');
     const missing = missingTools();
     if (missing.length > 0) throw new Error(`not found: ${missing.join(', ')}`);
     await buildNative({ onOutput: (chunk) => (log += chunk) });
@@ -65,7 +68,9 @@ async function prepareAddon() {
     const reason = log ? reasonFrom(log, error) : error.message;
     rmSync(addonPath, { force: true });
     log += `\n${error.stack}\nPATH=${process.env.PATH}\n`;
-    console.log(`gammaloop: no native addon, the \`node\` backend will serve (${reason}; log: ${relative(root, logPath)})`);
+    console.log(
+      `gammaloop: no native addon, the \`node\` backend will serve (${reason}; log: ${relative(root, logPath)})`,
+    );
   }
   mkdirSync(join(root, '.cache'), { recursive: true });
   writeFileSync(logPath, log);
