@@ -67,7 +67,8 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     };
     this.lane = new Lane(this, host.limits.writeBufferBytes);
     this.lane.on('error', () => {});
-    this.#timers = new ConnectionTimers(host.timeouts, (name) => this.#onTimeout(name));
+    this.#timers = new ConnectionTimers(host.timeouts, () => this.#laneFull || this.#receiving?.bodyAskedFor === false,
+      (name) => this.#onTimeout(name));
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('end', () => this.#onPeerEnd());
     socket.on('error', () => {});

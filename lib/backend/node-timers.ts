@@ -6,6 +6,7 @@ export type TimeoutName = 'KEEP_ALIVE_TIMEOUT' | 'HEADERS_TIMEOUT' | 'REQUEST_TI
 /** The timers of one connection. None of them keeps the process alive. Owned by the connection, which stops them all when it ends. */
 export class ConnectionTimers {
   readonly #timeouts: Timeouts;
+  readonly #isBlocked: () => boolean;
   readonly #onTimeout: (name: TimeoutName) => void;
   #idle: NodeJS.Timeout | undefined;
   #idleName: TimeoutName | null = null;
@@ -15,8 +16,10 @@ export class ConnectionTimers {
   #windowBytes = 0;
   #windowBlocked = false;
 
-  constructor(timeouts: Timeouts, onTimeout: (name: TimeoutName) => void) {
+  /** `isBlocked`: whether this side does not read at present, or has not asked for the body. */
+  constructor(timeouts: Timeouts, isBlocked: () => boolean, onTimeout: (name: TimeoutName) => void) {
     this.#timeouts = timeouts;
+    this.#isBlocked = isBlocked;
     this.#onTimeout = onTimeout;
   }
 
@@ -85,9 +88,10 @@ export class ConnectionTimers {
   #startWindow(): void {
     const { bodyRateWindow, minBodyBytesPerSecond } = this.#timeouts;
     this.#windowBytes = 0;
-    this.#windowBlocked = false;
+    this.#windowBlocked = this.#isBlocked();
     this.#rate = start(() => {
-      if (!this.#windowBlocked && this.#windowBytes * 1000 < minBodyBytesPerSecond * bodyRateWindow) this.#onTimeout('BODY_RATE_TIMEOUT');
+      const excused = this.#windowBlocked || this.#isBlocked();
+      if (!excused && this.#windowBytes * 1000 < minBodyBytesPerSecond * bodyRateWindow) this.#onTimeout('BODY_RATE_TIMEOUT');
       else this.#startWindow();
     }, bodyRateWindow);
   }
