@@ -1,6 +1,8 @@
 // Makes a clone ready to run: TypeScript to dist/, the addon to build/Release. npm runs it at `npm ci`, and `npm start` and
 // `npm test` run it again, when it only brings up to date what has changed.
 //
+// GAMMALOOP_SKIP_ADDON=1 leaves the addon out, as `npm pack` after `npm run prebuild` may.
+//
 // Never fails for want of a compiler: then one line says that the `node` backend will serve, and why.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -89,5 +91,5 @@ function prepareDist() {
 // An unpacked tarball has neither: there is nothing to build there.
 if (existsSync(join(root, 'tsconfig.build.json')) && existsSync(join(root, 'lib'))) {
   prepareDist();
-  await prepareAddon();
+  if (process.env.GAMMALOOP_SKIP_ADDON !== '1') await prepareAddon();
 }
