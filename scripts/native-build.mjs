@@ -76,10 +76,10 @@ function isFresh(object, dependencies, stampPath, stamp) {
 }
 
 /**
- * Compiles `sources` into `directory` and links them as `name`; returns the program's path. `flags` go to compiler and linker.
+ * Compiles `sources` into `directory` and links them as `name`; returns the program's path. `flags` go to compiler and linker, `linkFlags` to the linker.
  * Library sources are compiled as the addon is: without exceptions and type information.
  */
-export async function buildProgram({ name, directory, sources, compiler = process.env.CXX || 'g++', flags = [] }) {
+export async function buildProgram({ name, directory, sources, compiler = process.env.CXX || 'g++', flags = [], linkFlags = [] }) {
   mkdirSync(directory, { recursive: true });
   const objects = [];
   const stale = [];
@@ -116,7 +116,7 @@ export async function buildProgram({ name, directory, sources, compiler = proces
   const linked = existsSync(program) && existsSync(linkStamp) && readFileSync(linkStamp, 'utf8') === objectList;
   const linkedAt = linked ? statSync(program).mtimeMs : 0;
   if (rebuilt > 0 || !linked || objects.some((object) => statSync(object).mtimeMs > linkedAt)) {
-    const code = await run(compiler, ['-pthread', ...flags, ...objects, '-o', program], { cwd: root });
+    const code = await run(compiler, ['-pthread', ...flags, ...linkFlags, ...objects, '-o', program], { cwd: root });
     if (code !== 0) throw new Error(`${name} does not link`);
     writeFileSync(linkStamp, objectList);
   }

@@ -36,6 +36,22 @@ constexpr uint64_t kForbiddenTrailers =
     bitOf(HeaderId::Forwarded) | bitOf(HeaderId::Authorization) | bitOf(HeaderId::ProxyAuthorization) |
     bitOf(HeaderId::Cookie) | bitOf(HeaderId::ContentEncoding) | bitOf(HeaderId::ContentType);
 
+// A field value without the spaces and tabs around it.
+struct Value {
+  const uint8_t* start;
+  size_t length;
+  bool trailingBlank;
+  bool trailingTab;
+};
+
+Value strip(const uint8_t* p, const uint8_t* end) {
+  while (p != end && isBlank(*p)) p++;
+  const uint8_t* last = end;
+  bool tab = false;
+  while (last != p && isBlank(last[-1])) tab |= *--last == '\t';
+  return {p, static_cast<size_t>(last - p), last != end, tab};
+}
+
 // Gathers the meaning of the fields of one head. Every check is made at the earliest byte that decides it, so that the verdict on
 // a message does not depend on how its bytes were split into reads.
 class HeadMeaning {
@@ -63,15 +79,20 @@ class HeadMeaning {
     }
   }
 
-  // With the value, stripped; `complete` as in http1_syntax.h.
-  HttpError onValue(HeaderId id, const uint8_t* value, size_t length, bool complete) {
+  // `complete` as in http1_syntax.h.
+  HttpError onValue(HeaderId id, const Value& stripped, bool complete) {
     if ((bitOf(id) & kMeaningfulFields) == 0) return HttpError::None;
+    const uint8_t* const value = stripped.start;
+    const size_t length = stripped.length;
     switch (id) {
       case HeaderId::Host:
         return isHost(value, length, complete, HostForm::Field) ? HttpError::None : HttpError::InvalidHost;
       case HeaderId::ContentLength:
+        // A tab behind a framing value is allowed by the grammar, but parsers disagree on it (node's refuses it).
+        if (stripped.trailingTab) return HttpError::InvalidContentLength;
         return parseContentLength(value, length, complete, contentLength_) ? HttpError::None : HttpError::InvalidContentLength;
       case HeaderId::Transfer_Encoding:
+        if (stripped.trailingTab) return HttpError::InvalidTransferEncoding;
         return matchesToken(value, length, "chunked", complete) ? HttpError::None : HttpError::InvalidTransferEncoding;
       case HeaderId::Expect:
         return matchesToken(value, length, "100-continue", complete) ? HttpError::None : HttpError::InvalidExpectation;
@@ -131,22 +152,9 @@ class TrailerMeaning {
   HttpError onName(HeaderId id) const {
     return (bitOf(id) & kForbiddenTrailers) != 0 ? HttpError::ForbiddenTrailer : HttpError::None;
   }
-  HttpError onValue(HeaderId, const uint8_t*, size_t, bool) const { return HttpError::None; }
+  HttpError onValue(HeaderId, const Value&, bool) const { return HttpError::None; }
   HttpError onEnd() const { return HttpError::None; }
 };
-
-struct Value {
-  const uint8_t* start;
-  size_t length;
-  bool trailingBlank;
-};
-
-Value strip(const uint8_t* p, const uint8_t* end) {
-  while (p != end && isBlank(*p)) p++;
-  const uint8_t* last = end;
-  while (last != p && isBlank(last[-1])) last--;
-  return {p, static_cast<size_t>(last - p), last != end};
-}
 
 // CRLF at `p`; moves behind it.
 ParseOutcome takeLineEnd(const uint8_t*& p, const uint8_t* end) {
@@ -190,8 +198,8 @@ ParseOutcome parseFields(const uint8_t* base, const uint8_t*& p, const uint8_t* 
     const bool ended = p != end && *p == '\r';
     const Value value = strip(rawValue, p);
     if (value.length > kMaxValueBytes) return fail(HttpError::HeaderBytesExceeded);
-    const bool complete = ended || (value.trailingBlank && value.length > 0);
-    if (const HttpError error = meaning.onValue(id, value.start, value.length, complete); error != HttpError::None) {
+    const bool complete = ended || value.trailingBlank;
+    if (const HttpError error = meaning.onValue(id, value, complete); error != HttpError::None) {
       return fail(error);
     }
     if (!ended) {

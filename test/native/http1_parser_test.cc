@@ -228,11 +228,11 @@ TEST("http1: a Host that cannot be uri-host and port is refused") {
 TEST("http1: Content-Length is digits up to 2^53-1") {
   EXPECT_EQ(headOf(withLines("Content-Length: 0\r\n")).contentLength, 0u);
   EXPECT(headOf(withLines("Content-Length: 0\r\n")).hasContentLength);
-  EXPECT_EQ(headOf(withLines("content-length:  12\t\r\n")).contentLength, 12u);
+  EXPECT_EQ(headOf(withLines("content-length: \t12 \r\n")).contentLength, 12u);
   EXPECT_EQ(headOf(withLines("Content-Length: 00012\r\n")).contentLength, 12u);
   EXPECT_EQ(headOf(withLines("Content-Length: 9007199254740991\r\n")).contentLength, 9007199254740991u);
   for (const char* bad : {"9007199254740992", "18446744073709551616", "99999999999999999999999999", "+1", "-1", "1 2", "1,1", "1, 1", "0x1", "1a",
-                          "1.0", "", "\"1\"", "1e3", ";1", "1\t1", "\xB2"}) {
+                          "1.0", "", "\"1\"", "1e3", ";1", "1\t1", "\xB2", "1\t", "1 \t "}) {
     expectVerdict(withLines(std::string("Content-Length: ") + bad + "\r\n"), "INVALID_CONTENT_LENGTH");
   }
 }
@@ -251,7 +251,7 @@ TEST("http1: Transfer-Encoding is exactly chunked, once") {
   EXPECT(headOf(withLines("Transfer-Encoding: chunked\r\n")).chunked);
   EXPECT(headOf(withLines("TRANSFER-ENCODING:\tCHUNKed \r\n")).chunked);
   for (const char* bad : {"", "gzip", "identity", "gzip, chunked", "chunked, gzip", "chunked, chunked", "chunked,", ",chunked", "xchunked", "chunkedx",
-                          "chunked;q=1", "\"chunked\"", "chun ked", "\x0Bchunked", "chunked\x80"}) {
+                          "chunked;q=1", "\"chunked\"", "chun ked", "chunked\t", "chunked \t ", "\x0Bchunked", "chunked\x80"}) {
     const std::string expected = bad[0] == '\x0B' ? "INVALID_HEADER_VALUE" : "INVALID_TRANSFER_ENCODING";
     expectVerdict(withLines(std::string("Transfer-Encoding: ") + bad + "\r\n"), expected);
   }

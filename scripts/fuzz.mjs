@@ -1,0 +1,57 @@
+// Builds every test/native/fuzz/*_fuzz.cc with clang's libFuzzer, address and undefined-behaviour sanitizers, and runs each one.
+//
+//   npm run fuzz -- [--seconds 60] [name-filter]
+//
+// Seeds are the small files in test/native/fuzz/corpus/<name without _fuzz>/; what the fuzzer finds worth keeping goes to
+// build-fuzz/corpus/, so that the next run starts further on. A finding is written to build-fuzz/findings/ and fails the run.
+// CLANGXX names the compiler (default clang++).
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildProgram, librarySources, listSources, root, run, whyExcluded } from './native-build.mjs';
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { seconds: { type: 'string', default: '60' } } });
+const seconds = Number(values.seconds);
+const compiler = process.env.CLANGXX || 'clang++';
+const directory = join(root, 'build-fuzz');
+const fuzzRoot = join(root, 'test/native/fuzz');
+const flags = ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
+
+async function main() {
+  if (!Number.isInteger(seconds) || seconds < 1) throw new Error(`--seconds ${values.seconds}: expected a whole number above 0`);
+  if (spawnSync(compiler, ['--version']).status !== 0) {
+    throw new Error(`${compiler} was not found. Fuzzing needs clang with libFuzzer (Debian: apt install clang); or name one in CLANGXX.`);
+  }
+  const filter = positionals[0] ?? '';
+  const targets = listSources(fuzzRoot).filter((path) => path.endsWith('_fuzz.cc') && basename(path).includes(filter));
+  if (targets.length === 0) throw new Error(`no fuzz target contains "${filter}"`);
+  const findings = join(directory, 'findings');
+  mkdirSync(findings, { recursive: true });
+  for (const target of targets) {
+    const name = basename(target, '.cc');
+    const why = whyExcluded(target);
+    if (why) throw new Error(`${name} cannot be built here: ${why}`);
+    const program = await buildProgram({
+      name,
+      directory,
+      compiler,
+      sources: [...librarySources(), target],
+      flags: [...flags, '-fsanitize=fuzzer-no-link'],
+      linkFlags: ['-fsanitize=fuzzer'],
+    });
+    const grown = join(directory, 'corpus', name);
+    mkdirSync(grown, { recursive: true });
+    const seeds = join(fuzzRoot, 'corpus', name.replace(/_fuzz$/, ''));
+    console.log(`${name}: ${seconds} s`);
+    const args = [`-max_total_time=${seconds}`, '-timeout=10', '-print_final_stats=1', `-artifact_prefix=${findings}/${name}-`, grown];
+    if (existsSync(seeds)) args.push(seeds);
+    const code = await run(program, args, { cwd: root });
+    if (code !== 0) throw new Error(`${name} ended with ${code}: the input is in build-fuzz/findings/`);
+  }
+}
+
+main().catch((error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});
