@@ -54,6 +54,8 @@ export abstract class Exchange extends AsyncResource {
   /** Set when the exchange ended early; `onAbort` is called once, at that moment. */
   abortReason: AbortReason | null = null;
   onAbort: ((reason: AbortReason) => void) | null = null;
+  /** The client has ended its sending side; `onAbort('client')` was called, and `abortReason` may still be null. */
+  peerEnded = false;
   /** A response head has been submitted. */
   responseStarted = false;
   /** The whole response has been submitted. */
@@ -110,7 +112,7 @@ export abstract class Exchange extends AsyncResource {
   abstract onceWritable(callback: () => void): void;
   /** Ends a streamed response. `trailers`: a header block, or '' (sent only where the response is chunked). */
   abstract end(trailers: string): void;
-  /** Calls back once all of the ended response has been handed to the operating system; not at all after an abort. */
+  /** Before `end`: calls back once all of the response has been handed to the operating system; not at all after an abort. */
   abstract onceFlushed(callback: () => void): void;
   /** Closes the connection at once; what was not sent is lost. */
   abstract destroy(): void;

@@ -8,6 +8,13 @@
 
 namespace gammaloop {
 
+std::string_view nameOf(SessionError error) {
+  static constexpr std::string_view kNames[] = {"HEADERS_TIMEOUT", "REQUEST_TIMEOUT", "BODY_RATE_TIMEOUT", "HANDLER_TIMEOUT",
+                                                "RESPONSE_LENGTH"};
+  static_assert(std::size(kNames) == static_cast<size_t>(SessionError::Count));
+  return kNames[static_cast<size_t>(error)];
+}
+
 Http1Session::Http1Session(Connection& connection, HttpServer& server, HttpContext& context)
     : connection_(connection), server_(server), context_(context) {
   server_.counters.connectionsAccepted++;

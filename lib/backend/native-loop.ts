@@ -1,0 +1,187 @@
+/**
+ * The native engine of this environment (the main thread, or a worker): one for all of its servers, made with the first. Reads a batch of completions when native
+ * code calls, runs the handlers, and leaves the answers in the submission ring.
+ */
+import { type NativeEngine, loadBinding } from '../bridge/binding.js';
+import {
+  ABORT,
+  ABORT_REASON_OFFSET,
+  ABORT_SOFT_FLAG,
+  BODY,
+  BODY_BYTES,
+  BODY_END,
+  BODY_END_BYTES,
+  BODY_END_HEADER_COUNT_OFFSET,
+  BODY_END_TEXT_LENGTH_OFFSET,
+  BODY_LENGTH_OFFSET,
+  COMPLETION_RING_BYTES,
+  EXCHANGE_GENERATION_OFFSET,
+  EXCHANGE_INDEX_OFFSET,
+  HEAD_WORD,
+  REQUEST,
+  REQUEST_BODY_COMPLETE_FLAG,
+  REQUEST_BODY_LENGTH_OFFSET,
+  REQUEST_BYTES,
+  REQUEST_CONNECTION_GENERATION_OFFSET,
+  REQUEST_CONNECTION_INDEX_OFFSET,
+  REQUEST_HEADER_COUNT_OFFSET,
+  REQUEST_METHOD_OFFSET,
+  REQUEST_SERVER_OFFSET,
+  REQUEST_TARGET_LENGTH_OFFSET,
+  REQUEST_TEXT_LENGTH_OFFSET,
+  REQUEST_VERSION_MINOR_OFFSET,
+  SERVER_CLOSED,
+  SUBMISSION_RING_BYTES,
+  TAIL_WORD,
+  WRITABLE,
+} from '../bridge/records.js';
+import { SubmissionWriter, createRing } from '../bridge/submission-writer.js';
+import type { App } from '../http/exchange.js';
+import { NativeExchange } from './native-exchange.js';
+
+/** What a server of this loop is to it. */
+export interface LoopServer {
+  readonly app: App;
+  readonly writeBufferBytes: number;
+  readonly batches: { count: number; requests: number; largest: number };
+  /** Requests in the batch that is being read. */
+  inBatch: number;
+  onClosed(): void;
+}
+
+export class NativeLoop {
+  readonly engine: NativeEngine;
+  readonly submissions: SubmissionWriter;
+  readonly completionBytes: Buffer;
+  readonly #control: Uint32Array;
+  readonly #words: Uint32Array;
+  readonly #servers: (LoopServer | undefined)[] = [];
+  /** Exchanges for which completions may still come, by slab index. */
+  readonly #live: (NativeExchange | undefined)[] = [];
+  /** Of this batch: complete bodies that stand in the ring, and servers that got requests. */
+  readonly #ringBodies: NativeExchange[] = [];
+  readonly #touched: LoopServer[] = [];
+
+  constructor(poller: string) {
+    const completions = createRing(COMPLETION_RING_BYTES);
+    const submissions = createRing(SUBMISSION_RING_BYTES);
+    this.completionBytes = completions.bytes;
+    this.#control = completions.control;
+    this.#words = completions.words;
+    const { Engine } = loadBinding();
+    this.engine = new Engine(poller, completions.control, completions.bytes, submissions.control, submissions.bytes, () =>
+      this.#onBatch(),
+    );
+    this.submissions = new SubmissionWriter(submissions, () => this.engine.flush());
+  }
+
+  addServer(index: number, server: LoopServer): void {
+    this.#servers[index] = server;
+  }
+
+  /** No completion is of interest for it any more. */
+  retire(exchange: NativeExchange): void {
+    if (this.#live[exchange.index] === exchange) this.#live[exchange.index] = undefined;
+  }
+
+  /** One call a batch. Nothing that a handler throws may stop the others. */
+  #onBatch(): void {
+    const control = this.#control;
+    const words = this.#words;
+    const mask = COMPLETION_RING_BYTES - 1;
+    let head = control[HEAD_WORD] as number;
+    while (head !== control[TAIL_WORD]) {
+      const at = head & mask;
+      const word = at >>> 2;
+      head = (head + (words[word] as number)) >>> 0;
+      const opcode = words[word + 1] as number;
+      try {
+        this.#dispatch(opcode & 0xffff, opcode >>> 16, at, word);
+      } catch (error) {
+        process.nextTick(rethrow, error);
+      }
+    }
+    for (const exchange of this.#ringBodies) exchange.keepBody();
+    this.#ringBodies.length = 0;
+    for (const server of this.#touched) {
+      server.batches.count++;
+      server.batches.requests += server.inBatch;
+      if (server.inBatch > server.batches.largest) server.batches.largest = server.inBatch;
+      server.inBatch = 0;
+    }
+    this.#touched.length = 0;
+    control[HEAD_WORD] = head;
+  }
+
+  #dispatch(opcode: number, flags: number, at: number, word: number): void {
+    if (opcode === REQUEST) return this.#onRequest(flags, at, word);
+    const index = this.#words[word + (EXCHANGE_INDEX_OFFSET >>> 2)] as number;
+    if (opcode === SERVER_CLOSED) {
+      const server = this.#servers[index];
+      this.#servers[index] = undefined;
+      server?.onClosed();
+      return;
+    }
+    const exchange = this.#live[index];
+    if (exchange === undefined || exchange.generation !== this.#words[word + (EXCHANGE_GENERATION_OFFSET >>> 2)]) return;
+    switch (opcode) {
+      case BODY: {
+        const start = at + BODY_BYTES;
+        const length = this.#words[word + (BODY_LENGTH_OFFSET >>> 2)] as number;
+        const chunk = Buffer.allocUnsafe(length);
+        this.completionBytes.copy(chunk, 0, start, start + length);
+        exchange.runInAsyncScope(exchange.receiveBody, exchange, chunk);
+        break;
+      }
+      case BODY_END: {
+        const start = at + BODY_END_BYTES;
+        const length = this.#words[word + (BODY_END_TEXT_LENGTH_OFFSET >>> 2)] as number;
+        const count = this.#words[word + (BODY_END_HEADER_COUNT_OFFSET >>> 2)] as number;
+        const text = length === 0 ? '' : this.completionBytes.latin1Slice(start, start + length);
+        exchange.runInAsyncScope(exchange.receiveBodyEnd, exchange, text, count);
+        break;
+      }
+      case ABORT: {
+        const reason = this.#words[word + (ABORT_REASON_OFFSET >>> 2)] as number;
+        exchange.runInAsyncScope(exchange.receiveAbort, exchange, reason, (flags & ABORT_SOFT_FLAG) !== 0);
+        break;
+      }
+      case WRITABLE:
+        exchange.runInAsyncScope(exchange.receiveWritable, exchange);
+        break;
+    }
+  }
+
+  #onRequest(flags: number, at: number, word: number): void {
+    const words = this.#words;
+    const server = this.#servers[words[word + (REQUEST_SERVER_OFFSET >>> 2)] as number] as LoopServer;
+    const textStart = at + REQUEST_BYTES;
+    const textEnd = textStart + (words[word + (REQUEST_TEXT_LENGTH_OFFSET >>> 2)] as number);
+    const isComplete = (flags & REQUEST_BODY_COMPLETE_FLAG) !== 0;
+    const index = words[word + (EXCHANGE_INDEX_OFFSET >>> 2)] as number;
+    const exchange = new NativeExchange(
+      this,
+      index,
+      words[word + (EXCHANGE_GENERATION_OFFSET >>> 2)] as number,
+      words[word + (REQUEST_METHOD_OFFSET >>> 2)] as number,
+      words[word + (REQUEST_VERSION_MINOR_OFFSET >>> 2)] as number,
+      flags,
+      words[word + (REQUEST_HEADER_COUNT_OFFSET >>> 2)] as number,
+      words[word + (REQUEST_TARGET_LENGTH_OFFSET >>> 2)] as number,
+      this.completionBytes.latin1Slice(textStart, textEnd),
+      isComplete ? textEnd : -1,
+      words[word + (REQUEST_BODY_LENGTH_OFFSET >>> 2)] as number,
+      words[word + (REQUEST_CONNECTION_INDEX_OFFSET >>> 2)] as number,
+      words[word + (REQUEST_CONNECTION_GENERATION_OFFSET >>> 2)] as number,
+      server.writeBufferBytes,
+    );
+    if (server.inBatch++ === 0) this.#touched.push(server);
+    if (isComplete) this.#ringBodies.push(exchange);
+    this.#live[index] = exchange;
+    exchange.runInAsyncScope(server.app.handle, server.app, exchange);
+  }
+}
+
+function rethrow(error: unknown): never {
+  throw error;
+}

@@ -1,0 +1,97 @@
+/**
+ * The one place that loads the addon. Everything native is reached through what this returns.
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { AddonMissingError } from '../errors.js';
+import { HEADER_NAMES, METHODS } from './records.js';
+
+/** An address of a socket; empty for unix sockets. */
+export interface NativeEndpoint {
+  address?: string;
+  family?: 'IPv4' | 'IPv6';
+  port?: number;
+}
+
+/** The indices into what `stats` returns, before the error counters. */
+export const STAT_CONNECTIONS_ACCEPTED = 0;
+export const STAT_CONNECTIONS_CLOSED = 1;
+export const STAT_CONNECTIONS_DROPPED = 2;
+export const STAT_CONNECTIONS_SHED = 3;
+export const STAT_REQUESTS_RECEIVED = 4;
+export const STAT_REQUESTS_COMPLETED = 5;
+export const STAT_REQUESTS_ABORTED = 6;
+export const STAT_BYTES_RECEIVED = 7;
+export const STAT_BYTES_SENT = 8;
+export const STAT_ERRORS = 9;
+
+/** native/addon/engine_wrap.h. Calls throw an Error with `errno` and `syscall` where a system call failed. */
+export interface NativeEngine {
+  listen(target: object, limits: object, timeouts: object): number;
+  address(server: number): NativeEndpoint | string;
+  setReferenced(server: number, referenced: boolean): void;
+  closeServer(server: number): void;
+  cutServer(server: number): [exchanges: number, connections: number];
+  forgetServer(server: number): void;
+  stats(server: number): number[] | undefined;
+  peer(connectionIndex: number, connectionGeneration: number): [NativeEndpoint, NativeEndpoint] | undefined;
+  flush(): void;
+  pollerName(): string;
+}
+
+export interface Binding {
+  Engine: new (
+    poller: string,
+    completionControl: Uint32Array,
+    completionData: Uint8Array,
+    submissionControl: Uint32Array,
+    submissionData: Uint8Array,
+    onBatch: () => void,
+  ) => NativeEngine;
+  methods: string[];
+  headerNames: string[];
+  httpErrors: string[];
+  sessionErrors: string[];
+}
+
+let binding: Binding | null = null;
+
+/** Throws AddonMissingError, which names what was tried and what to do. */
+export function loadBinding(): Binding {
+  if (binding !== null) return binding;
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const require = createRequire(import.meta.url);
+  let loaded: Binding;
+  try {
+    const load = require('node-gyp-build') as (directory: string) => Binding;
+    loaded = load(root);
+  } catch (error) {
+    throw new AddonMissingError({
+      platform: process.platform,
+      arch: process.arch,
+      libc: libcOf(),
+      tried: [`${root}build/Release and ${root}prebuilds: ${firstLine(error)}`],
+      cause: error,
+    });
+  }
+  if (loaded.methods.join() !== METHODS.join() || loaded.headerNames.join() !== HEADER_NAMES.join()) {
+    throw new AddonMissingError({
+      platform: process.platform,
+      arch: process.arch,
+      libc: libcOf(),
+      tried: ['an addon was found, but it was built from another version of gammaloop'],
+    });
+  }
+  binding = loaded;
+  return loaded;
+}
+
+function libcOf(): string {
+  if (process.platform !== 'linux') return '';
+  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  return report.header?.glibcVersionRuntime === undefined ? 'musl' : 'glibc';
+}
+
+function firstLine(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] as string;
+}

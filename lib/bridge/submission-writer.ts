@@ -1,0 +1,193 @@
+/**
+ * Writes submission records into the ring that native code drains after each batch, before the loop blocks, or when the ring is full (the only case in
+ * which a submission crosses the border). Layouts: records.ts.
+ */
+import {
+  CONSUME,
+  CONSUME_BYTES,
+  CONSUME_COUNT_OFFSET,
+  CONTINUE,
+  DESTROY,
+  END,
+  END_BYTES,
+  END_NOTIFY_FLAG,
+  END_TRAILER_LENGTH_OFFSET,
+  HEAD_BODY_LENGTH_OFFSET,
+  HEAD_BYTES,
+  HEAD_CONTENT_HIGH_OFFSET,
+  HEAD_CONTENT_LOW_OFFSET,
+  HEAD_KNOWN_LENGTH_FLAG,
+  HEAD_LENGTH_OFFSET,
+  HEAD_STATUS_OFFSET,
+  HEAD_WORD,
+  HEADER_BYTES,
+  PAD,
+  RECORD_ALIGN,
+  RESPOND,
+  START,
+  TAIL_WORD,
+  WRITE,
+  WRITE_BYTES,
+  WRITE_LENGTH_OFFSET,
+  WRITE_NOTIFY_FLAG,
+} from './records.js';
+
+/** Whom a submission is for. */
+export interface ExchangeKey {
+  readonly index: number;
+  readonly generation: number;
+}
+
+/** The memory of one ring; capacity is a power of two. */
+export interface RingMemory {
+  readonly control: Uint32Array;
+  readonly bytes: Buffer;
+  readonly words: Uint32Array;
+}
+
+export function createRing(byteLength: number): RingMemory {
+  const memory = new ArrayBuffer(byteLength);
+  return { control: new Uint32Array(2), bytes: Buffer.from(memory), words: new Uint32Array(memory) };
+}
+
+const TWO_POW_32 = 0x1_0000_0000;
+
+export class SubmissionWriter {
+  readonly #control: Uint32Array;
+  readonly #bytes: Buffer;
+  readonly #words: Uint32Array;
+  readonly #flush: () => void;
+
+  constructor(ring: RingMemory, flush: () => void) {
+    this.#control = ring.control;
+    this.#bytes = ring.bytes;
+    this.#words = ring.words;
+    this.#flush = flush;
+  }
+
+  /** `block` and `reason` are latin1. The sizes together stay below MAX_SUBMISSION_BYTES. */
+  respond(
+    to: ExchangeKey,
+    status: number,
+    reason: string,
+    block: string,
+    flags: number,
+    body: string | Uint8Array | null,
+  ): void {
+    const isText = typeof body === 'string';
+    const bodyBound = isText ? body.length * 3 : body === null ? 0 : body.byteLength;
+    const at = this.#reserve(HEAD_BYTES + reason.length + block.length + bodyBound);
+    const word = at >>> 2;
+    const words = this.#words;
+    const bytes = this.#bytes;
+    let end = at + HEAD_BYTES;
+    if (reason !== '') end += bytes.latin1Write(reason, end);
+    end += bytes.latin1Write(block, end);
+    const bodyStart = end;
+    if (isText) {
+      end += bytes.utf8Write(body, end);
+    } else if (body !== null) {
+      bytes.set(body, end);
+      end += body.byteLength;
+    }
+    words[word + (HEAD_STATUS_OFFSET >>> 2)] = status | (reason.length << 16);
+    words[word + (HEAD_LENGTH_OFFSET >>> 2)] = block.length;
+    words[word + (HEAD_BODY_LENGTH_OFFSET >>> 2)] = end - bodyStart;
+    this.#commit(word, RESPOND, flags, to, end - at);
+  }
+
+  /** `contentLength` -1: unknown. */
+  start(to: ExchangeKey, status: number, reason: string, block: string, flags: number, contentLength: number): void {
+    const at = this.#reserve(HEAD_BYTES + reason.length + block.length);
+    const word = at >>> 2;
+    const words = this.#words;
+    let end = at + HEAD_BYTES;
+    if (reason !== '') end += this.#bytes.latin1Write(reason, end);
+    end += this.#bytes.latin1Write(block, end);
+    words[word + (HEAD_STATUS_OFFSET >>> 2)] = status | (reason.length << 16);
+    words[word + (HEAD_LENGTH_OFFSET >>> 2)] = block.length;
+    words[word + (HEAD_BODY_LENGTH_OFFSET >>> 2)] = 0;
+    const known = contentLength >= 0;
+    words[word + (HEAD_CONTENT_LOW_OFFSET >>> 2)] = known ? contentLength % TWO_POW_32 : 0;
+    words[word + (HEAD_CONTENT_HIGH_OFFSET >>> 2)] = known ? Math.floor(contentLength / TWO_POW_32) : 0;
+    this.#commit(word, START, known ? flags | HEAD_KNOWN_LENGTH_FLAG : flags, to, end - at);
+  }
+
+  /** Returns the number of bytes written. */
+  writeText(to: ExchangeKey, text: string, notify: boolean): number {
+    const at = this.#reserve(WRITE_BYTES + text.length * 3);
+    const length = this.#bytes.utf8Write(text, at + WRITE_BYTES);
+    return this.#commitWrite(to, at, length, notify);
+  }
+
+  writeBytes(to: ExchangeKey, chunk: Uint8Array, notify: boolean): number {
+    const at = this.#reserve(WRITE_BYTES + chunk.byteLength);
+    this.#bytes.set(chunk, at + WRITE_BYTES);
+    return this.#commitWrite(to, at, chunk.byteLength, notify);
+  }
+
+  /** `trailers` is latin1. */
+  end(to: ExchangeKey, trailers: string, notify: boolean): void {
+    const at = this.#reserve(END_BYTES + trailers.length);
+    const word = at >>> 2;
+    if (trailers !== '') this.#bytes.latin1Write(trailers, at + END_BYTES);
+    this.#words[word + (END_TRAILER_LENGTH_OFFSET >>> 2)] = trailers.length;
+    this.#commit(word, END, notify ? END_NOTIFY_FLAG : 0, to, END_BYTES + trailers.length);
+  }
+
+  consume(to: ExchangeKey, byteCount: number): void {
+    const word = this.#reserve(CONSUME_BYTES) >>> 2;
+    this.#words[word + (CONSUME_COUNT_OFFSET >>> 2)] = byteCount;
+    this.#commit(word, CONSUME, 0, to, CONSUME_BYTES);
+  }
+
+  sendContinue(to: ExchangeKey): void {
+    this.#commit(this.#reserve(HEADER_BYTES) >>> 2, CONTINUE, 0, to, HEADER_BYTES);
+  }
+
+  destroy(to: ExchangeKey): void {
+    this.#commit(this.#reserve(HEADER_BYTES) >>> 2, DESTROY, 0, to, HEADER_BYTES);
+  }
+
+  /** The offset of `size` contiguous bytes. */
+  #reserve(size: number): number {
+    const aligned = (size + RECORD_ALIGN - 1) & -RECORD_ALIGN;
+    const at = this.#tryReserve(aligned);
+    if (at >= 0) return at;
+    this.#flush();
+    const afterFlush = this.#tryReserve(aligned);
+    if (afterFlush < 0) throw new Error(`gammaloop: a submission of ${size} bytes does not fit`);
+    return afterFlush;
+  }
+
+  #tryReserve(size: number): number {
+    const capacity = this.#bytes.length;
+    const tail = this.#control[TAIL_WORD] as number;
+    const free = capacity - ((tail - (this.#control[HEAD_WORD] as number)) >>> 0);
+    const at = tail & (capacity - 1);
+    const untilEnd = capacity - at;
+    if (size <= untilEnd) return size <= free ? at : -1;
+    if (size > free - untilEnd) return -1;
+    this.#words[at >>> 2] = untilEnd;
+    this.#words[(at >>> 2) + 1] = PAD;
+    this.#control[TAIL_WORD] = tail + untilEnd;
+    return 0;
+  }
+
+  #commitWrite(to: ExchangeKey, at: number, length: number, notify: boolean): number {
+    const word = at >>> 2;
+    this.#words[word + (WRITE_LENGTH_OFFSET >>> 2)] = length;
+    this.#commit(word, WRITE, notify ? WRITE_NOTIFY_FLAG : 0, to, WRITE_BYTES + length);
+    return length;
+  }
+
+  #commit(word: number, opcode: number, flags: number, to: ExchangeKey, size: number): void {
+    const aligned = (size + RECORD_ALIGN - 1) & -RECORD_ALIGN;
+    const words = this.#words;
+    words[word] = aligned;
+    words[word + 1] = opcode | (flags << 16);
+    words[word + 2] = to.index;
+    words[word + 3] = to.generation;
+    this.#control[TAIL_WORD] = (this.#control[TAIL_WORD] as number) + aligned;
+  }
+}

@@ -1,0 +1,35 @@
+// Module init: what lib/bridge/binding.ts sees. One instance an environment (the main thread, or a worker): nothing here is global.
+#include <napi.h>
+
+#include "addon/engine_wrap.h"
+#include "http/http_server.h"
+#include "http/http_types.h"
+
+namespace gammaloop {
+
+namespace {
+
+Napi::Array namesOf(Napi::Env env, uint32_t count, std::string_view (*nameAt)(uint32_t)) {
+  Napi::Array names = Napi::Array::New(env, count);
+  for (uint32_t i = 0; i < count; i++) names.Set(i, Napi::String::New(env, std::string(nameAt(i))));
+  return names;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  exports.Set("Engine", EngineWrap::define(env));
+  // Tables of the border, for the bridge to check its own against and to name counters by.
+  exports.Set("methods", namesOf(env, kMethodCount, [](uint32_t i) { return methodName(static_cast<Method>(i)); }));
+  exports.Set("headerNames", namesOf(env, static_cast<uint32_t>(HeaderId::Count),
+                                     [](uint32_t i) { return headerName(static_cast<HeaderId>(i)); }));
+  exports.Set("httpErrors", namesOf(env, static_cast<uint32_t>(HttpError::Count),
+                                    [](uint32_t i) { return nameOf(static_cast<HttpError>(i)); }));
+  exports.Set("sessionErrors", namesOf(env, static_cast<uint32_t>(SessionError::Count),
+                                       [](uint32_t i) { return nameOf(static_cast<SessionError>(i)); }));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(gammaloop, init)
+
+}  // namespace gammaloop

@@ -1,0 +1,236 @@
+#include "addon/engine_wrap.h"
+
+#include <cerrno>
+
+#include "addon/values.h"
+
+namespace gammaloop {
+
+namespace {
+
+Result<std::unique_ptr<Poller>> makePoller(const std::string& name, uv_loop_s* loop) {
+  if (name == "uv") return makeUvPoller(loop);
+  if (name == "epoll") return makeEpollPoller();
+  if (name == "kqueue") return makeKqueuePoller();
+  if (Result<std::unique_ptr<Poller>> epoll = makeEpollPoller()) return epoll;
+  if (Result<std::unique_ptr<Poller>> kqueue = makeKqueuePoller()) return kqueue;
+  return makeUvPoller(loop);
+}
+
+HttpLimits limitsOf(const Napi::Object& object) {
+  HttpLimits limits;
+  limits.head.headerBytes = numberOf(object, "headerBytes");
+  limits.head.headerCount = numberOf(object, "headerCount");
+  limits.bodyBytes = static_cast<uint64_t>(object.Get("bodyBytes").As<Napi::Number>().Int64Value());
+  limits.chunkOverheadBytes = numberOf(object, "chunkOverheadBytes");
+  limits.connections = numberOf(object, "connections");
+  limits.requestsPerConnection = numberOf(object, "requestsPerConnection");
+  limits.pipelinedRequests = numberOf(object, "pipelinedRequests");
+  limits.writeBufferBytes = numberOf(object, "writeBufferBytes");
+  return limits;
+}
+
+HttpTimeouts timeoutsOf(const Napi::Object& object) {
+  HttpTimeouts timeouts;
+  timeouts.headersMs = numberOf(object, "headers");
+  timeouts.requestMs = numberOf(object, "request");
+  timeouts.keepAliveMs = numberOf(object, "keepAlive");
+  timeouts.handlerMs = numberOf(object, "handler");
+  timeouts.bodyRateWindowMs = numberOf(object, "bodyRateWindow");
+  timeouts.minBodyBytesPerSecond = numberOf(object, "minBodyBytesPerSecond");
+  timeouts.lingerMs = numberOf(object, "linger");
+  return timeouts;
+}
+
+uint32_t indexOf(const Napi::CallbackInfo& info) { return info[0].As<Napi::Number>().Uint32Value(); }
+
+}  // namespace
+
+Napi::Function EngineWrap::define(Napi::Env env) {
+  return DefineClass(env, "Engine",
+                     {
+                         InstanceMethod<&EngineWrap::listen>("listen"),
+                         InstanceMethod<&EngineWrap::address>("address"),
+                         InstanceMethod<&EngineWrap::setReferenced>("setReferenced"),
+                         InstanceMethod<&EngineWrap::closeServer>("closeServer"),
+                         InstanceMethod<&EngineWrap::cutServer>("cutServer"),
+                         InstanceMethod<&EngineWrap::forgetServer>("forgetServer"),
+                         InstanceMethod<&EngineWrap::stats>("stats"),
+                         InstanceMethod<&EngineWrap::peer>("peer"),
+                         InstanceMethod<&EngineWrap::flush>("flush"),
+                         InstanceMethod<&EngineWrap::pollerName>("pollerName"),
+                     });
+}
+
+EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
+  const Napi::Env env = info.Env();
+  uv_loop_s* loop = nullptr;
+  if (napi_get_uv_event_loop(env, &loop) != napi_ok) {
+    throwSysError(env, {"napi_get_uv_event_loop", ENOSYS});
+    return;
+  }
+  Result<std::unique_ptr<Poller>> poller = makePoller(info[0].As<Napi::String>().Utf8Value(), loop);
+  if (!poller) {
+    throwSysError(env, poller.error());
+    return;
+  }
+
+  Napi::Object memory = Napi::Object::New(env);
+  for (uint32_t i = 1; i <= 4; i++) memory.Set(i, info[i]);
+  memory_ = Napi::Persistent(memory);
+  onBatch_ = Napi::Persistent(info[5].As<Napi::Function>());
+  asyncContext_ = std::make_unique<Napi::AsyncContext>(env, "GAMMALOOP");
+  engine_ = std::make_unique<Engine>(std::move(poller.value()), ringMemory(info[1], info[2]),
+                                     ringMemory(info[3], info[4]), [this] { callBatch(); });
+  driver_ = std::make_unique<InlineDriver>(loop, engine_->reactor().poller(),
+                                           InlineDriver::Callbacks{
+                                               [this] { GAMMALOOP_CHECK(engine_->turn().ok()); },
+                                               [this] { engine_->settleIfNeeded(); },
+                                           });
+  if (Result<void> started = driver_->start(); !started) {
+    throwSysError(env, started.error());
+    return;
+  }
+  engine_->attach(*driver_);
+  Ref();  // the loop's callbacks point here: no garbage collection before tearDown
+  napi_add_async_cleanup_hook(
+      env,
+      [](napi_async_cleanup_hook_handle handle, void* self) {
+        auto* wrap = static_cast<EngineWrap*>(self);
+        wrap->cleanupHook_ = handle;
+        wrap->tearDown();
+      },
+      this, &cleanupHook_);
+}
+
+EngineWrap::~EngineWrap() = default;
+
+// The way into JavaScript: once a batch. make_callback runs nextTick callbacks and microtasks before it returns, so that what they answered
+// is in the submission ring when the reactor drains it.
+void EngineWrap::callBatch() {
+  const Napi::Env env = Env();
+  const Napi::HandleScope scope(env);
+  napi_value result;
+  calling_ = true;
+  const napi_status status =
+      napi_make_callback(env, *asyncContext_, Value(), onBatch_.Value(), 0, nullptr, &result);
+  calling_ = false;
+  if (status == napi_ok) return;
+  // The bridge catches what handlers throw, so this is a worker being terminated, or an uncaughtException raised in a nextTick callback.
+  bool pending = false;
+  if (napi_is_exception_pending(env, &pending) != napi_ok || !pending) return;
+  napi_value error;
+  if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
+}
+
+void EngineWrap::tearDown() {
+  // An environment that ends while a batch is being handled (process.exit) takes the process with it: nothing to free, much to break.
+  if (engine_ == nullptr || calling_) return;
+  driver_->stop([this] {
+    driver_.reset();
+    asyncContext_.reset();
+    if (cleanupHook_ != nullptr) napi_remove_async_cleanup_hook(cleanupHook_);
+    cleanupHook_ = nullptr;
+    Unref();
+  });
+  engine_.reset();  // sockets close here; the poller may close handles of its own on the loop
+}
+
+// Methods.
+
+Napi::Value EngineWrap::listen(const Napi::CallbackInfo& info) {
+  const Napi::Object options = info[0].As<Napi::Object>();
+  ListenTarget target;
+  target.address = textOf(options, "hostname");
+  target.path = textOf(options, "path");
+  if (options.Get("port").IsNumber()) target.port = static_cast<uint16_t>(numberOf(options, "port"));
+  if (options.Get("fd").IsNumber()) target.fd = options.Get("fd").As<Napi::Number>().Int32Value();
+  target.options.backlog = options.Get("backlog").As<Napi::Number>().Int32Value();
+  target.options.ipv6Only = options.Get("ipv6Only").ToBoolean();
+  target.options.reusePort = options.Get("reusePort").ToBoolean();
+  const Result<uint32_t> server =
+      engine_->listen(target, limitsOf(info[1].As<Napi::Object>()), timeoutsOf(info[2].As<Napi::Object>()));
+  if (!server) {
+    throwSysError(info.Env(), server.error());
+    return info.Env().Undefined();
+  }
+  return Napi::Number::New(info.Env(), server.value());
+}
+
+// { address, family, port }, or the path of a unix socket.
+Napi::Value EngineWrap::address(const Napi::CallbackInfo& info) {
+  const std::string& path = engine_->unixPath(indexOf(info));
+  if (!path.empty()) return Napi::String::New(info.Env(), path);
+  const Result<Endpoint> endpoint = engine_->address(indexOf(info));
+  if (!endpoint) {
+    throwSysError(info.Env(), endpoint.error());
+    return info.Env().Undefined();
+  }
+  return endpointValue(info.Env(), endpoint.value());
+}
+
+void EngineWrap::setReferenced(const Napi::CallbackInfo& info) {
+  if (engine_ != nullptr && engine_->has(indexOf(info))) engine_->setReferenced(indexOf(info), info[1].ToBoolean());
+}
+
+void EngineWrap::closeServer(const Napi::CallbackInfo& info) {
+  if (engine_ != nullptr && engine_->has(indexOf(info))) engine_->close(indexOf(info));
+}
+
+// [exchanges cut, connections cut]
+Napi::Value EngineWrap::cutServer(const Napi::CallbackInfo& info) {
+  CutReport report;
+  if (engine_ != nullptr && engine_->has(indexOf(info))) report = engine_->cut(indexOf(info));
+  Napi::Array counts = Napi::Array::New(info.Env(), 2);
+  counts.Set(0u, Napi::Number::New(info.Env(), report.exchanges));
+  counts.Set(1u, Napi::Number::New(info.Env(), report.connections));
+  return counts;
+}
+
+void EngineWrap::forgetServer(const Napi::CallbackInfo& info) {
+  if (engine_ != nullptr && engine_->has(indexOf(info))) engine_->forget(indexOf(info));
+}
+
+// An array of numbers in the order of STAT_... in lib/bridge/binding.ts, then HttpError, then SessionError counters.
+Napi::Value EngineWrap::stats(const Napi::CallbackInfo& info) {
+  if (engine_ == nullptr || !engine_->has(indexOf(info))) return info.Env().Undefined();
+  const HttpCounters& counters = engine_->http(indexOf(info)).counters;
+  Napi::Array values = Napi::Array::New(info.Env());
+  uint32_t at = 0;
+  const auto push = [&](uint64_t value) { values.Set(at++, Napi::Number::New(info.Env(), static_cast<double>(value))); };
+  push(counters.connectionsAccepted);
+  push(counters.connectionsClosed);
+  push(counters.connectionsDropped);
+  push(counters.connectionsShed);
+  push(counters.requestsReceived);
+  push(counters.requestsCompleted);
+  push(counters.requestsAborted);
+  push(counters.bytesReceived);
+  push(counters.bytesSent);
+  for (const uint64_t count : counters.httpErrors) push(count);
+  for (const uint64_t count : counters.sessionErrors) push(count);
+  return values;
+}
+
+// (connection index, generation) to [remote endpoint, local endpoint], or undefined when the connection has gone.
+Napi::Value EngineWrap::peer(const Napi::CallbackInfo& info) {
+  if (engine_ == nullptr) return info.Env().Undefined();
+  const SlabKey key{indexOf(info), info[1].As<Napi::Number>().Uint32Value()};
+  Connection* connection = engine_->reactor().connection(key);
+  if (connection == nullptr || connection->state() == ConnectionState::Closed) return info.Env().Undefined();
+  Napi::Array ends = Napi::Array::New(info.Env(), 2);
+  ends.Set(0u, endpointValue(info.Env(), connection->peer()));
+  const Result<Endpoint> local = localEndpoint(connection->fd());
+  ends.Set(1u, endpointValue(info.Env(), local ? local.value() : Endpoint{}));
+  return ends;
+}
+
+void EngineWrap::flush(const Napi::CallbackInfo&) {
+  if (engine_ != nullptr) engine_->flush();
+}
+
+Napi::Value EngineWrap::pollerName(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), engine_ == nullptr ? "" : engine_->reactor().poller().name());
+}
+
+}  // namespace gammaloop

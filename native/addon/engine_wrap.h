@@ -1,0 +1,50 @@
+// EngineWrap: the Engine class as JavaScript has it: converts values, raises errors, and tears everything down in the right order.
+//
+// Teardown: the environment's end (exit, or a worker that is terminated) closes every socket at once; the libuv handles follow, and only when the last of them
+// has closed is the environment let go (async cleanup hook). From then on JavaScript is not called any more.
+//
+// Owns the engine, its driver and the references to the ring memory. Thread: the environment's.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "engine/engine.h"
+#include "reactor/inline_driver.h"
+
+namespace gammaloop {
+
+class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  // new Engine(poller: 'auto' | 'epoll' | 'kqueue' | 'uv', completionControl: Uint32Array, completionData: Uint8Array,
+  //            submissionControl: Uint32Array, submissionData: Uint8Array, onBatch: () => void)
+  explicit EngineWrap(const Napi::CallbackInfo& info);
+  ~EngineWrap() override;
+
+ private:
+  Napi::Value listen(const Napi::CallbackInfo& info);
+  Napi::Value address(const Napi::CallbackInfo& info);
+  void setReferenced(const Napi::CallbackInfo& info);
+  void closeServer(const Napi::CallbackInfo& info);
+  Napi::Value cutServer(const Napi::CallbackInfo& info);
+  void forgetServer(const Napi::CallbackInfo& info);
+  Napi::Value stats(const Napi::CallbackInfo& info);
+  Napi::Value peer(const Napi::CallbackInfo& info);
+  void flush(const Napi::CallbackInfo& info);
+  Napi::Value pollerName(const Napi::CallbackInfo& info);
+
+  void callBatch();
+  void tearDown();
+
+  Napi::FunctionReference onBatch_;
+  Napi::ObjectReference memory_;  // keeps the arrays alive that the rings are in
+  std::unique_ptr<Napi::AsyncContext> asyncContext_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<InlineDriver> driver_;
+  napi_async_cleanup_hook_handle cleanupHook_ = nullptr;
+  bool calling_ = false;
+};
+
+}  // namespace gammaloop
