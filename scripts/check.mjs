@@ -51,11 +51,8 @@ function checkCxxFormat() {
   run('clang-format', best.command, [...(write ? ['-i'] : ['--dry-run', '-Werror']), '--style=file', ...cxxFiles()]);
 }
 
-run('biome', process.execPath, [
-  binOf('@biomejs/biome', 'bin/biome'),
-  write ? 'check' : 'ci',
-  ...(write ? ['--write'] : []),
-]);
+const biomeArgs = ['check', ...(write ? ['--write'] : []), ...(process.stdout.isTTY ? [] : ['--colors=off'])];
+run('biome', process.execPath, [binOf('@biomejs/biome', 'bin/biome'), ...biomeArgs]);
 run('tsc', process.execPath, [binOf('typescript', 'bin/tsc'), '-p', 'tsconfig.json', '--noEmit']);
 checkCxxFormat();
 

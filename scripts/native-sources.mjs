@@ -7,7 +7,10 @@ import { fileURLToPath } from 'node:url';
 
 const lists = JSON.parse(readFileSync(new URL('../native/sources.json', import.meta.url), 'utf8'));
 
-export const platforms = Object.keys(lists).filter((name) => name !== 'common' && name !== 'uvTests');
+/** Lists that are not one of a platform: standalone programs (unit tests, fuzzer) use `standalone` where the addon has libuv. */
+const otherLists = ['common', 'standalone', 'uvTests'];
+
+export const platforms = Object.keys(lists).filter((name) => !otherLists.includes(name));
 
 /** Sources of the addon on `platform` (a value of process.platform, or gyp's name for it). Throws where it cannot be built. */
 export function addonSources(platform) {
