@@ -2,7 +2,7 @@
 // Objects are rebuilt when the source, a header that it includes (from the compiler's own dependency files) or the flags change.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -82,6 +82,7 @@ function isFresh(object, dependencies, stampPath, stamp) {
 export async function buildProgram({ name, directory, sources, compiler = process.env.CXX || 'g++', flags = [], linkFlags = [] }) {
   mkdirSync(directory, { recursive: true });
   const objects = [];
+  const libraryObjects = [];
   const stale = [];
   for (const source of sources) {
     const inLibrary = source.startsWith(nativeRoot);
@@ -93,7 +94,7 @@ export async function buildProgram({ name, directory, sources, compiler = proces
     const dependencies = object.replace(/o$/, 'd');
     const stampPath = object.replace(/o$/, 'flags');
     const stamp = [compiler, ...args].join(' ');
-    objects.push(object);
+    (inLibrary ? libraryObjects : objects).push(object);
     if (isFresh(object, dependencies, stampPath, stamp)) continue;
     stale.push({ args: [...args, '-MMD', '-MF', dependencies, '-c', source, '-o', object], stampPath, stamp, source });
   }
@@ -112,13 +113,16 @@ export async function buildProgram({ name, directory, sources, compiler = proces
   await Promise.all(Array.from({ length: jobs }, worker));
   if (failed) throw new Error(`${failed} does not compile`);
   const linkStamp = join(directory, `${name}.objects`);
-  const objectList = objects.join('\n');
+  const objectList = [...objects, ...libraryObjects].join('\n');
   const linked = existsSync(program) && existsSync(linkStamp) && readFileSync(linkStamp, 'utf8') === objectList;
   const linkedAt = linked ? statSync(program).mtimeMs : 0;
-  if (rebuilt > 0 || !linked || objects.some((object) => statSync(object).mtimeMs > linkedAt)) {
-    const code = await run(compiler, ['-pthread', ...flags, ...linkFlags, ...objects, '-o', program], { cwd: root });
-    if (code !== 0) throw new Error(`${name} does not link`);
-    writeFileSync(linkStamp, objectList);
-  }
+  if (rebuilt === 0 && linked && objectList.split('\n').every((object) => statSync(object).mtimeMs <= linkedAt)) return program;
+  // Through an archive, so that only what the program uses is linked: some sources need others that cannot be part of it.
+  const archive = join(directory, `lib${name}.a`);
+  rmSync(archive, { force: true });
+  if ((await run('ar', ['rcs', archive, ...libraryObjects], { cwd: root })) !== 0) throw new Error(`${archive} cannot be written`);
+  const code = await run(compiler, ['-pthread', ...flags, ...linkFlags, ...objects, archive, '-o', program], { cwd: root });
+  if (code !== 0) throw new Error(`${name} does not link`);
+  writeFileSync(linkStamp, objectList);
   return program;
 }

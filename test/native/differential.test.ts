@@ -58,7 +58,7 @@ function compare(text: string, ours: Outcome, node: Outcome, met: Map<string, nu
     if (refusedBody) break;
     if (withoutFlags(mine) !== withoutFlags(theirs)) return `message ${i} differs`;
     if (mine.keepAlive !== theirs.keepAlive || mine.upgrade !== theirs.upgrade) {
-      const why = intendedFlagDifference(mine, theirs);
+      const why = intendedFlagDifference(text, mine, theirs);
       if (!why) return `flags of message ${i} differ`;
       meet(why);
       return ''; // what follows is read as something else by the two

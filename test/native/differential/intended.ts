@@ -134,12 +134,12 @@ export const intendedForms: readonly IntendedForm[] = [
 ];
 
 /** Why both took a message and yet differ in a flag, on purpose; '' when there is no such reason. */
-export function intendedFlagDifference(ours: Message, node: Message): string {
+export function intendedFlagDifference(text: string, ours: Message, node: Message): string {
   if (node.headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'proxy-connection')) {
     return 'RFC 9112 C.2.2: Proxy-Connection means nothing here; node reads it as Connection';
   }
   const tokens = values(node, 'connection').join(',').toLowerCase();
-  if (tokens.includes('\t')) return 'RFC 9110 5.6.3: tabs may stand around a token; node reads the token only among spaces';
+  if (/\nconnection:[^\r\n]*\t/i.test(text)) return 'RFC 9110 5.6.3: tabs may stand around a token; node reads the token only among spaces';
   if (ours.keepAlive !== node.keepAlive && node.minor === '0' && /\bclose\b/.test(tokens)) {
     return 'RFC 9112 9.3: close wins over keep-alive; node keeps a 1.0 connection that sends both';
   }

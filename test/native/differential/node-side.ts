@@ -87,7 +87,7 @@ export function nodeOutcome(input: Buffer): Outcome {
   const result = parser.execute(input);
   if (stopped) return { messages, state: stopped, error: '', consumed: 0 };
   if (typeof result !== 'number') {
-    if (current && result.code === 'HPE_INVALID_TRANSFER_ENCODING') {
+    if (current && result.reason === 'Request has invalid `Transfer-Encoding`') {
       messages.pop(); // found behind the head, which is handed over first: a refusal of the head all the same
       current = undefined;
     }
