@@ -85,6 +85,7 @@ export class ExchangeSocket extends EventEmitter {
 
 export class NodeRequest extends IncomingMessage {
   override _read: (size: number) => void;
+  override _destroy: (error: Error | null, callback: (error?: Error | null) => void) => void;
 
   constructor(exchange: Exchange) {
     super(new ExchangeSocket(exchange) as unknown as Socket);
@@ -98,29 +99,28 @@ export class NodeRequest extends IncomingMessage {
     addHeaderLines(this, raw);
     this.headers = Object.assign(Object.create(null), this.headers);
     this._read = exchange.hasBody ? readerOf(this, exchange) : () => endOf(this, []);
-    // Like node: something that fails later has no one to tell when nobody listens.
-    onExchangeAbort(exchange, (reason) => this.#onAbort(reason));
-  }
-
-  #onAbort(reason: AbortReason): void {
-    abortRequest(this, reason);
+    this._destroy = (error, callback) => destroyRequest(this, exchange, error, callback);
+    onExchangeAbort(exchange, (reason) => abortRequest(this, reason));
   }
 }
 
-/** Ends the request as node does when its client goes: 'aborted', then an error for those who listen, then 'close'. */
+/** The client has gone: the error is for those who listen. */
 function abortRequest(req: IncomingMessage, reason: AbortReason): void {
-  if (req.destroyed || req.readableEnded) {
-    return;
+  if (!req.destroyed && !req.complete) {
+    req.destroy(Object.assign(new Error('aborted', { cause: new AbortedError(reason) }), { code: 'ECONNRESET' }));
   }
-  req.aborted = true;
-  req.emit('aborted');
-  const error = Object.assign(new Error('aborted', { cause: new AbortedError(reason) }), { code: 'ECONNRESET' });
-  if (req.listenerCount('error') > 0) {
-    req.destroy(error);
-  } else {
-    req.once('error', () => {});
-    req.destroy(error);
+}
+
+/** As node's: 'aborted' where the request was not read to its end, and an error only where somebody listens. */
+function destroyRequest(req: IncomingMessage, exchange: Exchange, error: Error | null, callback: (error: Error | null) => void): void {
+  if (!req.readableEnded || !req.complete) {
+    req.aborted = true;
+    req.emit('aborted');
+    if (exchange.abortReason === null) {
+      exchange.destroy();
+    }
   }
+  process.nextTick(callback, req.listenerCount('error') > 0 ? error : null);
 }
 
 /** node's own rules for joining repeated fields apply, with the complete list. */

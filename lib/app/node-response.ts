@@ -5,7 +5,7 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import { ClosedError } from '../errors.js';
 import { onExchangeAbort } from '../http/abort.js';
-import type { Exchange } from '../http/exchange.js';
+import type { AbortReason, Exchange } from '../http/exchange.js';
 import { encodeFields, type HeadBlock } from '../http/header-block.js';
 
 type Callback = (error?: Error | null) => void;
@@ -61,6 +61,7 @@ class ResponseSender {
   #head: HeadBlock | null = null;
   #started = false;
   #closed = false;
+  #closeEmitted = false;
   #drainWanted = false;
   #waiting: Callback[] = [];
   isFlushed = false;
@@ -69,7 +70,7 @@ class ResponseSender {
     this.#res = res;
     this.#state = res as unknown as Internals;
     this.#exchange = exchange;
-    onExchangeAbort(exchange, () => this.#close());
+    onExchangeAbort(exchange, (reason) => this.#onAbort(reason));
   }
 
   get needsDrain(): boolean {
@@ -247,12 +248,26 @@ class ResponseSender {
     this.#close();
   }
 
-  #close(): void {
-    if (this.#closed) {
-      return;
+  /** A client that ended its sending side may still read: it gets what is still written, if it is there. */
+  #onAbort(reason: AbortReason): void {
+    if (reason === 'client') {
+      this.#emitClose();
+    } else {
+      this.#close();
     }
+  }
+
+  #close(): void {
     this.#closed = true;
     this.#res.destroyed = true;
+    this.#emitClose();
+  }
+
+  #emitClose(): void {
+    if (this.#closeEmitted) {
+      return;
+    }
+    this.#closeEmitted = true;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const callback of waiting) {
