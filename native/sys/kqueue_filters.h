@@ -1,6 +1,6 @@
 // The translation between the contract of poller.h and kqueue's filters and flags, as pure functions over a `System`:
-// a type with kqueue's event struct and constants. kqueue.cc passes the real ones; the tests pass a faked kernel, and so
-// run this code where there is no kqueue.
+// a type with kqueue's event struct and constants. kqueue.cc passes the real ones; the tests pass a faked kernel, and
+// so run this code where there is no kqueue.
 //
 // kqueue has one registration a direction, the contract one a descriptor. So a change of interest becomes up to two
 // changes (changesFor), and the two events of one descriptor are merged by the poller after readinessOf.

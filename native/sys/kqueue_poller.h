@@ -1,5 +1,5 @@
-// KqueuePoller: the Poller over kqueue, on a `System` (kqueue_filters.h) that gives it the struct, the constants and the
-// two system calls:
+// KqueuePoller: the Poller over kqueue, on a `System` (kqueue_filters.h) that gives it the struct, the constants and
+// the two system calls:
 //
 //   int open()                                                       a close-on-exec kqueue, or -1 and errno
 //   int call(queue, changes, nchanges, events, nevents, timeout)     kevent(2); timeout is a const timespec*
@@ -99,7 +99,7 @@ class KqueuePoller final : public Poller {
     Token token = 0;
     Interest interest = Interest::None;
     bool isWatched = false;
-    uint32_t round = 0;    // the wait that last reported this descriptor,
+    uint32_t round = 0;     // the wait that last reported this descriptor,
     uint32_t position = 0;  // and where in its span
   };
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/check.h"
-#include "sys/poller.h"
 #include "sys/pollable.h"
+#include "sys/poller.h"
 #include "sys/wake_signal.h"
 
 namespace gammaloop {
@@ -100,7 +100,8 @@ class PollPoller final : public Poller {
     for (size_t step = 0; step < total && filled < events.size() && filled < readyCount; step++) {
       if (cursor_ > total || cursor_ == kWakerSlot) cursor_ = 1;
       const size_t slot = cursor_++;
-      if (watched_[slot].revents != 0) events[filled++] = ReadyEvent{tokens_[slot], toReadiness(watched_[slot].revents)};
+      if (watched_[slot].revents != 0)
+        events[filled++] = ReadyEvent{tokens_[slot], toReadiness(watched_[slot].revents)};
     }
     return filled;
   }
