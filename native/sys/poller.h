@@ -1,16 +1,17 @@
-// Poller: readiness of many descriptors behind one contract. One file per backend (epoll.cc, kqueue.cc, poll.cc, uv.cc),
-// the same duties in each:
+// Poller: readiness of many descriptors behind one contract. One file per backend (epoll.cc, kqueue.cc, poll.cc,
+// uv.cc), the same duties in each:
 //
 //   add / modify / remove   change what is watched; an error is returned, never swallowed
 //   wait                    fill a span with ready events
 //   wake                    make the current or the next wait return, from any thread
 //   backendFd               a descriptor that turns readable when wait would return something, or -1
 //
-// Guaranteed: level-triggered; at most one event a descriptor in one wait (readiness merged); a token comes back as it was
-// given; any number of wake() calls before a wait cause one return; wait returns 0 events on a wake-up, a timeout or EINTR.
-// Hint: Hangup and Error may come with Readable/Writable set, so that the next read or write reports the cause.
-// Unspecified: the order of events; which events are left for the next wait when the span is full; whether an event that
-// was already collected is still delivered after remove() of its descriptor in the same batch (callers check generations).
+// Guaranteed: level-triggered; at most one event a descriptor in one wait (readiness merged); a token comes back as it
+// was given; any number of wake() calls before a wait cause one return; wait returns 0 events on a wake-up, a timeout
+// or EINTR. Hint: Hangup and Error may come with Readable/Writable set, so that the next read or write reports the
+// cause. Unspecified: the order of events; which events are left for the next wait when the span is full; whether an
+// event that was already collected is still delivered after remove() of its descriptor in the same batch (callers check
+// generations).
 //
 // Thread: everything but wake() belongs to the thread that calls wait().
 #pragma once
@@ -50,7 +51,8 @@ class Poller {
   virtual const char* name() const = 0;
   // EEXIST when the descriptor is watched already; EPERM for descriptors that have no readiness (regular files).
   virtual Result<void> add(int fd, Interest interest, Token token) = 0;
-  // ENOENT when the descriptor is not watched. Interest::None keeps it registered but silent (errors and hang-ups apart).
+  // ENOENT when the descriptor is not watched. Interest::None keeps it registered but silent (errors and hang-ups
+  // apart).
   virtual Result<void> modify(int fd, Interest interest, Token token) = 0;
   // ENOENT when the descriptor is not watched. Call it before closing the descriptor.
   virtual Result<void> remove(int fd) = 0;
@@ -65,8 +67,8 @@ class Poller {
 Result<std::unique_ptr<Poller>> makeEpollPoller();
 Result<std::unique_ptr<Poller>> makeKqueuePoller();
 Result<std::unique_ptr<Poller>> makePollPoller();
-// Watches on `loop` (which stays the caller's, and is run by its owner: wait(events, 0) hands over what its callbacks collected;
-// with another timeout wait runs the loop itself). Thread: the loop's.
+// Watches on `loop` (which stays the caller's, and is run by its owner: wait(events, 0) hands over what its callbacks
+// collected; with another timeout wait runs the loop itself). Thread: the loop's.
 Result<std::unique_ptr<Poller>> makeUvPoller(uv_loop_s* loop);
 
 }  // namespace gammaloop

@@ -1,6 +1,6 @@
 // Sockets: thin, EINTR-safe calls that return every errno. All sockets are non-blocking and close-on-exec.
-// (The file is not called socket.h: with native/ on the include path, that name would hide the system's <sys/socket.h>.)
-// Owns: OwnedFd closes its descriptor. Thread: none of these keeps state.
+// (The file is not called socket.h: with native/ on the include path, that name would hide the system's
+// <sys/socket.h>.) Owns: OwnedFd closes its descriptor. Thread: none of these keeps state.
 #pragma once
 
 #include <cstddef>
@@ -59,7 +59,7 @@ struct IoSlice {
 struct IoOutcome {
   enum class Kind : uint8_t { Ok, WouldBlock, EndOfStream, Failed };
   Kind kind = Kind::Ok;
-  size_t bytes = 0;    // with Ok
+  size_t bytes = 0;     // with Ok
   SysError error = {};  // with Failed
 };
 
@@ -69,7 +69,8 @@ Result<OwnedFd> listenTcp(const std::string& address, uint16_t port, const Liste
 // EADDRINUSE when a live server owns the path; the socket file is removed by the caller at close (unlinkUnix).
 Result<OwnedFd> listenUnix(const std::string& path, const ListenOptions& options);
 void unlinkUnix(const std::string& path) noexcept;
-// Takes over a listening descriptor (socket activation): checks that it is a listening stream socket (EINVAL, ENOTSOCK).
+// Takes over a listening descriptor (socket activation): checks that it is a listening stream socket (EINVAL,
+// ENOTSOCK).
 Result<OwnedFd> adoptListener(int fd);
 
 struct Accepted {

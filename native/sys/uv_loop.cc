@@ -48,9 +48,8 @@ Result<void> UvLoopHooks::open(uv_loop_s* loop, int fd, Callbacks callbacks) {
   handles.callbacks = std::move(callbacks);
   handles.watching = fd >= 0;
   // Initialisation of prepare, check and timer cannot fail (libuv's documentation); the watch and the anchor can.
-  const int status = handles.watching
-                         ? uv_poll_init(loop, &handles.poll, fd)
-                         : uv_async_init(loop, &handles.anchor, [](uv_async_t*) {});
+  const int status = handles.watching ? uv_poll_init(loop, &handles.poll, fd)
+                                      : uv_async_init(loop, &handles.anchor, [](uv_async_t*) {});
   if (status != 0) {
     delete std::exchange(handles_, nullptr);
     return SysError{fd >= 0 ? "uv_poll_init" : "uv_async_init", -status};
@@ -67,12 +66,13 @@ Result<void> UvLoopHooks::open(uv_loop_s* loop, int fd, Callbacks callbacks) {
   uv_timer_init(loop, &handles.timer);
   handles.adopt(handles.timer);
 
-  int started = uv_prepare_start(&handles.prepare, [](uv_prepare_t* handle) { Handles::of(handle).callbacks.prepare(); });
-  if (started == 0) started = uv_check_start(&handles.check, [](uv_check_t* handle) { Handles::of(handle).callbacks.check(); });
+  int started =
+      uv_prepare_start(&handles.prepare, [](uv_prepare_t* handle) { Handles::of(handle).callbacks.prepare(); });
+  if (started == 0)
+    started = uv_check_start(&handles.check, [](uv_check_t* handle) { Handles::of(handle).callbacks.check(); });
   if (started == 0 && handles.watching) {
-    started = uv_poll_start(&handles.poll, UV_READABLE, [](uv_poll_t* handle, int, int) {
-      Handles::of(handle).callbacks.readable();
-    });
+    started = uv_poll_start(&handles.poll, UV_READABLE,
+                            [](uv_poll_t* handle, int, int) { Handles::of(handle).callbacks.readable(); });
   }
   uv_unref(reinterpret_cast<uv_handle_t*>(&handles.prepare));
   uv_unref(reinterpret_cast<uv_handle_t*>(&handles.check));
@@ -97,7 +97,8 @@ void UvLoopHooks::setReferenced(bool referenced) {
 void UvLoopHooks::startTimer(uint64_t delayMs) {
   if (handles_ == nullptr) return;
   // Fails only without a callback or while closing (libuv's documentation).
-  uv_timer_start(&handles_->timer, [](uv_timer_t* handle) { Handles::of(handle).callbacks.timer(); }, delayMs, 0);
+  uv_timer_start(
+      &handles_->timer, [](uv_timer_t* handle) { Handles::of(handle).callbacks.timer(); }, delayMs, 0);
 }
 
 void UvLoopHooks::stopTimer() {

@@ -1,6 +1,7 @@
-// UvLoopHooks: what an engine needs of Node's own loop, with uv.h kept out of sight: one watched descriptor, a hook before the loop blocks, one after, and a
-// timer. All but the watch are unreferenced: only the watch keeps a process alive, and only while it is referenced.
-// Owned by the inline driver. Thread: the loop's. The handles outlive the object until libuv has closed them.
+// UvLoopHooks: what an engine needs of Node's own loop, with uv.h kept out of sight: one watched descriptor, a hook
+// before the loop blocks, one after, and a timer. All but the watch are unreferenced: only the watch keeps a process
+// alive, and only while it is referenced. Owned by the inline driver. Thread: the loop's. The handles outlive the
+// object until libuv has closed them.
 #pragma once
 
 #include <cstdint>

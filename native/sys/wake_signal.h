@@ -1,6 +1,6 @@
 // WakeSignal: a descriptor that one thread waits on and any thread can make readable. Many raise() calls before the
 // waiting thread consumes them cost one system call and make one readiness.
-// One file per system: wake_signal_linux.cc (Linux), wake_signal_pipe.cc (everywhere else).
+// One file per system: wake_signal_eventfd.cc (Linux), wake_signal_pipe.cc (everywhere else).
 // Owns: its descriptors. Owned by: a poller. Thread: raise() from any, the rest from the waiting one.
 #pragma once
 

@@ -41,7 +41,7 @@ void WakeSignal::consume() noexcept {
   char byte = 0;
   while (::read(readEnd_.get(), &byte, 1) < 0 && errno == EINTR) {
   }
-  // After the read, and an exchange: see wake_signal_linux.cc.
+  // After the read, and an exchange: see wake_signal_eventfd.cc.
   (void)isPending_.exchange(false, std::memory_order_acq_rel);
 }
 
