@@ -184,12 +184,18 @@ ParseOutcome parseFields(const uint8_t* base, const uint8_t*& p, const uint8_t* 
     if (count >= fields.size()) return fail(HttpError::HeaderCountExceeded);
 
     const uint8_t* const name = p;
-    p = findNonTchar(p, end);
+    // A known name is made of token bytes, so most names need no look at each byte.
+    p = findNearColon(name, end);
+    HeaderId id = p != end ? headerIdOf(name, static_cast<size_t>(p - name), end) : HeaderId::Unknown;
+    if (id == HeaderId::Unknown) {
+      p = findNonTchar(name, end);
+      const size_t scanned = static_cast<size_t>(p - name);
+      if (scanned > kMaxNameBytes) return fail(HttpError::HeaderBytesExceeded);
+      if (p == end) return kNeedMore;
+      if (*p != ':' || scanned == 0) return fail(*p == '\n' ? HttpError::InvalidLineEnding : HttpError::InvalidHeaderName);
+      id = headerIdOf(name, scanned, end);  // near the buffer's end the shortcut may have missed it
+    }
     const size_t nameLength = static_cast<size_t>(p - name);
-    if (nameLength > kMaxNameBytes) return fail(HttpError::HeaderBytesExceeded);
-    if (p == end) return kNeedMore;
-    if (*p != ':' || nameLength == 0) return fail(*p == '\n' ? HttpError::InvalidLineEnding : HttpError::InvalidHeaderName);
-    const HeaderId id = headerIdOf(name, nameLength, end);
     if (const HttpError error = meaning.onName(id); error != HttpError::None) return fail(error);
     p++;
 

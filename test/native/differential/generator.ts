@@ -92,7 +92,8 @@ function request(random: Random): string {
   const target = method === 'CONNECT' && random.chance(70) ? random.pick(['a:1', '[::1]:443', 'a']) : random.pick(rare() ? rareTargets : targets);
   const version = random.pick(rare() ? rareVersions : versions);
   const lead = rare() ? random.pick(['\r\n', '\r\n\r\n', '\n', '\r', ' ']) : '';
-  return `${lead}${method} ${target} ${version}\r\n${list.map((line) => `${line}\r\n`).join('')}\r\n${body}`;
+  const lineEnd = rare() ? random.pick(['\n', '\r', '\r\r\n', ' \r\n']) : '\r\n';
+  return `${lead}${method} ${target}${rare() ? '' : ` ${version}`}${lineEnd}${list.map((line) => `${line}\r\n`).join('')}\r\n${body}`;
 }
 
 function mutate(random: Random, text: string): string {
