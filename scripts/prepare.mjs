@@ -52,7 +52,7 @@ function missingTools() {
 /** What the log's last error says, in a few words. */
 function reasonFrom(log, error) {
   const lines = log.split('\n');
-  const compilerError = lines.find((line) => /\berror: /.test(line));
+  const compilerError = lines.find((line) => /\berror: |\*\*\* No rule/.test(line));
   const gypError = lines.findLast((line) => line.startsWith('gyp ERR! stack Error: '));
   return (compilerError ?? gypError?.slice('gyp ERR! stack Error: '.length) ?? error.message).trim();
 }
