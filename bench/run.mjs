@@ -62,7 +62,7 @@ async function runCell({ id, workload, server }, run) {
 function progress({ workload, server, result }, done, total) {
   const figure = result.void ? `VOID: ${result.void}`
     : result.kibEach !== undefined ? `${result.kibEach.toFixed(2)} KiB each`
-      : `${result.cpuUs.toFixed(2)} us, ${Math.round(result.rps)} req/s, p50 ${result.p50} p99 ${result.p99}`;
+      : `${result.cpuUs.toFixed(2)} us, ${Math.round(result.rps)} req/s${result.p50 === undefined ? '' : `, p50 ${result.p50} p99 ${result.p99}`}`;
   console.error(`[${done}/${total}] ${workload} ${server}: ${figure}`);
 }
 

@@ -3,6 +3,7 @@
 import { workloads } from './workloads.mjs';
 
 function digits(value) {
+  if (Math.abs(value) < 0.005) return '0.00'; // never -0.00
   if (value >= 1000) return String(Math.round(value));
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
@@ -10,7 +11,7 @@ function digits(value) {
 const number = (value) => (value === undefined ? '-' : digits(value));
 const middle = (spread) => number(spread?.median);
 const spread = (s) => (s ? `${digits(s.median)} [${digits(s.min)}-${digits(s.max)}]` : '-');
-const factor = (value) => (value === undefined ? '-' : `${value.toFixed(2)}x`);
+const factor = (value) => (value === undefined ? '-' : `${digits(value)}x`);
 const percent = (s) => (s ? `${Math.round(s.median * 100)}%` : '-');
 
 const cpu = [
