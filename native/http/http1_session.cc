@@ -380,6 +380,11 @@ void Http1Session::rearm() {
 
 void Http1Session::onDeadline(uint64_t now) {
   const auto passed = [now](uint64_t deadlineMs) { return deadlineMs != 0 && deadlineMs <= now; };
+  // What the client has sent in time may still wait in the kernel, if JavaScript kept the loop: look before judging.
+  if (!blocked_ && (passed(idleDeadlineMs_) || passed(headDeadlineMs_) || passed(bodyDeadlineMs_) || passed(rateDeadlineMs_))) {
+    connection_.readOnce();
+    if (!connection_.isWritable() || connection_.isClosingAfterFlush()) return;
+  }
   if (passed(idleDeadlineMs_)) return closeGracefully(true);
   if (passed(headDeadlineMs_)) {
     server_.count(SessionError::HeadersTimeout);
