@@ -41,10 +41,21 @@ function makePlan() {
 }
 
 /** Start, check, warm-up and stop around the window, as seen on the machine that this was written on. */
-const secondsOf = ({ workload }) => ({ wrk: options.seconds + 1.8, closed_loop: options.seconds + 2, pingpong: options.seconds + 1.4, idle: 4.2 })[workload.client];
+const secondsOf = ({ workload }) =>
+  ({ wrk: options.seconds + 1.3, closed_loop: options.seconds + 1.6, pingpong: options.seconds + 1.2, idle: 5 })[
+    workload.client
+  ];
 
 async function runCell({ id, workload, server }, run) {
-  const record = { workload: id, server: server.name, kind: server.kind, node: server.node, run, version: undefined, result: undefined };
+  const record = {
+    workload: id,
+    server: server.name,
+    kind: server.kind,
+    node: server.node,
+    run,
+    version: undefined,
+    result: undefined,
+  };
   let started;
   try {
     started = await startServer(host, server, workload.app);
@@ -60,20 +71,28 @@ async function runCell({ id, workload, server }, run) {
 }
 
 function progress({ workload, server, result }, done, total) {
-  const figure = result.void ? `VOID: ${result.void}`
-    : result.kibEach !== undefined ? `${result.kibEach.toFixed(2)} KiB each`
+  const figure = result.void
+    ? `VOID: ${result.void}`
+    : result.kibEach !== undefined
+      ? `${result.kibEach.toFixed(2)} KiB each`
       : `${result.cpuUs.toFixed(2)} us, ${Math.round(result.rps)} req/s${result.p50 === undefined ? '' : `, p50 ${result.p50} p99 ${result.p99}`}`;
   console.error(`[${done}/${total}] ${workload} ${server}: ${figure}`);
 }
 
 const { series, skipped } = makePlan();
 const total = series.reduce((sum, { runs, cells }) => sum + runs * cells.length, 0);
-const estimate = series.reduce((sum, { runs, cells }) => sum + runs * cells.reduce((s, cell) => s + secondsOf(cell), 0), 0);
+const estimate = series.reduce(
+  (sum, { runs, cells }) => sum + runs * cells.reduce((s, cell) => s + secondsOf(cell), 0),
+  0,
+);
 for (const { name, why } of skipped) console.error(`skipped ${name}: ${why}`);
 for (const warning of host.warnings) console.error(`note: ${warning}`);
-console.error(`${total} runs, about ${Math.ceil(estimate / 60)} min; server on core ${host.serverCore}, load (${host.load}) on core ${host.loadCore}`);
+console.error(
+  `${total} runs, about ${Math.ceil(estimate / 60)} min; server on core ${host.serverCore}, load (${host.load}) on core ${host.loadCore}`,
+);
 if (options.listOnly) {
-  for (const { runs, cells } of series) for (const { id, server } of cells) console.log(`${id} ${server.name} x${runs}`);
+  for (const { runs, cells } of series)
+    for (const { id, server } of cells) console.log(`${id} ${server.name} x${runs}`);
   process.exit(0);
 }
 if (total === 0) fail('nothing to run');
@@ -105,7 +124,10 @@ for (const { runs: count, cells } of series) {
 
 const rows = summarise(runs);
 const busy = rows.filter((row) => (row.foreign?.median ?? 0) > 0.05).length;
-if (busy > 0) setting.warnings.push(`in ${busy} of ${rows.length} rows other processes took over 5% of the server's core (column 'foreign'): do not quote those`);
+if (busy > 0)
+  setting.warnings.push(
+    `in ${busy} of ${rows.length} rows other processes took over 5% of the server's core (column 'foreign'): do not quote those`,
+  );
 const targets = judgeTargets(rows, known.nodes[0].label);
 const text = report({ setting, rows, targets, skipped });
 

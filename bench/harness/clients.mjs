@@ -12,12 +12,16 @@ const body = `{"data":"${'x'.repeat(1024 - 11)}"}`;
 export async function verify(port, app) {
   const echo = app === 'echo';
   const init = echo ? { method: 'POST', body, headers: { 'content-type': 'application/json' } } : {};
-  const response = await fetch(`http://127.0.0.1:${port}/${echo ? 'echo' : ''}`, { ...init, signal: AbortSignal.timeout(5000) });
+  const response = await fetch(`http://127.0.0.1:${port}/${echo ? 'echo' : ''}`, {
+    ...init,
+    signal: AbortSignal.timeout(5000),
+  });
   const type = echo ? 'application/json' : 'text/plain';
   const expected = echo ? body : app === '16k' ? big : 'Hello, World!';
   const text = await response.text();
   if (response.status !== 200) throw new Error(`status ${response.status} instead of 200`);
-  if (!response.headers.get('content-type')?.startsWith(type)) throw new Error(`content-type ${response.headers.get('content-type')} instead of ${type}`);
+  if (!response.headers.get('content-type')?.startsWith(type))
+    throw new Error(`content-type ${response.headers.get('content-type')} instead of ${type}`);
   if (text !== expected) throw new Error(`a wrong body of ${text.length} characters`);
 }
 
@@ -48,7 +52,15 @@ function readWrk(text, depth) {
 function readAutocannon(text) {
   const { requests, duration, errors, timeouts, non2xx, latency } = JSON.parse(text);
   const us = (ms) => ms * 1000;
-  return { requests: requests.total, seconds: duration, errors: errors + timeouts, non2xx, p50: us(latency.p50), p90: us(latency.p90), p99: us(latency.p99) };
+  return {
+    requests: requests.total,
+    seconds: duration,
+    errors: errors + timeouts,
+    non2xx,
+    p50: us(latency.p50),
+    p90: us(latency.p90),
+    p99: us(latency.p99),
+  };
 }
 
 function externalLoad(host, workload, port, connections, seconds) {
@@ -56,10 +68,33 @@ function externalLoad(host, workload, port, connections, seconds) {
   if (host.wrk) {
     const script = workload.script ? ['-s', `${benchDir}load/${workload.script}`] : [];
     const depth = workload.depth ? ['--', String(workload.depth)] : [];
-    return [host.wrk, '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '10s', '--latency', ...script, url, ...depth];
+    return [
+      host.wrk,
+      '-t1',
+      `-c${connections}`,
+      `-d${seconds}s`,
+      '--timeout',
+      '10s',
+      '--latency',
+      ...script,
+      url,
+      ...depth,
+    ];
   }
   const post = workload.app === 'echo' ? ['-m', 'POST', '-H', 'content-type=application/json', '-b', body] : [];
-  return [process.execPath, host.autocannon, '--json', '-c', connections, '-d', seconds, '-p', workload.depth ?? 1, ...post, url].map(String);
+  return [
+    process.execPath,
+    host.autocannon,
+    '--json',
+    '-c',
+    connections,
+    '-d',
+    seconds,
+    '-p',
+    workload.depth ?? 1,
+    ...post,
+    url,
+  ].map(String);
 }
 
 const perRequest = (result, cpu) => {
@@ -69,12 +104,19 @@ const perRequest = (result, cpu) => {
   return { rps: result.requests / result.seconds, cpuUs: us, userUs: us * user, systemUs: us * (1 - user) };
 };
 
-const difference = (a, b) => ({ cpuNs: b.cpuNs - a.cpuNs, userTicks: b.userTicks - a.userTicks, systemTicks: b.systemTicks - a.systemTicks });
+const difference = (a, b) => ({
+  cpuNs: b.cpuNs - a.cpuNs,
+  userTicks: b.userTicks - a.userTicks,
+  systemTicks: b.systemTicks - a.systemTicks,
+});
 
 const clients = {
   async wrk({ host, workload, server, options, onLoad }) {
     const run = async (seconds) => {
-      const text = await output(onLoad(externalLoad(host, workload, server.port, options.connections, seconds)), (seconds + 20) * 1000);
+      const text = await output(
+        onLoad(externalLoad(host, workload, server.port, options.connections, seconds)),
+        (seconds + 20) * 1000,
+      );
       return host.wrk ? readWrk(text, workload.depth) : readAutocannon(text);
     };
     await run(1);
@@ -86,20 +128,32 @@ const clients = {
 
   async closed_loop({ workload, server, options, onLoad }) {
     const args = [server.port, workload.connections, 1000, options.seconds * 1000, ...server.pids()].map(String);
-    const result = JSON.parse(await output(onLoad([`${builtDir}/closed_loop`, ...args]), (options.seconds + 60) * 1000));
+    const result = JSON.parse(
+      await output(onLoad([`${builtDir}/closed_loop`, ...args]), (options.seconds + 60) * 1000),
+    );
     return { ...result, ...perRequest(result, result) };
   },
 
   async pingpong({ server, options, onLoad }) {
     const args = [server.port, 500, options.seconds * 500, ...server.pids()].map(String);
     const text = await output(onLoad([`${builtDir}/pingpong`, ...args]), (options.seconds + 20) * 1000);
-    const [blocking, spinning] = text.trim().split('\n').map((line) => JSON.parse(line));
+    const [blocking, spinning] = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     const errors = blocking.errors + spinning.errors;
-    return { ...blocking, errors, non2xx: blocking.non2xx + spinning.non2xx, p50Spinning: spinning.p50, ...perRequest(blocking, blocking) };
+    return {
+      ...blocking,
+      errors,
+      non2xx: blocking.non2xx + spinning.non2xx,
+      p50Spinning: spinning.p50,
+      ...perRequest(blocking, blocking),
+    };
   },
 
   async idle({ host, server, options, onLoad }) {
-    if (options.idle + 200 > host.fileLimit) throw new Error(`the limit of ${host.fileLimit} open files does not allow ${options.idle} connections`);
+    if (options.idle + 200 > host.fileLimit)
+      throw new Error(`the limit of ${host.fileLimit} open files does not allow ${options.idle} connections`);
     // Code compiled and the heap at its working size before the first reading.
     await output(onLoad([`${builtDir}/closed_loop`, server.port, 64, 0, 700, process.pid].map(String)), 10_000);
     const reading = async () => {
@@ -152,14 +206,16 @@ export async function measure(context) {
   result.foreign = Math.max(0, (tasks - (after.cpu.cpuNs - before.cpu.cpuNs)) / span);
   result.interrupts = (after.core.interrupts - before.core.interrupts) / span;
   result.stolen = (after.core.steal - before.core.steal) / span;
-  if (result.errors > 0 || result.non2xx > 0) result.void = `${result.errors} errors, ${result.non2xx} answers outside 2xx`;
+  if (result.errors > 0 || result.non2xx > 0)
+    result.void = `${result.errors} errors, ${result.non2xx} answers outside 2xx`;
   else if (result.requests === 0) result.void = 'no request was answered';
   return result;
 }
 
 /** For the report: the generator's version line. */
 export async function loadVersion(host) {
-  if (!host.wrk) return `autocannon ${JSON.parse(readFileSync(host.autocannon.replace('autocannon.js', 'package.json'), 'utf8')).version}`;
+  if (!host.wrk)
+    return `autocannon ${JSON.parse(readFileSync(host.autocannon.replace('autocannon.js', 'package.json'), 'utf8')).version}`;
   const child = start([host.wrk, '-v']); // prints its version and ends with 1
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (chunk) => {

@@ -10,7 +10,8 @@ export const benchDir = fileURLToPath(new URL('..', import.meta.url));
 export const builtDir = `${benchDir}build`;
 
 export function find(tool) {
-  for (const dir of (process.env.PATH ?? '').split(':')) if (dir && existsSync(`${dir}/${tool}`)) return `${dir}/${tool}`;
+  for (const dir of (process.env.PATH ?? '').split(':'))
+    if (dir && existsSync(`${dir}/${tool}`)) return `${dir}/${tool}`;
   return undefined;
 }
 
@@ -27,7 +28,11 @@ function allowedCores() {
 
 /** Compiles the limit and the load clients where the source is newer than the program. */
 function buildPrograms() {
-  const compiler = find('cc') ?? find('gcc') ?? find('clang') ?? fail('no C compiler (cc, gcc or clang) in PATH: the limit and the load clients need one');
+  const compiler =
+    find('cc') ??
+    find('gcc') ??
+    find('clang') ??
+    fail('no C compiler (cc, gcc or clang) in PATH: the limit and the load clients need one');
   mkdirSync(builtDir, { recursive: true });
   const header = statSync(`${benchDir}load/client.h`).mtimeMs;
   for (const name of ['limit/limit', 'load/closed_loop', 'load/pingpong', 'load/idle', 'load/cpu_time']) {
@@ -40,14 +45,18 @@ function buildPrograms() {
 }
 
 export function prepareHost(options) {
-  if (process.platform !== 'linux') fail('the bench reads /proc and pins processes with taskset: it runs on Linux only');
-  const taskset = find('taskset') ?? fail('taskset (util-linux) is needed to pin the server and the load to cores of their own');
+  if (process.platform !== 'linux')
+    fail('the bench reads /proc and pins processes with taskset: it runs on Linux only');
+  const taskset =
+    find('taskset') ?? fail('taskset (util-linux) is needed to pin the server and the load to cores of their own');
   const cores = allowedCores();
   const serverCore = options.serverCore ?? cores[0];
   const loadCore = options.loadCore ?? cores[cores.length - 1];
-  for (const core of [serverCore, loadCore]) if (!cores.includes(core)) fail(`core ${core} is not among those allowed: ${cores.join(', ')}`);
+  for (const core of [serverCore, loadCore])
+    if (!cores.includes(core)) fail(`core ${core} is not among those allowed: ${cores.join(', ')}`);
   const warnings = [];
-  if (serverCore === loadCore) warnings.push('server and load share one core: nothing below is comparable with other machines');
+  if (serverCore === loadCore)
+    warnings.push('server and load share one core: nothing below is comparable with other machines');
   buildPrograms();
   // The harness itself sleeps while it measures, but what little it does belongs on the load's side.
   execFileSync(taskset, ['-a', '-c', '-p', String(loadCore), String(process.pid)], { stdio: 'ignore' });
@@ -55,28 +64,45 @@ export function prepareHost(options) {
   const fileLimit = Number(fieldOf('/proc/self/limits', /^Max open files\s+\S+\s+(\d+)/m) ?? 1024);
   const setpriv = find('setpriv');
   const prlimit = find('prlimit');
-  if (!prlimit) warnings.push('prlimit not found: servers run with the shell\'s limit of open files');
+  if (!prlimit) warnings.push("prlimit not found: servers run with the shell's limit of open files");
   const wrk = find('wrk');
   const autocannon = `${benchDir}node_modules/autocannon/autocannon.js`;
   if (!wrk && !existsSync(autocannon)) fail('neither wrk in PATH nor autocannon installed (npm install in bench/)');
-  if (!wrk) warnings.push('wrk not found: autocannon is the load; it is JavaScript and saturates before the fast servers do: compare CPU, not req/s');
+  if (!wrk)
+    warnings.push(
+      'wrk not found: autocannon is the load; it is JavaScript and saturates before the fast servers do: compare CPU, not req/s',
+    );
   return {
-    serverCore, loadCore, fileLimit, warnings, wrk, autocannon,
+    serverCore,
+    loadCore,
+    fileLimit,
+    warnings,
+    wrk,
+    autocannon,
     load: wrk ? 'wrk' : 'autocannon',
     /** Pins in place (each of these tools execs the next), lifts the file limit, and dies with the harness. */
     launcher: (core) => [
       ...(setpriv ? [setpriv, '--pdeathsig', 'KILL'] : []),
       ...(prlimit ? [prlimit, `--nofile=${fileLimit}`] : []),
-      taskset, '-c', String(core),
+      taskset,
+      '-c',
+      String(core),
     ],
-    description: { cpu: cpus()[0]?.model ?? 'unknown', cores: cores.length, kernel: release(), loadavgAtStart: loadavg() },
+    description: {
+      cpu: cpus()[0]?.model ?? 'unknown',
+      cores: cores.length,
+      kernel: release(),
+      loadavgAtStart: loadavg(),
+    },
   };
 }
 
 /** Nanoseconds that the core has spent on processes, on interrupts, and lost to the hypervisor, since boot. */
 export function coreTime(core) {
   const line = fieldOf('/proc/stat', new RegExp(`^cpu${core} (.+)$`, 'm')) ?? '';
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = line.split(/\s+/).map((ticks) => Number(ticks) * 1e7);
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = line
+    .split(/\s+/)
+    .map((ticks) => Number(ticks) * 1e7);
   return { tasks: user + nice + system, interrupts: irq + softirq, steal };
 }
 

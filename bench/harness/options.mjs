@@ -24,18 +24,34 @@ export function fail(message) {
 function whole(value, name, minimum) {
   if (value === undefined) return undefined;
   const number = Number(value);
-  if (!Number.isInteger(number) || number < minimum) fail(`--${name} must be a whole number of at least ${minimum}, not '${value}'`);
+  if (!Number.isInteger(number) || number < minimum)
+    fail(`--${name} must be a whole number of at least ${minimum}, not '${value}'`);
   return number;
 }
 
-const list = (value) => value?.split(',').map((item) => item.trim()).filter(Boolean);
+const list = (value) =>
+  value
+    ?.split(',')
+    .map((item) => item.trim())
+    .filter(Boolean);
 
 export function readOptions(argv) {
   const string = { type: 'string' };
   const boolean = { type: 'boolean' };
   const known = {
-    quick: boolean, list: boolean, help: boolean, workloads: string, servers: string, runs: string, seconds: string, connections: string,
-    idle: string, node: string, 'server-core': string, 'load-core': string, out: string,
+    quick: boolean,
+    list: boolean,
+    help: boolean,
+    workloads: string,
+    servers: string,
+    runs: string,
+    seconds: string,
+    connections: string,
+    idle: string,
+    node: string,
+    'server-core': string,
+    'load-core': string,
+    out: string,
   };
   let values;
   try {

@@ -4,7 +4,13 @@ import { rank } from './report.mjs';
 import { workloads } from './workloads.mjs';
 
 const colours = { ours: '#0b7285', limit: '#343a40', node: '#e8590c', framework: '#c9b79c', peer: '#8d99ae' };
-const legend = { ours: 'gammaloop', limit: 'limit (C)', node: 'node:http', framework: 'frameworks on node', peer: 'other runtimes' };
+const legend = {
+  ours: 'gammaloop',
+  limit: 'limit (C)',
+  node: 'node:http',
+  framework: 'frameworks on node',
+  peer: 'other runtimes',
+};
 const units = { cpuUs: 'CPU µs a request', p50: 'p50 latency, µs', kibEach: 'KiB a connection' };
 
 const panelWidth = 560;
@@ -16,10 +22,18 @@ const headHeight = 46;
 const footHeight = 22;
 const gap = 28;
 
-const escape = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
-const short = (value) => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
+const escapeXml = (text) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+const short = (value) =>
+  Math.abs(value) < 0.005
+    ? '0.00'
+    : value >= 100
+      ? value.toFixed(0)
+      : value >= 10
+        ? value.toFixed(1)
+        : value.toFixed(2);
 
-const text = (x, y, content, more = '') => `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" ${more}>${escape(content)}</text>`;
+const text = (x, y, content, more = '') =>
+  `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" ${more}>${escapeXml(content)}</text>`;
 const line = (x1, y1, x2, y2, more) =>
   `<line x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}" ${more}/>`;
 
@@ -52,14 +66,17 @@ function bar(row, metric, y, scale, end) {
   ];
   if (cut) {
     const at = x(end) - 26;
-    for (const shift of [0, 6]) parts.push(line(at + shift, y + barHeight + 2, at + shift + 6, y - 2, 'stroke="#fff" stroke-width="3"'));
+    for (const shift of [0, 6])
+      parts.push(line(at + shift, y + barHeight + 2, at + shift + 6, y - 2, 'stroke="#fff" stroke-width="3"'));
   } else {
     const style = 'stroke="#111" stroke-width="1.2"';
     parts.push(line(x(min), centre, x(max), centre, style));
     for (const edge of [min, max]) parts.push(line(x(edge), centre - 4, x(edge), centre + 4, style));
   }
   const labelAt = x(cut ? end : Math.max(max, median)) + 6;
-  parts.push(text(labelAt, centre + 4, `${short(median)} [${short(min)}-${short(max)}]`, 'font-size="10.5" fill="#495057"'));
+  parts.push(
+    text(labelAt, centre + 4, `${short(median)} [${short(min)}-${short(max)}]`, 'font-size="10.5" fill="#495057"'),
+  );
   return parts.join('');
 }
 
@@ -68,12 +85,19 @@ function panel(title, metric, rows) {
   const end = axisEnd(shown, metric);
   const scale = (panelWidth - labelWidth - valueWidth) / end;
   const bottom = headHeight + shown.length * (barHeight + barGap);
-  const parts = [text(0, 16, title, 'font-size="15" font-weight="600"'), text(0, 33, `${units[metric]}; less is better`, 'fill="#495057"')];
+  const parts = [
+    text(0, 16, title, 'font-size="15" font-weight="600"'),
+    text(0, 33, `${units[metric]}; less is better`, 'fill="#495057"'),
+  ];
   for (const tick of ticks(end)) {
     const x = labelWidth + tick * scale;
-    parts.push(line(x, headHeight - 4, x, bottom, 'stroke="#dee2e6"'), text(x, bottom + 14, String(Number(tick.toPrecision(6))), 'text-anchor="middle" font-size="10.5" fill="#868e96"'));
+    parts.push(
+      line(x, headHeight - 4, x, bottom, 'stroke="#dee2e6"'),
+      text(x, bottom + 14, String(Number(tick.toPrecision(6))), 'text-anchor="middle" font-size="10.5" fill="#868e96"'),
+    );
   }
-  shown.forEach((row, i) => parts.push(bar(row, metric, headHeight + i * (barHeight + barGap), scale, end)));
+  for (const [i, row] of shown.entries())
+    parts.push(bar(row, metric, headHeight + i * (barHeight + barGap), scale, end));
   return { height: bottom + footHeight, svg: parts.join('\n') };
 }
 

@@ -11,7 +11,12 @@ function killAll() {
   for (const child of running) child.kill('SIGKILL');
 }
 process.on('exit', killAll);
-for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]]) process.on(signal, () => process.exit(code));
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+])
+  process.on(signal, () => process.exit(code));
 
 export function start(command, { env = {} } = {}) {
   const child = spawn(command[0], command.slice(1), {
@@ -45,7 +50,10 @@ export async function output(command, deadlineMs) {
   const timer = setTimeout(() => child.kill('SIGKILL'), deadlineMs);
   const status = await child.ended;
   clearTimeout(timer);
-  if (status !== 0) throw new Error(`${command.find((part) => part.includes('/build/')) ?? command[0]} ended with ${status}: ${child.errors.trim() || text.trim()}`);
+  if (status !== 0)
+    throw new Error(
+      `${command.find((part) => part.includes('/build/')) ?? command[0]} ended with ${status}: ${child.errors.trim() || text.trim()}`,
+    );
   return text;
 }
 
@@ -87,7 +95,13 @@ export async function startServer(host, server, app) {
     return {
       port: Number(port),
       version: version.join(' ') || server.name,
-      pids: () => processTree(child.pid, readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number)),
+      pids: () =>
+        processTree(
+          child.pid,
+          readdirSync('/proc')
+            .filter((name) => /^\d+$/.test(name))
+            .map(Number),
+        ),
       /** process.memoryUsage() after a collection; undefined where the server has no collector. */
       collectGarbage: async () => {
         if (server.kind === 'limit') return undefined;

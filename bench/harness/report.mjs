@@ -44,18 +44,28 @@ const memory = [
   ['before GC', (r) => middle(r.kibEachUncollected)],
 ];
 const columnsOf = (client) =>
-  client === 'idle' ? [...memory, ...others] : client === 'pingpong' ? [...latency, ...cpu, ...others] : [...cpu, ...throughput, ...others];
+  client === 'idle'
+    ? [...memory, ...others]
+    : client === 'pingpong'
+      ? [...latency, ...cpu, ...others]
+      : [...cpu, ...throughput, ...others];
 
 function table(head, rows) {
   const all = [head, ...rows];
   const widths = head.map((_, i) => Math.max(...all.map((row) => row[i].length)));
-  const line = (row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  ').trimEnd();
+  const line = (row) =>
+    row
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
+      .join('  ')
+      .trimEnd();
   return [line(head), widths.map((w) => '-'.repeat(w)).join('  '), ...rows.map(line)].join('\n');
 }
 
 /** Best first; servers without a valid run last. */
 export function rank(rows, metric) {
-  return [...rows].sort((a, b) => (a[metric]?.median ?? Number.POSITIVE_INFINITY) - (b[metric]?.median ?? Number.POSITIVE_INFINITY));
+  return [...rows].sort(
+    (a, b) => (a[metric]?.median ?? Number.POSITIVE_INFINITY) - (b[metric]?.median ?? Number.POSITIVE_INFINITY),
+  );
 }
 
 export function report({ setting, rows, targets, skipped }) {
@@ -71,13 +81,23 @@ export function report({ setting, rows, targets, skipped }) {
     const { title, metric, client } = workloads[id];
     const columns = columnsOf(client);
     const line = (row) => [row.server, ...columns.map(([, cell]) => cell(row)), String(row.valid)];
-    const size = client === 'wrk' ? `, ${setting.connections} connections` : client === 'idle' ? `, ${setting.idle}` : '';
-    parts.push('', `## ${id}: ${title}${size}`, table(['server', ...columns.map(([name]) => name), 'runs'], rank(own, metric).map(line)));
+    const size =
+      client === 'wrk' ? `, ${setting.connections} connections` : client === 'idle' ? `, ${setting.idle}` : '';
+    parts.push(
+      '',
+      `## ${id}: ${title}${size}`,
+      table(['server', ...columns.map(([name]) => name), 'runs'], rank(own, metric).map(line)),
+    );
     for (const row of own) for (const why of row.voids) parts.push(`VOID ${row.server}: ${why}`);
   }
   const judged = targets.filter((target) => target.value !== undefined);
   if (judged.length > 0) {
-    const line = ({ name, sign, bound, value, met }) => [name, `${sign} ${bound}`, value.toFixed(2), met ? 'met' : 'MISSED'];
+    const line = ({ name, sign, bound, value, met }) => [
+      name,
+      `${sign} ${bound}`,
+      value.toFixed(2),
+      met ? 'met' : 'MISSED',
+    ];
     parts.push('', '## Targets', table(['', 'target', 'measured', ''], judged.map(line)));
   }
   const versions = new Map(rows.filter((row) => row.version).map((row) => [row.server, row.version]));

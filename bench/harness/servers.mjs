@@ -20,15 +20,28 @@ function nodeBinaries(option) {
   if (option) {
     const found = option.map((binary) => ({ binary, version: versionOf(binary) }));
     const majors = found.map(({ version }) => version.split('.')[0]);
-    return found.map((node, i) => ({ ...node, label: majors.filter((m) => m === majors[i]).length > 1 ? node.version : majors[i] }));
+    return found.map((node, i) => ({
+      ...node,
+      label: majors.filter((m) => m === majors[i]).length > 1 ? node.version : majors[i],
+    }));
   }
   const found = [];
   for (const label of ['20', '22', '24', '26']) {
     const packaged = `${modules}/node-${label}/bin/node`;
     const own = process.version.startsWith(`v${label}.`);
-    if (own || existsSync(packaged)) found.push({ label, binary: own ? process.execPath : packaged, version: versionOf(own ? process.execPath : packaged) });
+    if (own || existsSync(packaged))
+      found.push({
+        label,
+        binary: own ? process.execPath : packaged,
+        version: versionOf(own ? process.execPath : packaged),
+      });
   }
-  if (found.length === 0) found.push({ label: process.version.slice(1).split('.')[0], binary: process.execPath, version: process.version.slice(1) });
+  if (found.length === 0)
+    found.push({
+      label: process.version.slice(1).split('.')[0],
+      binary: process.execPath,
+      version: process.version.slice(1),
+    });
   return found;
 }
 
@@ -67,18 +80,38 @@ export function knownServers(options) {
   const built = existsSync(`${benchDir}../dist/index.js`);
   for (const { label, binary } of nodes) {
     for (const name of ['ours-fetch', 'ours-asgi', 'ours-node'])
-      add(`${name}@${label}`, 'ours', [binary, file(`${name}.mjs`)], built ? '' : 'the project is not built (npm run build)', label);
+      add(
+        `${name}@${label}`,
+        'ours',
+        [binary, file(`${name}.mjs`)],
+        built ? '' : 'the project is not built (npm run build)',
+        label,
+      );
     add(`node-http@${label}`, 'node', [binary, file('node-http.mjs')], '', label);
   }
   for (const name of ['fastify', 'hono', 'express'])
-    add(name, 'framework', [nodes[0].binary, file(`${name}.mjs`)], existsSync(`${modules}/${name}`) ? '' : 'not installed (npm install in bench/)');
+    add(
+      name,
+      'framework',
+      [nodes[0].binary, file(`${name}.mjs`)],
+      existsSync(`${modules}/${name}`) ? '' : 'not installed (npm install in bench/)',
+    );
   const bun = platformBinary('@oven', 'bun');
   add('bun', 'peer', [bun, file('bun.mjs')], bun ? '' : 'no bun binary (npm install in bench/)');
   const deno = platformBinary('@deno', 'deno');
-  add('deno', 'peer', [deno, 'run', '--allow-all', '--no-config', file('deno.mjs')], deno ? '' : 'no deno binary (npm install in bench/)');
+  add(
+    'deno',
+    'peer',
+    [deno, 'run', '--allow-all', '--no-config', file('deno.mjs')],
+    deno ? '' : 'no deno binary (npm install in bench/)',
+  );
   const python = pythonWithUvicorn();
-  add('uvicorn', 'peer', [python, file('uvicorn_server.py')],
-    python ? '' : 'Debian packages python3-uvicorn, python3-uvloop and python3-httptools are not installed');
+  add(
+    'uvicorn',
+    'peer',
+    [python, file('uvicorn_server.py')],
+    python ? '' : 'Debian packages python3-uvicorn, python3-uvloop and python3-httptools are not installed',
+  );
   return { servers, nodes };
 }
 
@@ -87,8 +120,11 @@ export function expand(names, { servers, nodes }) {
   const chosen = [];
   for (const name of names) {
     const [stem, at] = name.split('@');
-    const labels = at === '*' ? nodes.map((n) => n.label) : [at === 'last' ? nodes[nodes.length - 1].label : (at ?? nodes[0].label)];
-    const found = servers.has(name) ? [name] : labels.map((label) => `${stem}@${label}`).filter((full) => servers.has(full));
+    const labels =
+      at === '*' ? nodes.map((n) => n.label) : [at === 'last' ? nodes[nodes.length - 1].label : (at ?? nodes[0].label)];
+    const found = servers.has(name)
+      ? [name]
+      : labels.map((label) => `${stem}@${label}`).filter((full) => servers.has(full));
     if (found.length === 0) fail(`no server '${name}'; there are ${[...servers.keys()].join(', ')}`);
     for (const full of found) if (!chosen.includes(full)) chosen.push(full);
   }

@@ -9,7 +9,19 @@ export function median(values) {
 }
 
 const measures = [
-  'rps', 'cpuUs', 'userUs', 'systemUs', 'p50', 'p99', 'p50Spinning', 'kibEach', 'kibEachSlope', 'kibEachUncollected', 'kibEachHeap', 'foreign', 'stolen',
+  'rps',
+  'cpuUs',
+  'userUs',
+  'systemUs',
+  'p50',
+  'p99',
+  'p50Spinning',
+  'kibEach',
+  'kibEachSlope',
+  'kibEachUncollected',
+  'kibEachHeap',
+  'foreign',
+  'stolen',
   'interrupts',
 ];
 
@@ -31,7 +43,8 @@ export function summarise(runs) {
     row.valid = row.results.length;
     for (const measure of measures) {
       const values = row.results.map((result) => result[measure]).filter((value) => Number.isFinite(value));
-      if (values.length > 0) row[measure] = { median: median(values), min: Math.min(...values), max: Math.max(...values) };
+      if (values.length > 0)
+        row[measure] = { median: median(values), min: Math.min(...values), max: Math.max(...values) };
     }
     delete row.results;
   }
@@ -40,7 +53,8 @@ export function summarise(runs) {
   return all;
 }
 
-const ratio = (a, b, measure) => (a?.[measure] && b?.[measure] && b[measure].median > 0 ? a[measure].median / b[measure].median : undefined);
+const ratio = (a, b, measure) =>
+  a?.[measure] && b?.[measure] && b[measure].median > 0 ? a[measure].median / b[measure].median : undefined;
 
 /** To the limit, and to node:http of the same node version (for other runtimes: of the base node). */
 function addRatios(row, all) {
@@ -48,7 +62,9 @@ function addRatios(row, all) {
   const limit = other('limit');
   const node = other(`node-http@${row.node}`);
   row.toLimit = { cpuUs: ratio(row, limit, 'cpuUs'), p50: ratio(row, limit, 'p50') };
-  row.toNode = Object.fromEntries(['cpuUs', 'rps', 'p50', 'p99', 'kibEach'].map((measure) => [measure, ratio(row, node, measure)]));
+  row.toNode = Object.fromEntries(
+    ['cpuUs', 'rps', 'p50', 'p99', 'kibEach'].map((measure) => [measure, ratio(row, node, measure)]),
+  );
 }
 
 /** The project's targets; `value` from a lookup of rows, undefined where a server was not in the series. */
@@ -58,7 +74,12 @@ const targets = [
   ['hello, fetch: CPU to node:http, node 20', '<=', 0.55, (at) => at('hello', 'ours-fetch', '20')?.toNode.cpuUs],
   ['hello, fetch: CPU to node:http, node 26', '<=', 0.7, (at) => at('hello', 'ours-fetch', '26')?.toNode.cpuUs],
   ['hello, ASGI: CPU to the limit', '<=', 1.5, (at) => at('hello', 'ours-asgi')?.toLimit.cpuUs],
-  ['hello, ASGI: CPU to uvicorn + uvloop', '<=', 0.6, (at) => ratio(at('hello', 'ours-asgi'), at('hello', 'uvicorn'), 'cpuUs')],
+  [
+    'hello, ASGI: CPU to uvicorn + uvloop',
+    '<=',
+    0.6,
+    (at) => ratio(at('hello', 'ours-asgi'), at('hello', 'uvicorn'), 'cpuUs'),
+  ],
   ['pipelined, fetch: requests/s to node:http', '>=', 8, (at) => at('pipelined', 'ours-fetch')?.toNode.rps],
   ['POST 1 KiB echo, fetch: CPU to node:http', '<=', 0.6, (at) => at('echo', 'ours-fetch')?.toNode.cpuUs],
   ['16 KiB response, fetch: CPU to node:http', '<=', 0.75, (at) => at('16k', 'ours-fetch')?.toNode.cpuUs],
@@ -66,11 +87,21 @@ const targets = [
   ['hello at 64 connections, fetch: p99 to node:http', '<=', 0.5, (at) => at('load-64', 'ours-fetch')?.toNode.p99],
   ['ping-pong, fetch: p50 to node:http', '<=', 1, (at) => at('pingpong', 'ours-fetch')?.toNode.p50],
   ['idle connection, fetch: memory to node:http', '<=', 0.25, (at) => at('idle', 'ours-fetch')?.toNode.kibEach],
-  ['idle connection, fetch: KiB outside the JS heap', '<=', 1.5, (at) => {
-    const row = at('idle', 'ours-fetch');
-    return row?.kibEach && row.kibEachHeap ? row.kibEach.median - row.kibEachHeap.median : undefined;
-  }],
-  ['load, fetch: CPU at 4096 connections to that at 64', '<=', 1.3, (at) => ratio(at('load-4096', 'ours-fetch'), at('load-64', 'ours-fetch'), 'cpuUs')],
+  [
+    'idle connection, fetch: KiB outside the JS heap',
+    '<=',
+    1.5,
+    (at) => {
+      const row = at('idle', 'ours-fetch');
+      return row?.kibEach && row.kibEachHeap ? row.kibEach.median - row.kibEachHeap.median : undefined;
+    },
+  ],
+  [
+    'load, fetch: CPU at 4096 connections to that at 64',
+    '<=',
+    1.3,
+    (at) => ratio(at('load-4096', 'ours-fetch'), at('load-64', 'ours-fetch'), 'cpuUs'),
+  ],
 ];
 
 export function judgeTargets(rows, baseNode) {

@@ -1,15 +1,44 @@
 // What is measured, on which servers by default. Workloads of one series are interleaved with one another.
 
 const everyone = [
-  'limit', 'ours-fetch@*', 'ours-asgi', 'ours-node', 'node-http@*', 'fastify', 'hono', 'express', 'bun', 'deno', 'uvicorn',
+  'limit',
+  'ours-fetch@*',
+  'ours-asgi',
+  'ours-node',
+  'node-http@*',
+  'fastify',
+  'hono',
+  'express',
+  'bun',
+  'deno',
+  'uvicorn',
 ];
-const most = ['limit', 'ours-fetch', 'ours-asgi', 'ours-node', 'ours-fetch@last', 'node-http', 'node-http@last', 'fastify', 'bun', 'deno', 'uvicorn'];
+const most = [
+  'limit',
+  'ours-fetch',
+  'ours-asgi',
+  'ours-node',
+  'ours-fetch@last',
+  'node-http',
+  'node-http@last',
+  'fastify',
+  'bun',
+  'deno',
+  'uvicorn',
+];
 const lone = ['limit', 'ours-fetch', 'ours-asgi', 'ours-node', 'node-http', 'bun', 'deno'];
 const few = ['limit', 'ours-fetch', 'node-http', 'bun'];
 
 const wrk = (app, more = {}) => ({ app, client: 'wrk', metric: 'cpuUs', runs: 3, servers: most, ...more });
 const load = (connections) => ({
-  app: 'hello', client: 'closed_loop', metric: 'cpuUs', runs: 3, servers: few, series: 'load', connections, title: `hello, ${connections} connections`,
+  app: 'hello',
+  client: 'closed_loop',
+  metric: 'cpuUs',
+  runs: 3,
+  servers: few,
+  series: 'load',
+  connections,
+  title: `hello, ${connections} connections`,
 });
 
 /** metric: what the plot shows and ratios are of. */
@@ -18,11 +47,25 @@ export const workloads = {
   pipelined: wrk('hello', { title: 'hello, pipelined 16 deep', script: 'pipeline.lua', depth: 16 }),
   echo: wrk('echo', { title: 'POST 1 KiB JSON, echoed', script: 'post.lua' }),
   '16k': wrk('16k', { title: '16 KiB response' }),
-  pingpong: { app: 'hello', client: 'pingpong', metric: 'p50', runs: 3, servers: lone, title: 'one connection, ping-pong' },
+  pingpong: {
+    app: 'hello',
+    client: 'pingpong',
+    metric: 'p50',
+    runs: 3,
+    servers: lone,
+    title: 'one connection, ping-pong',
+  },
   'load-64': load(64),
   'load-512': load(512),
   'load-4096': load(4096),
-  idle: { app: 'hello', client: 'idle', metric: 'kibEach', runs: 3, servers: [...lone, 'uvicorn'], title: 'idle connections' },
+  idle: {
+    app: 'hello',
+    client: 'idle',
+    metric: 'kibEach',
+    runs: 3,
+    servers: [...lone, 'uvicorn'],
+    title: 'idle connections',
+  },
 };
 
 export const quickWorkloads = ['hello', 'pipelined', 'echo', 'pingpong', 'idle'];

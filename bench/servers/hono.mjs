@@ -5,7 +5,8 @@ import { Hono } from 'hono';
 import { app, keepAliveMs, ready, text } from './common.mjs';
 
 const hono = new Hono();
-if (app === 'echo') hono.post('/echo', async (c) => c.body(await c.req.arrayBuffer(), 200, { 'content-type': 'application/json' }));
+if (app === 'echo')
+  hono.post('/echo', async (c) => c.body(await c.req.arrayBuffer(), 200, { 'content-type': 'application/json' }));
 else hono.get('/', (c) => c.text(text));
 
 // hono does not export its package.json.
