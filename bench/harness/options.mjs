@@ -6,7 +6,7 @@ const usage = `usage: npm run bench -- [options]
   --quick             the essential servers and workloads, short runs: under 3 minutes, for a first impression only
   --workloads a,b     of: hello, pipelined, echo, 16k, pingpong, load (or load-64, load-512, load-4096), idle
   --servers x,y       as named in the tables: ours-fetch, node-http, bun ...; ours-fetch@26 for another node, ours-fetch@* for all
-  --runs N            runs of each cell (default: 5 of hello, 3 of the rest)
+  --runs N            runs of each cell (default: 4 of hello, 3 of the rest)
   --seconds S         length of the measured window, whole seconds (default 3)
   --connections C     of hello, pipelined, echo and 16k (default 64)
   --idle N            idle connections (default 5000)

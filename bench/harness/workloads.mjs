@@ -43,7 +43,7 @@ const load = (connections) => ({
 
 /** metric: what the plot shows and ratios are of. */
 export const workloads = {
-  hello: wrk('hello', { title: 'hello', runs: 5, servers: everyone }),
+  hello: wrk('hello', { title: 'hello', runs: 4, servers: everyone }),
   pipelined: wrk('hello', { title: 'hello, pipelined 16 deep', script: 'pipeline.lua', depth: 16 }),
   echo: wrk('echo', { title: 'POST 1 KiB JSON, echoed', script: 'post.lua' }),
   '16k': wrk('16k', { title: '16 KiB response' }),
