@@ -11,7 +11,10 @@ import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildProgram, librarySources, listSources, root, run, whyExcluded } from './native-build.mjs';
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { seconds: { type: 'string', default: '60' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { seconds: { type: 'string', default: '60' } },
+});
 const seconds = Number(values.seconds);
 const compiler = process.env.CLANGXX || 'clang++';
 const directory = join(root, 'build-fuzz');
@@ -19,9 +22,12 @@ const fuzzRoot = join(root, 'test/native/fuzz');
 const flags = ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 
 async function main() {
-  if (!Number.isInteger(seconds) || seconds < 1) throw new Error(`--seconds ${values.seconds}: expected a whole number above 0`);
+  if (!Number.isInteger(seconds) || seconds < 1)
+    throw new Error(`--seconds ${values.seconds}: expected a whole number above 0`);
   if (spawnSync(compiler, ['--version']).status !== 0) {
-    throw new Error(`${compiler} was not found. Fuzzing needs clang with libFuzzer (Debian: apt install clang); or name one in CLANGXX.`);
+    throw new Error(
+      `${compiler} was not found. Fuzzing needs clang with libFuzzer (Debian: apt install clang); or name one in CLANGXX.`,
+    );
   }
   const filter = positionals[0] ?? '';
   const targets = listSources(fuzzRoot).filter((path) => path.endsWith('_fuzz.cc') && basename(path).includes(filter));
@@ -44,7 +50,13 @@ async function main() {
     mkdirSync(grown, { recursive: true });
     const seeds = join(fuzzRoot, 'corpus', name.replace(/_fuzz$/, ''));
     console.log(`${name}: ${seconds} s`);
-    const args = [`-max_total_time=${seconds}`, '-timeout=10', '-print_final_stats=1', `-artifact_prefix=${findings}/${name}-`, grown];
+    const args = [
+      `-max_total_time=${seconds}`,
+      '-timeout=10',
+      '-print_final_stats=1',
+      `-artifact_prefix=${findings}/${name}-`,
+      grown,
+    ];
     if (existsSync(seeds)) args.push(seeds);
     const code = await run(program, args, { cwd: root });
     if (code !== 0) throw new Error(`${name} ended with ${code}: the input is in build-fuzz/findings/`);

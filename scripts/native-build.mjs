@@ -79,7 +79,14 @@ function isFresh(object, dependencies, stampPath, stamp) {
  * Compiles `sources` into `directory` and links them as `name`; returns the program's path. `flags` go to compiler and linker, `linkFlags` to the linker.
  * Library sources are compiled as the addon is: without exceptions and type information.
  */
-export async function buildProgram({ name, directory, sources, compiler = process.env.CXX || 'g++', flags = [], linkFlags = [] }) {
+export async function buildProgram({
+  name,
+  directory,
+  sources,
+  compiler = process.env.CXX || 'g++',
+  flags = [],
+  linkFlags = [],
+}) {
   mkdirSync(directory, { recursive: true });
   const objects = [];
   const libraryObjects = [];
@@ -116,12 +123,16 @@ export async function buildProgram({ name, directory, sources, compiler = proces
   const objectList = [...objects, ...libraryObjects].join('\n');
   const linked = existsSync(program) && existsSync(linkStamp) && readFileSync(linkStamp, 'utf8') === objectList;
   const linkedAt = linked ? statSync(program).mtimeMs : 0;
-  if (rebuilt === 0 && linked && objectList.split('\n').every((object) => statSync(object).mtimeMs <= linkedAt)) return program;
+  if (rebuilt === 0 && linked && objectList.split('\n').every((object) => statSync(object).mtimeMs <= linkedAt))
+    return program;
   // Through an archive, so that only what the program uses is linked: some sources need others that cannot be part of it.
   const archive = join(directory, `lib${name}.a`);
   rmSync(archive, { force: true });
-  if ((await run('ar', ['rcs', archive, ...libraryObjects], { cwd: root })) !== 0) throw new Error(`${archive} cannot be written`);
-  const code = await run(compiler, ['-pthread', ...flags, ...linkFlags, ...objects, archive, '-o', program], { cwd: root });
+  if ((await run('ar', ['rcs', archive, ...libraryObjects], { cwd: root })) !== 0)
+    throw new Error(`${archive} cannot be written`);
+  const code = await run(compiler, ['-pthread', ...flags, ...linkFlags, ...objects, archive, '-o', program], {
+    cwd: root,
+  });
   if (code !== 0) throw new Error(`${name} does not link`);
   writeFileSync(linkStamp, objectList);
   return program;

@@ -24,7 +24,8 @@ for (const source of listSources(testRoot)) {
 const flags = ['-O1', '-g'];
 let directory = join(root, 'build-native-tests');
 if (values.sanitize) {
-  if (!/^[a-z,-]+$/.test(values.sanitize)) throw new Error(`--sanitize ${values.sanitize}: expected names like address,undefined`);
+  if (!/^[a-z,-]+$/.test(values.sanitize))
+    throw new Error(`--sanitize ${values.sanitize}: expected names like address,undefined`);
   flags.push(`-fsanitize=${values.sanitize}`, '-fno-sanitize-recover=all', '-fno-omit-frame-pointer');
   directory += `-${values.sanitize.replaceAll(',', '-')}`;
 }

@@ -110,10 +110,11 @@ HttpError ChunkedDecoder::takeSizeByte(uint8_t byte) {
   return countOverhead();
 }
 
-// chunk-ext = *( ";" token [ "=" ( token / quoted-string ) ] ), without the "bad whitespace" that RFC 9112 7.1.1 lets a recipient take: node
-// refuses it too.
+// chunk-ext = *( ";" token [ "=" ( token / quoted-string ) ] ), without the "bad whitespace" that RFC 9112 7.1.1 lets a
+// recipient take: node refuses it too.
 HttpError ChunkedDecoder::takeExtensionByte(uint8_t byte) {
-  const bool tokenDone = state_ == State::QuotedEnd || (!tokenEmpty_ && state_ != State::Quoted && state_ != State::QuotedPair);
+  const bool tokenDone =
+      state_ == State::QuotedEnd || (!tokenEmpty_ && state_ != State::Quoted && state_ != State::QuotedPair);
   if (tokenDone && byte == '\r') {
     state_ = State::SizeLf;
     return HttpError::None;

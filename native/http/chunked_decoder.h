@@ -16,13 +16,14 @@ class ChunkedDecoder {
   enum class Status : uint8_t { NeedMore, Data, Done, Error };
   struct Step {
     Status status = Status::NeedMore;
-    size_t consumed = 0;               // bytes of the input used up by this step, data included
-    std::span<const uint8_t> data{};   // with Data
-    HttpError error = HttpError::None; // with Error
+    size_t consumed = 0;                // bytes of the input used up by this step, data included
+    std::span<const uint8_t> data{};    // with Data
+    HttpError error = HttpError::None;  // with Error
   };
 
-  // overheadBytes: extensions, needless leading zeros of sizes, and trailers together, per body (413 ChunkOverheadExceeded above it).
-  // The plain size line of a chunk with data is free: a long upload in small chunks is legitimate, and its data is bounded elsewhere.
+  // overheadBytes: extensions, needless leading zeros of sizes, and trailers together, per body (413
+  // ChunkOverheadExceeded above it). The plain size line of a chunk with data is free: a long upload in small chunks is
+  // legitimate, and its data is bounded elsewhere.
   explicit ChunkedDecoder(uint32_t overheadBytes = 16 * 1024) : overheadLimit_(overheadBytes) {}
 
   void reset();
@@ -33,7 +34,7 @@ class ChunkedDecoder {
 
  private:
   enum class State : uint8_t {
-    Size,          // before the first digit
+    Size,  // before the first digit
     SizeDigits,
     ExtensionName,
     ExtensionValue,

@@ -1,5 +1,6 @@
 // The names behind Method and HeaderId, and headerIdOf: a field name to its id without allocation, in any letter case.
-// Header-only so that the parser's loop is compiled together with it. All tables are constants, built and checked at compile time.
+// Header-only so that the parser's loop is compiled together with it. All tables are constants, built and checked at
+// compile time.
 #pragma once
 
 #include <array>
@@ -13,10 +14,10 @@
 namespace gammaloop {
 
 inline constexpr std::array<std::string_view, kMethodCount> kMethodNames = {
-    "DELETE",   "GET",    "HEAD",       "POST",     "PUT",       "CONNECT",   "OPTIONS",   "TRACE",       "COPY",
-    "LOCK",     "MKCOL",  "MOVE",       "PROPFIND", "PROPPATCH", "SEARCH",    "UNLOCK",    "BIND",        "REBIND",
-    "UNBIND",   "ACL",    "REPORT",     "MKACTIVITY", "CHECKOUT", "MERGE",    "M-SEARCH",  "NOTIFY",      "SUBSCRIBE",
-    "UNSUBSCRIBE", "PATCH", "PURGE",    "MKCALENDAR", "LINK",    "UNLINK",    "SOURCE",    "QUERY"};
+    "DELETE",      "GET",   "HEAD",   "POST",       "PUT",       "CONNECT", "OPTIONS",  "TRACE",  "COPY",
+    "LOCK",        "MKCOL", "MOVE",   "PROPFIND",   "PROPPATCH", "SEARCH",  "UNLOCK",   "BIND",   "REBIND",
+    "UNBIND",      "ACL",   "REPORT", "MKACTIVITY", "CHECKOUT",  "MERGE",   "M-SEARCH", "NOTIFY", "SUBSCRIBE",
+    "UNSUBSCRIBE", "PATCH", "PURGE",  "MKCALENDAR", "LINK",      "UNLINK",  "SOURCE",   "QUERY"};
 static_assert(kMethodNames.back() == "QUERY");
 static_assert(kMethodNames[static_cast<size_t>(Method::MSEARCH)] == "M-SEARCH");
 
@@ -90,8 +91,8 @@ inline constexpr size_t kMinNameLength = 2;
 inline constexpr size_t kMaxNameLength = 25;
 inline constexpr size_t kWords = 4;
 
-// Length and three letters tell all known names apart; this multiplier spreads them over the slots without a clash (found by
-// trying; noClash() below proves it, and a new name that clashes needs a new multiplier).
+// Length and three letters tell all known names apart; this multiplier spreads them over the slots without a clash
+// (found by trying; noClash() below proves it, and a new name that clashes needs a new multiplier).
 inline constexpr uint32_t kMultiplier = 0x8D103ED3u;
 
 constexpr size_t thirdLetterAt(size_t length) { return length * 3 / 4; }
@@ -126,8 +127,8 @@ consteval std::array<uint8_t, kSlots> buildSlots() {
 
 inline constexpr std::array<uint8_t, kSlots> kSlotTable = buildSlots();
 
-// A name as bytes to compare with, eight at a time. `fold` holds 0x20 where a letter stands, so that "-" matches only itself
-// (0x0D | 0x20 is "-" too).
+// A name as bytes to compare with, eight at a time. `fold` holds 0x20 where a letter stands, so that "-" matches only
+// itself (0x0D | 0x20 is "-" too).
 struct FoldedName {
   std::array<uint8_t, kWords * 8> bytes{};
   std::array<uint8_t, kWords * 8> fold{};
@@ -159,7 +160,8 @@ inline uint64_t load64(const uint8_t* p) {
 
 }  // namespace lookup
 
-// The id of the name at [name, name + length), or Unknown. Reads up to the next multiple of eight bytes, but never at or past `end`.
+// The id of the name at [name, name + length), or Unknown. Reads up to the next multiple of eight bytes, but never at
+// or past `end`.
 inline HeaderId headerIdOf(const uint8_t* name, size_t length, const uint8_t* end) {
   using namespace lookup;
   if (length < kMinNameLength || length > kMaxNameLength) return HeaderId::Unknown;

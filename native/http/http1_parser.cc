@@ -30,8 +30,8 @@ constexpr uint64_t kMeaningfulFields = bitOf(HeaderId::Host) | bitOf(HeaderId::C
 
 // Framing, routing, authentication, and how the body is to be read: an attacker could add them behind a proxy's back.
 constexpr uint64_t kForbiddenTrailers =
-    bitOf(HeaderId::ContentLength) | bitOf(HeaderId::Transfer_Encoding) | bitOf(HeaderId::Trailer) | bitOf(HeaderId::Te) |
-    bitOf(HeaderId::Connection) | bitOf(HeaderId::KeepAlive) | bitOf(HeaderId::ProxyConnection) |
+    bitOf(HeaderId::ContentLength) | bitOf(HeaderId::Transfer_Encoding) | bitOf(HeaderId::Trailer) |
+    bitOf(HeaderId::Te) | bitOf(HeaderId::Connection) | bitOf(HeaderId::KeepAlive) | bitOf(HeaderId::ProxyConnection) |
     bitOf(HeaderId::Upgrade) | bitOf(HeaderId::Expect) | bitOf(HeaderId::Host) | bitOf(HeaderId::MaxForwards) |
     bitOf(HeaderId::Forwarded) | bitOf(HeaderId::Authorization) | bitOf(HeaderId::ProxyAuthorization) |
     bitOf(HeaderId::Cookie) | bitOf(HeaderId::ContentEncoding) | bitOf(HeaderId::ContentType);
@@ -52,8 +52,8 @@ Value strip(const uint8_t* p, const uint8_t* end) {
   return {p, static_cast<size_t>(last - p), last != end, tab};
 }
 
-// Gathers the meaning of the fields of one head. Every check is made at the earliest byte that decides it, so that the verdict on
-// a message does not depend on how its bytes were split into reads.
+// Gathers the meaning of the fields of one head. Every check is made at the earliest byte that decides it, so that the
+// verdict on a message does not depend on how its bytes were split into reads.
 class HeadMeaning {
  public:
   explicit HeadMeaning(uint8_t versionMinor) : versionMinor_(versionMinor) {}
@@ -90,7 +90,8 @@ class HeadMeaning {
       case HeaderId::ContentLength:
         // A tab behind a framing value is allowed by the grammar, but parsers disagree on it (node's refuses it).
         if (stripped.trailingTab) return HttpError::InvalidContentLength;
-        return parseContentLength(value, length, complete, contentLength_) ? HttpError::None : HttpError::InvalidContentLength;
+        return parseContentLength(value, length, complete, contentLength_) ? HttpError::None
+                                                                           : HttpError::InvalidContentLength;
       case HeaderId::Transfer_Encoding:
         if (stripped.trailingTab) return HttpError::InvalidTransferEncoding;
         return matchesToken(value, length, "chunked", complete) ? HttpError::None : HttpError::InvalidTransferEncoding;
@@ -192,7 +193,8 @@ ParseOutcome parseFields(const uint8_t* base, const uint8_t*& p, const uint8_t* 
       const size_t scanned = static_cast<size_t>(p - name);
       if (scanned > kMaxNameBytes) return fail(HttpError::HeaderBytesExceeded);
       if (p == end) return kNeedMore;
-      if (*p != ':' || scanned == 0) return fail(*p == '\n' ? HttpError::InvalidLineEnding : HttpError::InvalidHeaderName);
+      if (*p != ':' || scanned == 0)
+        return fail(*p == '\n' ? HttpError::InvalidLineEnding : HttpError::InvalidHeaderName);
       id = headerIdOf(name, scanned, end);  // near the buffer's end the shortcut may have missed it
     }
     const size_t nameLength = static_cast<size_t>(p - name);
@@ -325,7 +327,8 @@ template <typename Parse>
 ParseOutcome withinLimits(std::span<const uint8_t> bytes, const ParserLimits& limits, std::span<HeaderField> fields,
                           Parse parse) {
   const size_t visible = std::min<size_t>(bytes.size(), limits.headerBytes);
-  const ParseOutcome outcome = parse(bytes.first(visible), fields.first(std::min<size_t>(fields.size(), limits.headerCount)));
+  const ParseOutcome outcome =
+      parse(bytes.first(visible), fields.first(std::min<size_t>(fields.size(), limits.headerCount)));
   if (outcome.status == ParseStatus::NeedMore && bytes.size() > visible) return fail(HttpError::HeaderBytesExceeded);
   return outcome;
 }

@@ -1,7 +1,8 @@
-// The small grammar of HTTP/1 heads: byte classes, the scans over them, and the checks of values that decide framing and routing.
-// Header-only for the parser's loop. Reads only inside the ranges given; no state.
+// The small grammar of HTTP/1 heads: byte classes, the scans over them, and the checks of values that decide framing
+// and routing. Header-only for the parser's loop. Reads only inside the ranges given; no state.
 //
-// The checks take `complete`: false means that more bytes of the value may follow, and then only what no further byte can heal is refused.
+// The checks take `complete`: false means that more bytes of the value may follow, and then only what no further byte
+// can heal is refused.
 #pragma once
 
 #include <array>
@@ -38,8 +39,9 @@ inline constexpr std::array<uint8_t, 256> kClasses = buildClasses();
 
 inline bool is(uint8_t byte, ByteClass which) { return (kClasses[byte] & which) != 0; }
 
-// The first byte in [p, end) below `kFloor`, equal to DEL or, with kAsciiOnly, above it; eight bytes a step. In the word tricks a byte above a hit may be marked
-// falsely, never one below it, so the lowest mark is right on little-endian machines; others take the byte loop.
+// The first byte in [p, end) below `kFloor`, equal to DEL or, with kAsciiOnly, above it; eight bytes a step. In the
+// word tricks a byte above a hit may be marked falsely, never one below it, so the lowest mark is right on
+// little-endian machines; others take the byte loop.
 template <uint8_t kFloor, bool kAsciiOnly>
 inline const uint8_t* findControl(const uint8_t* p, const uint8_t* end) {
   if constexpr (std::endian::native == std::endian::little) {
@@ -71,8 +73,8 @@ inline const uint8_t* findValueEnd(const uint8_t* p, const uint8_t* end) {
   }
 }
 
-// The first ":" within the next 32 bytes, or `end` when there is none or the buffer is too short to look eight bytes at a time. Only a
-// shortcut to names that are known; what it answers says nothing about the bytes before it.
+// The first ":" within the next 32 bytes, or `end` when there is none or the buffer is too short to look eight bytes at
+// a time. Only a shortcut to names that are known; what it answers says nothing about the bytes before it.
 inline const uint8_t* findNearColon(const uint8_t* p, const uint8_t* end) {
   if constexpr (std::endian::native == std::endian::little) {
     constexpr uint64_t kOnes = 0x0101010101010101u;
@@ -127,14 +129,15 @@ inline bool parseContentLength(const uint8_t* p, size_t length, bool complete, u
 
 enum class HostForm : uint8_t { Field, Authority, AuthorityWithPort };
 
-// uri-host [ ":" port ] of RFC 3986. Field: may be empty (RFC 9112 3.2). Authority: not. AuthorityWithPort: the port must be there and fit
-// 16 bits (CONNECT, RFC 9110 9.3.6).
+// uri-host [ ":" port ] of RFC 3986. Field: may be empty (RFC 9112 3.2). Authority: not. AuthorityWithPort: the port
+// must be there and fit 16 bits (CONNECT, RFC 9110 9.3.6).
 inline bool isHost(const uint8_t* p, size_t length, bool complete, HostForm form) {
   if (length == 0) return !complete || form == HostForm::Field;
   size_t i = 0;
   if (p[0] == '[') {
     i = 1;
-    const bool future = length > 1 && lower(p[1]) == 'v';  // IPvFuture = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )
+    const bool future =
+        length > 1 && lower(p[1]) == 'v';  // IPvFuture = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )
     size_t dotAt = 0;
     for (; i < length && p[i] != ']'; i++) {
       if (!future) {
@@ -180,8 +183,8 @@ inline bool isHost(const uint8_t* p, size_t length, bool complete, HostForm form
   return !complete || form != HostForm::AuthorityWithPort || (i > portAt && port > 0);
 }
 
-// absolute-form: scheme "://" authority [ path ] [ "?" query ]. The scheme has letters only, and no "#" follows the authority, as node's
-// parser has it; user information is refused (RFC 9110 4.2.4). All bytes are visible ASCII.
+// absolute-form: scheme "://" authority [ path ] [ "?" query ]. The scheme has letters only, and no "#" follows the
+// authority, as node's parser has it; user information is refused (RFC 9110 4.2.4). All bytes are visible ASCII.
 inline bool isAbsoluteForm(const uint8_t* p, size_t length, bool complete) {
   size_t i = 0;
   while (i < length && is(p[i], kAlpha)) i++;

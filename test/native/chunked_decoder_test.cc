@@ -70,12 +70,15 @@ void expectDecoded(std::string_view text, const std::string& expected, uint32_t 
   Feeder single(1, overheadBytes);
   for (size_t i = 0; i < text.size(); i++) single.feed(text.substr(i, 1));
   EXPECT_EQ(single.result(), whole);
-  for (size_t i = 0; i <= text.size(); i++) EXPECT_EQ(decodePieces({text.substr(0, i), text.substr(i)}, overheadBytes), whole);
+  for (size_t i = 0; i <= text.size(); i++)
+    EXPECT_EQ(decodePieces({text.substr(0, i), text.substr(i)}, overheadBytes), whole);
   if (text.size() > 60) return;
   for (size_t i = 0; i <= text.size(); i++) {
     for (size_t j = i; j <= text.size(); j++) {
       const std::string split = decodePieces({text.substr(0, i), text.substr(i, j - i), text.substr(j)}, overheadBytes);
-      if (split != whole) fail(__FILE__, __LINE__, split + " at " + std::to_string(i) + "," + std::to_string(j) + " of:\n" + std::string(text));
+      if (split != whole)
+        fail(__FILE__, __LINE__,
+             split + " at " + std::to_string(i) + "," + std::to_string(j) + " of:\n" + std::string(text));
     }
   }
 }
@@ -106,7 +109,8 @@ TEST("chunked: data is a span of the input") {
 }
 
 TEST("chunked: empty and non-hex sizes are refused") {
-  for (const char* bad : {"", " 5", "5 ", "\t5", "5\t", "g", "5g", "0x5", "-5", "+5", "5,", "5.0", "5\x01", "\x80", "5 ;a", "\"5\""}) {
+  for (const char* bad :
+       {"", " 5", "5 ", "\t5", "5\t", "g", "5g", "0x5", "-5", "+5", "5,", "5.0", "5\x01", "\x80", "5 ;a", "\"5\""}) {
     expectDecoded(body(bad), "INVALID_CHUNK_SIZE");
   }
   expectDecoded(std::string("5") + '\0' + "\r\n", "INVALID_CHUNK_SIZE");
@@ -137,11 +141,14 @@ TEST("chunked: exactly CRLF after data") {
 }
 
 TEST("chunked: extensions by their grammar") {
-  for (const char* good : {"5;a", "5;a=b", "5;a;b;c=d", "5;a=\"\"", "5;a=\"x y\t;=,\"", "5;a=\"\\\"\\\\\";b", "5;a=\"\xC3\xA4\"", "5;!#$%&'*+-.^_`|~=1"}) {
+  for (const char* good : {"5;a", "5;a=b", "5;a;b;c=d", "5;a=\"\"", "5;a=\"x y\t;=,\"", "5;a=\"\\\"\\\\\";b",
+                           "5;a=\"\xC3\xA4\"", "5;!#$%&'*+-.^_`|~=1"}) {
     expectDecoded(body(good), "DONE trailers=\r\n data=hello ");
   }
-  for (const char* bad : {"5;", "5;;a", "5;=b", "5;a=", "5;a=b=c", "5; a", "5;a ", "5;a =b", "5;a= b", "5;a=\"b", "5;a=\"b\"c", "5;a=b\"c\"", "5;a\x01", "5;a\x80",
-                          "5;a=\"\x01\"", "5;a=\"\\\x01\"", "5;a=\"\x7F\"", "5;a,b", "5;a\n", "5;a=\"\n\"", "5;a=\"\r\n\""}) {
+  for (const char* bad :
+       {"5;",           "5;;a",           "5;=b",         "5;a=",       "5;a=b=c",    "5; a",       "5;a ",
+        "5;a =b",       "5;a= b",         "5;a=\"b",      "5;a=\"b\"c", "5;a=b\"c\"", "5;a\x01",    "5;a\x80",
+        "5;a=\"\x01\"", "5;a=\"\\\x01\"", "5;a=\"\x7F\"", "5;a,b",      "5;a\n",      "5;a=\"\n\"", "5;a=\"\r\n\""}) {
     expectDecoded(body(bad), "INVALID_CHUNK_EXTENSION");
   }
   expectDecoded("5;a\rhello", "INVALID_CHUNK_SIZE");

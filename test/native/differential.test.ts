@@ -21,8 +21,12 @@ beforeAll(async () => {
   program = await buildProgram({
     name: 'differential',
     directory: join(root, 'build-native-tests'),
-    sources: ['native/http/http_types.cc', 'native/http/http1_parser.cc', 'native/http/chunked_decoder.cc',
-      'test/native/differential_main.cc'].map((path) => join(root, path)),
+    sources: [
+      'native/http/http_types.cc',
+      'native/http/http1_parser.cc',
+      'native/http/chunked_decoder.cc',
+      'test/native/differential_main.cc',
+    ].map((path) => join(root, path)),
     flags: ['-O1', '-g'],
   });
 }, 120_000);
@@ -78,7 +82,9 @@ function compare(text: string, ours: Outcome, node: Outcome, met: Map<string, nu
     meet(node.state.endsWith('-error') ? 'both refuse' : 'we refuse earlier than node');
     return '';
   }
-  const form = intendedForms.find((one) => one.error === ours.error && one.fits({ text: inBody ? text : text.slice(ours.consumed), node: theirs }));
+  const form = intendedForms.find(
+    (one) => one.error === ours.error && one.fits({ text: inBody ? text : text.slice(ours.consumed), node: theirs }),
+  );
   if (!form) return `we refuse message ${index} with ${ours.error}, node takes it`;
   meet(`${form.error}: ${form.reason}`);
   return '';
@@ -90,7 +96,9 @@ test(`${caseCount} generated inputs read as by node's parser, or stricter in a n
   const findings: string[] = [];
   let accepted = 0;
   for (let done = 0; done < caseCount; done += batchSize) {
-    const inputs = Array.from({ length: Math.min(batchSize, caseCount - done) }, () => Buffer.from(generateCase(random), 'latin1'));
+    const inputs = Array.from({ length: Math.min(batchSize, caseCount - done) }, () =>
+      Buffer.from(generateCase(random), 'latin1'),
+    );
     const outcomes = ourOutcomes(inputs);
     expect(outcomes.length).toBe(inputs.length);
     for (const [i, input] of inputs.entries()) {
@@ -100,7 +108,9 @@ test(`${caseCount} generated inputs read as by node's parser, or stricter in a n
       if (ours.messages.some((message) => message.complete)) accepted++;
       const finding = compare(text, ours, node, met);
       if (finding && findings.length < 20) {
-        findings.push(`case ${done + i} of seed ${seed}: ${finding}\ninput: ${JSON.stringify(text)}\nours: ${JSON.stringify(ours)}\nnode: ${JSON.stringify(node)}`);
+        findings.push(
+          `case ${done + i} of seed ${seed}: ${finding}\ninput: ${JSON.stringify(text)}\nours: ${JSON.stringify(ours)}\nnode: ${JSON.stringify(node)}`,
+        );
       }
     }
   }

@@ -1,7 +1,8 @@
-// Our side of the differential test: reads cases from standard input, writes what our parser and decoder make of each to standard output.
-// A case is its length (4 bytes, little-endian) and its bytes: a connection's input. An outcome is written the same way; its text is a
-// row of netstrings ("3:abc"): per message method, target, version minor, keep-alive, upgrade, field count, names and values, then
-// body, trailer count, names and values, complete or not; last "end", the state, the error's name, and bytes consumed.
+// Our side of the differential test: reads cases from standard input, writes what our parser and decoder make of each
+// to standard output. A case is its length (4 bytes, little-endian) and its bytes: a connection's input. An outcome is
+// written the same way; its text is a row of netstrings ("3:abc"): per message method, target, version minor,
+// keep-alive, upgrade, field count, names and values, then body, trailer count, names and values, complete or not; last
+// "end", the state, the error's name, and bytes consumed.
 #include <algorithm>
 #include <cstdio>
 #include <string>

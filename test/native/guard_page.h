@@ -1,5 +1,5 @@
-// GuardedCopy: bytes placed so that the one after the last lies in a page that may not be touched. A parser that reads past its input
-// dies at once, with or without sanitizers. Owns its mapping.
+// GuardedCopy: bytes placed so that the one after the last lies in a page that may not be touched. A parser that reads
+// past its input dies at once, with or without sanitizers. Owns its mapping.
 #pragma once
 
 #include <sys/mman.h>

@@ -10,7 +10,8 @@ using namespace gammaloop::test;
 namespace {
 
 // Writes into memory that ends at an untouchable page, behind a byte that must stay.
-std::string headText(std::string_view source, uint32_t targetOffset, uint32_t targetLength, std::span<const HeaderField> fields) {
+std::string headText(std::string_view source, uint32_t targetOffset, uint32_t targetLength,
+                     std::span<const HeaderField> fields) {
   const size_t length = headTextLength(targetLength, fields);
   GuardedCopy guarded(length + 1);
   const auto place = guarded.place(std::string(length + 1, '#'));
@@ -54,8 +55,9 @@ TEST("head text: bytes of 0x80 and above go through unchanged") {
 
 TEST("head text: lengths at the limits of the index") {
   const std::string source(0xFFFFFF, 'v');
-  const std::vector<HeaderField> fields = {{.nameOffset = 0, .nameLength = 0xFFFF, .valueOffset = 0, .valueLength = 0xFFFFFF},
-                                           {.nameOffset = 0, .nameLength = 0x0102, .valueOffset = 0, .valueLength = 0x030405}};
+  const std::vector<HeaderField> fields = {
+      {.nameOffset = 0, .nameLength = 0xFFFF, .valueOffset = 0, .valueLength = 0xFFFFFF},
+      {.nameOffset = 0, .nameLength = 0x0102, .valueOffset = 0, .valueLength = 0x030405}};
   const std::string text = headText(source, 0, 3, fields);
   EXPECT_EQ(text.size(), size_t{12} + 3 + 0xFFFF + 0xFFFFFF + 0x0102 + 0x030405);
   EXPECT_EQ(text.substr(0, 12), std::string("\0\xFF\xFF\xFF\xFF\xFF\0\1\2\3\4\5", 12));

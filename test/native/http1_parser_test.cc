@@ -61,7 +61,8 @@ TEST("http1: every method of node's parser, and no other") {
     EXPECT_EQ(static_cast<int>(headOf(text).method), i);
     expectVerdict(withTarget(name + "X", "/"), "INVALID_METHOD");
   }
-  for (const char* bad : {"FOO", "get", "Get", "G", "PRI", "DESCRIBE", "MSEARCH", "\xC3\x84", "GET\t", "(", "HTTP/1.1"}) {
+  for (const char* bad :
+       {"FOO", "get", "Get", "G", "PRI", "DESCRIBE", "MSEARCH", "\xC3\x84", "GET\t", "(", "HTTP/1.1"}) {
     expectVerdict(withTarget(bad, "/"), "INVALID_METHOD");
   }
   expectVerdict(" GET / HTTP/1.1\r\n", "INVALID_METHOD");
@@ -78,8 +79,7 @@ TEST("http1: every known header name by its id, in any letter case") {
       const Parsed parsed = parse(bytesOf("GET / HTTP/1.0\r\n" + field + ": 100-continue\r\n\r\n"));
       return parsed.outcome.status == ParseStatus::Done ? parsed.fields[0].id : HeaderId::Unknown;
     };
-    const bool wantsOtherValue =
-        id == HeaderId::ContentLength || id == HeaderId::Transfer_Encoding;
+    const bool wantsOtherValue = id == HeaderId::ContentLength || id == HeaderId::Transfer_Encoding;
     if (wantsOtherValue) continue;
     EXPECT(idOf(name) == id);
     std::string upper = name;
@@ -103,13 +103,14 @@ TEST("http1: leading empty lines are skipped and counted") {
 }
 
 TEST("http1: target forms") {
-  for (const char* good : {"/", "//", "/a%zz\"<>{}|\\^`[]", "/?q", "/#f?g", "http://a", "HTTP://a:80/b?c#d", "https://[::1]:3?x",
-                           "http://a/b@c", "ws://1.2.3.4/"}) {
+  for (const char* good : {"/", "//", "/a%zz\"<>{}|\\^`[]", "/?q", "/#f?g", "http://a", "HTTP://a:80/b?c#d",
+                           "https://[::1]:3?x", "http://a/b@c", "ws://1.2.3.4/"}) {
     expectVerdict(withTarget("GET", good), "DONE");
   }
-  for (const char* bad : {"a", "?a", "#a", "*", "*x", "http:/a", "http://", "http:///a", "http://a#b", "http://u@a/", "h2://a/",
-                          "http://a:b/", "http://:80/", "://a", "http://a%2/", "http://[::1", "http://[]/", "/\x7F", "/\x80",
-                          "/a\tb", "/\x01", ""}) {
+  for (const char* bad :
+       {"a",          "?a",          "#a",      "*",           "*x",          "http:/a", "http://",     "http:///a",
+        "http://a#b", "http://u@a/", "h2://a/", "http://a:b/", "http://:80/", "://a",    "http://a%2/", "http://[::1",
+        "http://[]/", "/\x7F",       "/\x80",   "/a\tb",       "/\x01",       ""}) {
     expectVerdict(withTarget("GET", bad), "INVALID_TARGET");
   }
   expectVerdict(withTarget("GET", "/" + nul()), "INVALID_TARGET");
@@ -122,8 +123,8 @@ TEST("http1: authority-form for CONNECT only, with a port") {
     expectVerdict(withTarget("CONNECT", good), "DONE");
     expectVerdict(withTarget("GET", good), "INVALID_TARGET");
   }
-  for (const char* bad : {"a", "a:", ":1", "a:0", "a:65536", "a:1/", "/", "*", "http://a/", "a:b", "u@a:1", "[::1]", "[::1]1", "[v.a]:1",
-                          "[v1]:1", "[v1.]:1", "[g]:1", "[]:1"}) {
+  for (const char* bad : {"a", "a:", ":1", "a:0", "a:65536", "a:1/", "/", "*", "http://a/", "a:b", "u@a:1", "[::1]",
+                          "[::1]1", "[v.a]:1", "[v1]:1", "[v1.]:1", "[g]:1", "[]:1"}) {
     expectVerdict(withTarget("CONNECT", bad), "INVALID_TARGET");
   }
   EXPECT(headOf(withTarget("CONNECT", "a:1")).upgrade);
@@ -143,8 +144,8 @@ TEST("http1: versions") {
   for (const char* other : {"HTTP/2.0", "HTTP/0.9", "HTTP/3.0", "HTTP/9.9"}) {
     expectVerdict(std::string("GET / ") + other + "\r\nHost: a\r\n\r\n", "UNSUPPORTED_VERSION");
   }
-  for (const char* bad : {"HTTP/1.2", "HTTP/1.9", "http/1.1", "HTTP/11", "HTTP/1,1", "HTTP/1.", "HTTP/.1", "HTTP/1.10", "HTTP/01.1", "HTTP",
-                          "ICE/1.0", "HTTP/1.1x", "HTTP/a.1", ""}) {
+  for (const char* bad : {"HTTP/1.2", "HTTP/1.9", "http/1.1", "HTTP/11", "HTTP/1,1", "HTTP/1.", "HTTP/.1", "HTTP/1.10",
+                          "HTTP/01.1", "HTTP", "ICE/1.0", "HTTP/1.1x", "HTTP/a.1", ""}) {
     expectVerdict(std::string("GET / ") + bad + "\r\nHost: a\r\n\r\n", "INVALID_VERSION");
   }
   expectVerdict("GET /\r\n\r\n", "INVALID_VERSION");  // HTTP/0.9
@@ -173,7 +174,9 @@ TEST("http1: NUL and other control bytes are refused everywhere") {
   for (int c = 0; c < 256; c++) {
     const std::string byte(1, static_cast<char>(c));
     const bool allowed = c == '\t' || (c >= 0x20 && c != 0x7F);
-    const std::string expected = allowed ? "DONE" : c == '\n' || c == '\r' ? "INVALID_LINE_ENDING" : "INVALID_HEADER_VALUE";
+    const std::string expected = allowed                  ? "DONE"
+                                 : c == '\n' || c == '\r' ? "INVALID_LINE_ENDING"
+                                                          : "INVALID_HEADER_VALUE";
     expectVerdict(withLines("X: 0123456" + byte + "89abcdef\r\n"), expected);
     expectVerdict(withLines("X: " + byte + "b\r\n"), expected);
   }
@@ -181,7 +184,9 @@ TEST("http1: NUL and other control bytes are refused everywhere") {
 
 TEST("http1: header names are tokens") {
   for (int c = 0; c < 256; c++) {
-    const bool token = c != 0 && (std::isalnum(c) != 0 || std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos);
+    const bool token =
+        c != 0 && (std::isalnum(c) != 0 ||
+                   std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos);
     const std::string byte(1, static_cast<char>(c));
     const std::string expected = token || c == ':' ? "DONE" : c == '\n' ? "INVALID_LINE_ENDING" : "INVALID_HEADER_NAME";
     expectVerdict(withLines("X" + byte + "y: a\r\n"), expected);
@@ -202,7 +207,8 @@ TEST("http1: obs-fold is refused") {
   expectVerdict(withLines("X: a\r\n b\r\n"), "OBSOLETE_FOLDING");
   expectVerdict(withLines("X: a\r\n\tb\r\n"), "OBSOLETE_FOLDING");
   expectVerdict(withLines("X: a\r\n \r\n"), "OBSOLETE_FOLDING");
-  expectVerdict("GET / HTTP/1.1\r\n Host: a\r\n\r\n", "INVALID_HEADER_NAME");  // before the first field there is nothing to fold
+  expectVerdict("GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+                "INVALID_HEADER_NAME");  // before the first field there is nothing to fold
 }
 
 TEST("http1: Host is required and single on 1.1, optional on 1.0, never twice") {
@@ -216,11 +222,13 @@ TEST("http1: Host is required and single on 1.1, optional on 1.0, never twice") 
 }
 
 TEST("http1: a Host that cannot be uri-host and port is refused") {
-  for (const char* good : {"a", "a:", "a:80", "A-b_c.d~e!$&'()*+,;=", "%41b", "127.0.0.1:3000", "[::1]", "[::ffff:1.2.3.4]:1", "[v7.x]", " a \t"}) {
+  for (const char* good : {"a", "a:", "a:80", "A-b_c.d~e!$&'()*+,;=", "%41b", "127.0.0.1:3000", "[::1]",
+                           "[::ffff:1.2.3.4]:1", "[v7.x]", " a \t"}) {
     expectVerdict(withHost(good), "DONE");
   }
-  for (const char* bad : {"a b", "a/b", "u@a", "a:b", "a:80:80", ":80", "[", "[]", "[::1", "[::1]x", "[::g]", "[vg.x]", "[v1]", "a\"", "a<", "a%", "a%4",
-                          "a%4g", "a%%", "\xC3\xA4", "http://a", "a, b", "a\tb", "a#b", "a?b", "a\\b"}) {
+  for (const char* bad : {"a b",    "a/b",      "u@a",      "a:b",  "a:80:80", ":80", "[",   "[]",  "[::1",
+                          "[::1]x", "[::g]",    "[vg.x]",   "[v1]", "a\"",     "a<",  "a%",  "a%4", "a%4g",
+                          "a%%",    "\xC3\xA4", "http://a", "a, b", "a\tb",    "a#b", "a?b", "a\\b"}) {
     expectVerdict(withHost(bad), "INVALID_HOST");
   }
 }
@@ -231,8 +239,9 @@ TEST("http1: Content-Length is digits up to 2^53-1") {
   EXPECT_EQ(headOf(withLines("content-length: \t12 \r\n")).contentLength, 12u);
   EXPECT_EQ(headOf(withLines("Content-Length: 00012\r\n")).contentLength, 12u);
   EXPECT_EQ(headOf(withLines("Content-Length: 9007199254740991\r\n")).contentLength, 9007199254740991u);
-  for (const char* bad : {"9007199254740992", "18446744073709551616", "99999999999999999999999999", "+1", "-1", "1 2", "1,1", "1, 1", "0x1", "1a",
-                          "1.0", "", "\"1\"", "1e3", ";1", "1\t1", "\xB2", "1\t", "1 \t "}) {
+  for (const char* bad :
+       {"9007199254740992", "18446744073709551616", "99999999999999999999999999", "+1", "-1", "1 2", "1,1", "1, 1",
+        "0x1", "1a", "1.0", "", "\"1\"", "1e3", ";1", "1\t1", "\xB2", "1\t", "1 \t "}) {
     expectVerdict(withLines(std::string("Content-Length: ") + bad + "\r\n"), "INVALID_CONTENT_LENGTH");
   }
 }
@@ -243,15 +252,18 @@ TEST("http1: duplicate Content-Length is refused, even an equal one") {
 }
 
 TEST("http1: Content-Length with Transfer-Encoding is refused in both orders") {
-  expectVerdict(withLines("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), "CONTENT_LENGTH_WITH_TRANSFER_ENCODING");
-  expectVerdict(withLines("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n"), "CONTENT_LENGTH_WITH_TRANSFER_ENCODING");
+  expectVerdict(withLines("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"),
+                "CONTENT_LENGTH_WITH_TRANSFER_ENCODING");
+  expectVerdict(withLines("Transfer-Encoding: chunked\r\nContent-Length: 1\r\n"),
+                "CONTENT_LENGTH_WITH_TRANSFER_ENCODING");
 }
 
 TEST("http1: Transfer-Encoding is exactly chunked, once") {
   EXPECT(headOf(withLines("Transfer-Encoding: chunked\r\n")).chunked);
   EXPECT(headOf(withLines("TRANSFER-ENCODING:\tCHUNKed \r\n")).chunked);
-  for (const char* bad : {"", "gzip", "identity", "gzip, chunked", "chunked, gzip", "chunked, chunked", "chunked,", ",chunked", "xchunked", "chunkedx",
-                          "chunked;q=1", "\"chunked\"", "chun ked", "chunked\t", "chunked \t ", "\x0Bchunked", "chunked\x80"}) {
+  for (const char* bad : {"", "gzip", "identity", "gzip, chunked", "chunked, gzip", "chunked, chunked", "chunked,",
+                          ",chunked", "xchunked", "chunkedx", "chunked;q=1", "\"chunked\"", "chun ked", "chunked\t",
+                          "chunked \t ", "\x0Bchunked", "chunked\x80"}) {
     const std::string expected = bad[0] == '\x0B' ? "INVALID_HEADER_VALUE" : "INVALID_TRANSFER_ENCODING";
     expectVerdict(withLines(std::string("Transfer-Encoding: ") + bad + "\r\n"), expected);
   }
@@ -261,7 +273,8 @@ TEST("http1: Transfer-Encoding is exactly chunked, once") {
 
 TEST("http1: Transfer-Encoding on 1.0 is refused") {
   expectVerdict("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", "TRANSFER_ENCODING_IN_HTTP10");
-  expectVerdict("POST / HTTP/1.0\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "TRANSFER_ENCODING_IN_HTTP10");
+  expectVerdict("POST / HTTP/1.0\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "TRANSFER_ENCODING_IN_HTTP10");
 }
 
 TEST("http1: bytes after the head that are not a request are refused") {
@@ -317,14 +330,16 @@ TEST("http1: header bytes at, below and above the limit") {
   EXPECT_EQ(verdict(text.substr(0, size - 2), limited(size - 2)), "NEED_MORE");
   EXPECT_EQ(verdict(text.substr(0, size - 1), limited(size - 2)), "HEADER_BYTES_EXCEEDED");
   EXPECT_EQ(verdict(text + std::string(100000, 'x'), limited(size)), "DONE");  // what follows the head does not count
-  expectVerdict(std::string(40, '\r').replace(0, 40, "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n"), "HEADER_BYTES_EXCEEDED", limited(10));
+  expectVerdict(std::string(40, '\r').replace(0, 40, "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n"),
+                "HEADER_BYTES_EXCEEDED", limited(10));
   EXPECT_EQ(statusOf(HttpError::HeaderBytesExceeded), 431);
 }
 
 TEST("http1: header count at, below and above the limit") {
   const std::string text = withLines("A: 1\r\nB: 2\r\n");  // three fields
   for (const uint32_t count : {3u, 4u}) expectVerdict(text, "DONE", {.headerBytes = 1000, .headerCount = count});
-  for (const uint32_t count : {0u, 1u, 2u}) expectVerdict(text, "HEADER_COUNT_EXCEEDED", {.headerBytes = 1000, .headerCount = count});
+  for (const uint32_t count : {0u, 1u, 2u})
+    expectVerdict(text, "HEADER_COUNT_EXCEEDED", {.headerBytes = 1000, .headerCount = count});
   EXPECT_EQ(statusOf(HttpError::HeaderCountExceeded), 431);
 }
 
@@ -341,7 +356,9 @@ TEST("http1: a name or value beyond the head text's fields is refused") {
 TEST("http1: scans end right at every alignment and length") {
   for (size_t length = 0; length < 40; length++) {
     const std::string filler(length, 'a');
-    expectVerdict("GET /" + filler + " HTTP/1.1\r\nHost: " + filler + "\r\nX-" + filler + ":" + filler + "\t" + filler + "\r\n\r\n", "DONE");
+    expectVerdict("GET /" + filler + " HTTP/1.1\r\nHost: " + filler + "\r\nX-" + filler + ":" + filler + "\t" + filler +
+                      "\r\n\r\n",
+                  "DONE");
     expectVerdict("GET /" + filler + "\x80 HTTP/1.1\r\n", "INVALID_TARGET");
     expectVerdict(withLines("X: " + filler + "\x7F" + filler + "\r\n"), "INVALID_HEADER_VALUE");
     expectVerdict(withLines("X: " + filler + "\xFF\x80\xA0" + filler + "\r\n"), "DONE");
@@ -350,7 +367,9 @@ TEST("http1: scans end right at every alignment and length") {
 
 TEST("http1: the earliest violation decides") {
   expectVerdict(withLines("Content-Length: 1a\x01\r\n"), "INVALID_CONTENT_LENGTH");
-  expectVerdict(withLines("Content-Length: 1\x01" "a\r\n"), "INVALID_HEADER_VALUE");
+  expectVerdict(withLines("Content-Length: 1\x01"
+                          "a\r\n"),
+                "INVALID_HEADER_VALUE");
   expectVerdict(withLines("Transfer-Encoding: gzip\r \n"), "INVALID_TRANSFER_ENCODING");
   expectVerdict(withLines("Content-Length: \rX"), "INVALID_CONTENT_LENGTH");
   expectVerdict("GET / HTTP/1.1\r\nX: a\r\n\rX", "MISSING_HOST");
@@ -361,7 +380,8 @@ TEST("http1 trailers: fields up to the empty line") {
   std::vector<HeaderField> fields(4);
   uint32_t count = 0;
   uint32_t consumed = 0;
-  const ParseOutcome outcome = parseTrailers(bytesOf(text), {.headerBytes = 100, .headerCount = 4}, fields, count, consumed);
+  const ParseOutcome outcome =
+      parseTrailers(bytesOf(text), {.headerBytes = 100, .headerCount = 4}, fields, count, consumed);
   EXPECT_EQ(show(outcome), "DONE");
   EXPECT_EQ(count, 2u);
   EXPECT_EQ(text.substr(consumed), "rest");

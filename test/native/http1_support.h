@@ -45,8 +45,8 @@ inline std::string slice(std::string_view text, uint32_t offset, uint32_t length
   return std::string(text.substr(offset, length));
 }
 
-// Parses every prefix of `text` against a guard page. "" when each prefix gives NEED_MORE or the verdict of the whole text (and an accepted
-// head is complete exactly at its own end); otherwise what went wrong.
+// Parses every prefix of `text` against a guard page. "" when each prefix gives NEED_MORE or the verdict of the whole
+// text (and an accepted head is complete exactly at its own end); otherwise what went wrong.
 inline std::string prefixViolation(std::string_view text, const ParserLimits& limits = {}) {
   const Parsed whole = parse(bytesOf(text), limits);
   const std::string expected = show(whole.outcome);

@@ -16,7 +16,7 @@ export interface IntendedForm {
 const requestLine = (text: string): string => /^[\r\n]*([^\r\n]*)/.exec(text)?.[1] ?? '';
 const values = (node: Message | undefined, name: string): string[] =>
   (node?.headers ?? []).filter((_, i, all) => i % 2 === 1 && all[i - 1]?.toLowerCase() === name);
-const valueOf = (node: Message | undefined, name: string): string => values(node, name)[0] ?? '';
+const firstValue = (node: Message | undefined, name: string): string => values(node, name)[0] ?? '';
 
 export const intendedForms: readonly IntendedForm[] = [
   {
@@ -32,12 +32,15 @@ export const intendedForms: readonly IntendedForm[] = [
   {
     error: 'INVALID_METHOD',
     reason: 'RTSP and HTTP/2 prefaces, which node knows in its parser but no HTTP/1 server answers',
-    fits: ({ text }) => /^(DESCRIBE|ANNOUNCE|SETUP|PLAY|PAUSE|TEARDOWN|GET_PARAMETER|SET_PARAMETER|REDIRECT|RECORD|FLUSH|PRI) /.test(requestLine(text)),
+    fits: ({ text }) =>
+      /^(DESCRIBE|ANNOUNCE|SETUP|PLAY|PAUSE|TEARDOWN|GET_PARAMETER|SET_PARAMETER|REDIRECT|RECORD|FLUSH|PRI) /.test(
+        requestLine(text),
+      ),
   },
   {
     error: 'INVALID_TARGET',
     reason: 'RFC 9112 3: exactly one space before the target; node skips more',
-    fits: ({ text }) => /^[A-Z-]+  /.test(requestLine(text)),
+    fits: ({ text }) => /^[A-Z-]+ {2}/.test(requestLine(text)),
   },
   {
     error: 'INVALID_TARGET',
@@ -51,7 +54,8 @@ export const intendedForms: readonly IntendedForm[] = [
   },
   {
     error: 'INVALID_TARGET',
-    reason: 'RFC 9110 4.2: an absolute-form target has a host, and no user information; node looks at single characters only',
+    reason:
+      'RFC 9110 4.2: an absolute-form target has a host, and no user information; node looks at single characters only',
     fits: ({ node }) => /^[a-z]+:\/\//i.test(node?.target ?? ''),
   },
   {
@@ -72,7 +76,7 @@ export const intendedForms: readonly IntendedForm[] = [
   {
     error: 'INVALID_VERSION',
     reason: 'RFC 9112 3: exactly one space before the version; node skips more',
-    fits: ({ text }) => /^[A-Z-]+ +[^ ]+  +[A-Z]/.test(requestLine(text)),
+    fits: ({ text }) => /^[A-Z-]+ +[^ ]+ {2,}[A-Z]/.test(requestLine(text)),
   },
   {
     error: 'MISSING_HOST',
@@ -87,17 +91,20 @@ export const intendedForms: readonly IntendedForm[] = [
   {
     error: 'INVALID_HOST',
     reason: 'RFC 9112 3.2: Host must be uri-host and port; node takes any text',
-    fits: ({ node }) => !/^([A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9a-f]{2})*(:\d*)?$/i.test(valueOf(node, 'host')) || valueOf(node, 'host').startsWith(':'),
+    fits: ({ node }) =>
+      !/^([A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9a-f]{2})*(:\d*)?$/i.test(firstValue(node, 'host')) ||
+      firstValue(node, 'host').startsWith(':'),
   },
   {
     error: 'INVALID_CONTENT_LENGTH',
     reason: 'above 2^53-1, which JavaScript cannot count; node stops at 2^64',
-    fits: ({ node }) => Number(valueOf(node, 'content-length')) > Number.MAX_SAFE_INTEGER,
+    fits: ({ node }) => Number(firstValue(node, 'content-length')) > Number.MAX_SAFE_INTEGER,
   },
   {
     error: 'INVALID_TRANSFER_ENCODING',
     reason: 'only "chunked" is decoded here; node takes any list that ends with it, and any repetition',
-    fits: ({ node }) => values(node, 'transfer-encoding').length > 1 || valueOf(node, 'transfer-encoding').toLowerCase() !== 'chunked',
+    fits: ({ node }) =>
+      values(node, 'transfer-encoding').length > 1 || firstValue(node, 'transfer-encoding').toLowerCase() !== 'chunked',
   },
   {
     error: 'TRANSFER_ENCODING_IN_HTTP10',
@@ -121,15 +128,21 @@ export const intendedForms: readonly IntendedForm[] = [
   },
   {
     error: 'INVALID_CHUNK_EXTENSION',
-    reason: 'RFC 9112 7.1.1: an extension value is a token or a quoted string; node takes a quoted string that follows a token',
+    reason:
+      'RFC 9112 7.1.1: an extension value is a token or a quoted string; node takes a quoted string that follows a token',
     fits: ({ text }) => /[0-9a-f];[^\r\n]*=[^"\r\n;]+"/i.test(text),
   },
   {
     error: 'FORBIDDEN_TRAILER',
     reason: 'RFC 9110 6.5.1: fields of framing, routing and authentication are no trailers; node hands them on',
     fits: ({ node }) =>
-      (node?.trailers ?? []).some((name, i) => i % 2 === 0 &&
-        /^(content-(length|type|encoding)|transfer-encoding|trailer|te|(proxy-)?connection|keep-alive|upgrade|expect|host|max-forwards|forwarded|(proxy-)?authorization|cookie)$/i.test(name)),
+      (node?.trailers ?? []).some(
+        (name, i) =>
+          i % 2 === 0 &&
+          /^(content-(length|type|encoding)|transfer-encoding|trailer|te|(proxy-)?connection|keep-alive|upgrade|expect|host|max-forwards|forwarded|(proxy-)?authorization|cookie)$/i.test(
+            name,
+          ),
+      ),
   },
 ];
 
@@ -139,7 +152,8 @@ export function intendedFlagDifference(text: string, ours: Message, node: Messag
     return 'RFC 9112 C.2.2: Proxy-Connection means nothing here; node reads it as Connection';
   }
   const tokens = values(node, 'connection').join(',').toLowerCase();
-  if (/\nconnection:[^\r\n]*\t/i.test(text)) return 'RFC 9110 5.6.3: tabs may stand around a token; node reads the token only among spaces';
+  if (/\nconnection:[^\r\n]*\t/i.test(text))
+    return 'RFC 9110 5.6.3: tabs may stand around a token; node reads the token only among spaces';
   if (ours.keepAlive !== node.keepAlive && node.minor === '0' && /\bclose\b/.test(tokens)) {
     return 'RFC 9112 9.3: close wins over keep-alive; node keeps a 1.0 connection that sends both';
   }

@@ -26,7 +26,9 @@ const { HTTPParser, methods } = createRequire(import.meta.url)('_http_common') a
 /** The parser numbers all methods that it knows; newer versions of node hide that list and export only HTTP's. */
 function methodTable(): readonly string[] {
   try {
-    const binding = (process as unknown as { binding(name: string): { allMethods?: readonly string[] } }).binding('http_parser');
+    const binding = (process as unknown as { binding(name: string): { allMethods?: readonly string[] } }).binding(
+      'http_parser',
+    );
     return binding.allMethods ?? methods;
   } catch {
     return methods;
@@ -54,8 +56,15 @@ export function nodeOutcome(input: Buffer): Outcome {
     }
   };
   parser[HTTPParser.kOnHeadersComplete] = (
-    major: number, minor: number, headers: string[] | undefined, method: number, target: string | undefined,
-    _status: unknown, _text: unknown, upgrade: boolean, keepAlive: boolean,
+    major: number,
+    minor: number,
+    headers: string[] | undefined,
+    method: number,
+    target: string | undefined,
+    _status: unknown,
+    _text: unknown,
+    upgrade: boolean,
+    keepAlive: boolean,
   ) => {
     if (stopped) return 0;
     current = {
@@ -91,7 +100,12 @@ export function nodeOutcome(input: Buffer): Outcome {
       messages.pop(); // found behind the head, which is handed over first: a refusal of the head all the same
       current = undefined;
     }
-    return { messages, state: current ? 'body-error' : 'head-error', error: `${result.code}: ${result.reason}`, consumed: 0 };
+    return {
+      messages,
+      state: current ? 'body-error' : 'head-error',
+      error: `${result.code}: ${result.reason}`,
+      consumed: 0,
+    };
   }
   if (current) return { messages, state: 'body-incomplete', error: '', consumed: 0 };
   const idle = parser.finish() === undefined; // an error in the middle of a message

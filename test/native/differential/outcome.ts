@@ -16,7 +16,14 @@ export interface Message {
  * idle: all input used up between messages; closed and upgraded: what follows is no request, and was not looked at; head-incomplete
  * and body-incomplete: more bytes are wanted; head-error and body-error: refused.
  */
-export type State = 'idle' | 'closed' | 'upgraded' | 'head-incomplete' | 'body-incomplete' | 'head-error' | 'body-error';
+export type State =
+  | 'idle'
+  | 'closed'
+  | 'upgraded'
+  | 'head-incomplete'
+  | 'body-incomplete'
+  | 'head-error'
+  | 'body-error';
 
 export interface Outcome {
   messages: Message[]; // the last one may be incomplete

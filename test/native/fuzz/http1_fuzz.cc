@@ -1,5 +1,6 @@
-// Fuzz target: request head, head text, chunked body and trailers of arbitrary bytes. Besides crashes it looks for broken promises of the
-// headers: offsets inside the buffer, the prefix rule, limits, and results that depend on how the input was split.
+// Fuzz target: request head, head text, chunked body and trailers of arbitrary bytes. Besides crashes it looks for
+// broken promises of the headers: offsets inside the buffer, the prefix rule, limits, and results that depend on how
+// the input was split.
 //
 // The first input byte chooses: the limits, and whether the rest is a head, a chunked body or a trailer section.
 #include <cstddef>
@@ -149,7 +150,8 @@ void fuzzChunked(Bytes input, uint32_t overheadBytes) {
     std::vector<HeaderField> fields(100);
     uint32_t count = 0;
     uint32_t consumed = 0;
-    const ParseOutcome outcome = parseTrailers(trailers, {.headerBytes = overheadBytes, .headerCount = 100}, fields, count, consumed);
+    const ParseOutcome outcome =
+        parseTrailers(trailers, {.headerBytes = overheadBytes, .headerCount = 100}, fields, count, consumed);
     // The decoder's end of the section is the parser's end.
     GAMMALOOP_CHECK(outcome.status != ParseStatus::NeedMore);
     if (outcome.status == ParseStatus::Done) GAMMALOOP_CHECK(consumed == trailers.size());
