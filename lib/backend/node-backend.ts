@@ -1,6 +1,6 @@
 import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer, type ListenOptions, type Server as NetServer, type Socket } from 'node:net';
-import { ListenError } from '../errors.js';
+import { ListenError, OptionError } from '../errors.js';
 import type { App } from '../http/exchange.js';
 import type { Backend, BackendServer, CloseReport, Limits, ListenTarget, ServerStats, Timeouts } from './contract.js';
 import { type ConnectionHost, NodeConnection } from './node-connection.js';
@@ -47,6 +47,9 @@ class NodeServer implements BackendServer, ConnectionHost {
 
   async listen(target: ListenTarget): Promise<BackendServer> {
     const listener = this.#listener;
+    if (target.reusePort && !canReusePort()) {
+      throw new OptionError('reusePort', `false: the node backend has it from node 22.12 on Linux, and this is node ${process.versions.node} on ${process.platform}`);
+    }
     await new Promise<void>((resolve, reject) => {
       listener.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, target)));
       try {
@@ -191,6 +194,12 @@ function listenOptions(target: ListenTarget): ListenOptions {
   else if (target.ipv6Only) options.host = '::';
   if (target.reusePort) (options as { reusePort?: boolean }).reusePort = true;
   return options;
+}
+
+/** Older versions of node ignore the option. */
+function canReusePort(): boolean {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  return process.platform !== 'win32' && process.platform !== 'darwin' && (major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12));
 }
 
 function listenError(error: NodeJS.ErrnoException & { address?: string; port?: number }, target: ListenTarget): ListenError {

@@ -348,7 +348,13 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
   #endEarly(exchange: NodeExchange, reason: AbortReason): void {
     exchange.abort(reason);
     this.#remove(exchange, false);
-    this.#socket.destroy();
+    this.#reset();
+  }
+
+  /** Ends with a reset, so that a response that lasts until the close is not taken for whole. Unix sockets have none. */
+  #reset(): void {
+    if (this.peer.remoteAddress !== undefined && typeof this.#socket.resetAndDestroy === 'function') this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
   }
 
   #remove(exchange: NodeExchange, completed: boolean): void {
@@ -404,6 +410,7 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     this.#ended = true;
     this.#stopReading();
     for (const exchange of this.#active.slice()) {
+      if (exchange.finished) continue; // its own 'finish' is under way
       exchange.abort('local');
       this.#remove(exchange, false);
     }
@@ -458,6 +465,6 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
       exchange.abort('server-closing');
       this.#remove(exchange, false);
     }
-    this.#socket.destroy();
+    this.#reset();
   }
 }

@@ -64,6 +64,10 @@ export class NodeExchange extends Exchange {
     req.on('error', () => {});
     res.on('error', () => {});
     if (this.#body !== null) req.resume();
+    // Before node's own listener, which may end the lane at once: by then this exchange must be known to be over.
+    res.prependListener('finish', () => {
+      this.finished = true;
+    });
     res.on('finish', () => this.#onFinish());
   }
 
@@ -254,7 +258,6 @@ export class NodeExchange extends Exchange {
   }
 
   #onFinish(): void {
-    this.finished = true;
     this.#owner.onResponseFinished(this);
     const flushed = this.#flushed;
     this.#flushed = null;
