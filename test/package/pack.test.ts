@@ -3,16 +3,16 @@
  * project, and run there on every supported Node. One binary serves them all.
  */
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { root } from '../architecture/sources.js';
+import { cloneSources } from './clone.js';
 import { cleanEnvironment, nodeBinary, testedMajors } from './nodes.js';
 
 const exec = promisify(execFile);
-const notSources = /^(node_modules|build|build-.*|dist|prebuilds|\.cache|\.git|bench|.*\.tgz)$/;
 const programs = join(root, 'test/package/programs');
 const binaryName =
   process.platform === 'linux' ? /^prebuilds\/linux-\w+\/gammaloop\.(glibc|musl)\.node$/ : /^prebuilds\/.*\.node$/;
@@ -29,18 +29,13 @@ let installed: string;
 
 async function pack(): Promise<string> {
   const copy = join(scratch, 'copy');
-  await cp(root, copy, { recursive: true, filter: (path) => path === root || !isTopLevelOutput(path) });
-  await symlink(join(root, 'node_modules'), join(copy, 'node_modules'));
+  await cloneSources(copy);
   // The binary in prebuilds/ is what the tarball carries: prepare need not build another one.
   const options = { cwd: copy, env: cleanEnvironment({ GAMMALOOP_SKIP_ADDON: '1' }), maxBuffer: 1 << 26 };
   await exec('npm', ['run', 'prebuild'], options);
   const { stdout } = await exec('npm', ['pack', '--json', '--pack-destination', scratch], options);
   packed = parsePackReport(stdout);
   return join(scratch, packed.filename);
-}
-
-function isTopLevelOutput(path: string): boolean {
-  return join(root, basename(path)) === path && notSources.test(basename(path));
 }
 
 /** npm before 12 prints an array; scripts may print before it. */
