@@ -117,7 +117,13 @@ void Http1Session::begin(Exchange& exchange, ResponseHead& head, bool close, boo
   exchange.responseStarted = true;
   exchange.withoutBody = exchange.isHead || statusHasNoBody(head.status);
   // A client that still waits for 100 Continue may send its body or not: nobody can tell, so the connection ends.
-  if (close || server_.closing || inputEnded_ || exchange.continueAwaited) exchange.keepAlive = false;
+  if (close || exchange.continueAwaited) exchange.keepAlive = false;
+  // Nothing follows this response: neither from a server that closes nor after the peer's last request.
+  if ((server_.closing || inputEnded_) && &exchange == last_ && !blocked_) exchange.keepAlive = false;
+  if (!exchange.keepAlive) {  // no request is taken that could not be answered
+    stopAfterRequest_ = true;
+    if (read_ == ReadState::Head) read_ = ReadState::Stopped;
+  }
   if (hasConnectionField) return;
   if (!exchange.keepAlive) {
     head.connection = ConnectionField::Close;
@@ -198,6 +204,7 @@ void Http1Session::advance() {
   }
   if (first_ == nullptr && connection_.isWritable()) {
     if (inputEnded_ && input_.empty()) return closeGracefully(true);
+    if (server_.closing && input_.empty()) return closeGracefully(false);
     if (read_ == ReadState::Head && input_.empty()) becomeIdle();
   }
   if (blocked_) resume();
