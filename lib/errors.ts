@@ -24,8 +24,9 @@ export class OptionError extends GammaloopError {
   /** What would have been right. */
   readonly expected: string;
 
-  constructor(option: string, expected: string, received?: unknown) {
-    const came = arguments.length > 2 ? `, but got ${describeValue(received)}` : '';
+  /** `received`: at most one value, what came. */
+  constructor(option: string, expected: string, ...received: unknown[]) {
+    const came = received.length > 0 ? `, but got ${describeValue(received[0])}` : '';
     super('ERR_GAMMALOOP_OPTION', `Option '${option}': expected ${expected}${came}`);
     this.option = option;
     this.expected = expected;
@@ -65,11 +66,20 @@ export class ListenError extends GammaloopError {
 
   constructor(details: ListenErrorDetails) {
     const { code, errno, syscall = 'listen', address, port, cause } = details;
-    const where = address === undefined || address === '' ? (port === undefined ? '' : `port ${port}`)
-      : port === undefined || port < 0 ? address
-      : `${address.includes(':') ? `[${address}]` : address}:${port}`;
+    const where =
+      address === undefined || address === ''
+        ? port === undefined
+          ? ''
+          : `port ${port}`
+        : port === undefined || port < 0
+          ? address
+          : `${address.includes(':') ? `[${address}]` : address}:${port}`;
     const advice = LISTEN_ADVICE[code] ?? 'see errno(3) for the meaning of the code';
-    super(code, `${syscall} ${code}${where === '' ? '' : ` ${where}`}: ${advice}`, cause === undefined ? undefined : { cause });
+    super(
+      code,
+      `${syscall} ${code}${where === '' ? '' : ` ${where}`}: ${advice}`,
+      cause === undefined ? undefined : { cause },
+    );
     this.errno = errno;
     this.syscall = syscall;
     this.address = address;
@@ -99,12 +109,15 @@ export class AddonMissingError extends GammaloopError {
 
   constructor(details: AddonMissingDetails) {
     const { platform, arch, libc, tried, cause } = details;
-    const fix = details.fix ??
+    const fix =
+      details.fix ??
       "build it with 'npm run build' (needs Python 3, make and g++), or choose backend 'node' (GAMMALOOP_BACKEND=node)";
     const target = [platform, arch, libc].filter((part) => part !== '').join('-');
-    super('ERR_GAMMALOOP_ADDON_MISSING',
+    super(
+      'ERR_GAMMALOOP_ADDON_MISSING',
       `The native addon could not be loaded for ${target}; tried: ${tried.length === 0 ? 'nothing' : tried.join('; ')}. To fix: ${fix}`,
-      cause === undefined ? undefined : { cause });
+      cause === undefined ? undefined : { cause },
+    );
     this.platform = platform;
     this.arch = arch;
     this.libc = libc;
@@ -160,7 +173,10 @@ export class BodyError extends GammaloopError {
   static fromAbort(reason: AbortReason): BodyError {
     switch (reason) {
       case 'body-too-large':
-        return new BodyError('ERR_GAMMALOOP_BODY_TOO_LARGE', 'The request body is larger than limits.bodyBytes; it was answered 413');
+        return new BodyError(
+          'ERR_GAMMALOOP_BODY_TOO_LARGE',
+          'The request body is larger than limits.bodyBytes; it was answered 413',
+        );
       case 'body-invalid':
         return new BodyError('ERR_GAMMALOOP_BODY_INVALID', 'The request body is malformed; it was answered 400');
       case 'body-timeout':

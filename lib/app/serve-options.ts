@@ -83,7 +83,20 @@ export interface CheckedOptions {
 }
 
 const KNOWN: ReadonlySet<string> = new Set([
-  'fetch', 'app', 'node', 'port', 'hostname', 'unix', 'fd', 'backlog', 'ipv6Only', 'reusePort', 'limits', 'timeouts', 'backend', 'onError',
+  'fetch',
+  'app',
+  'node',
+  'port',
+  'hostname',
+  'unix',
+  'fd',
+  'backlog',
+  'ipv6Only',
+  'reusePort',
+  'limits',
+  'timeouts',
+  'backend',
+  'onError',
   'signal',
 ]);
 
@@ -109,7 +122,12 @@ export function checkOptions(options: ServeOptions): CheckedOptions {
       throw new OptionError(key, `only together with port, not with ${places[0]}`);
     }
   }
-  if (options.backend !== undefined && options.backend !== 'native' && options.backend !== 'node' && options.backend !== 'auto') {
+  if (
+    options.backend !== undefined &&
+    options.backend !== 'native' &&
+    options.backend !== 'node' &&
+    options.backend !== 'auto'
+  ) {
     throw new OptionError('backend', "'native', 'node' or 'auto'", options.backend);
   }
   if (options.onError !== undefined && typeof options.onError !== 'function') {
@@ -127,7 +145,9 @@ export function checkOptions(options: ServeOptions): CheckedOptions {
     backlog: integer('backlog', options.backlog, 511, 1, MAX_INT32),
     ipv6Only: flag('ipv6Only', options.ipv6Only),
     reusePort: flag('reusePort', options.reusePort),
-    limits: group('limits', options.limits, DEFAULT_LIMITS, (key) => (key === 'bodyBytes' ? Number.MAX_SAFE_INTEGER : MAX_INT32)),
+    limits: group('limits', options.limits, DEFAULT_LIMITS, (key) =>
+      key === 'bodyBytes' ? Number.MAX_SAFE_INTEGER : MAX_INT32,
+    ),
     timeouts: group('timeouts', options.timeouts, DEFAULT_TIMEOUTS, () => MAX_INT32),
     backend: options.backend,
     onError: options.onError,
@@ -200,7 +220,12 @@ function text(option: string, value: unknown, fallback: string, mayBeEmpty: bool
   return value;
 }
 
-function group<T extends Limits | Timeouts>(name: string, given: unknown, defaults: Readonly<T>, maxOf: (key: string) => number): T {
+function group<T extends Limits | Timeouts>(
+  name: string,
+  given: unknown,
+  defaults: Readonly<T>,
+  maxOf: (key: string) => number,
+): T {
   if (given === undefined) {
     return { ...defaults };
   }

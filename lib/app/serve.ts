@@ -143,7 +143,15 @@ async function createApp(options: ServeOptions, { onError, timeouts }: CheckedOp
   return new NodeApp(options.node as NonNullable<ServeOptions['node']>, appOptions);
 }
 
-async function targetOf({ port, hostname, unix, fd, backlog, ipv6Only, reusePort }: CheckedOptions): Promise<ListenTarget> {
+async function targetOf({
+  port,
+  hostname,
+  unix,
+  fd,
+  backlog,
+  ipv6Only,
+  reusePort,
+}: CheckedOptions): Promise<ListenTarget> {
   const common = { backlog, ipv6Only, reusePort };
   if (unix !== undefined) {
     return { path: unix, ...common };
@@ -173,6 +181,7 @@ function urlOf(address: AddressInfo | string): string {
     return `unix:${address}`;
   }
   const { address: host, port } = address;
-  const shown = host === '::' || host === '0.0.0.0' || host === '' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
+  const shown =
+    host === '::' || host === '0.0.0.0' || host === '' ? 'localhost' : host.includes(':') ? `[${host}]` : host;
   return `http://${shown}:${port}`;
 }

@@ -15,9 +15,20 @@ let lastChosen: BackendName | null = null;
 
 export async function chooseBackend(option: BackendChoice | undefined): Promise<Backend> {
   const choice = option ?? choiceFromEnvironment() ?? 'auto';
-  const backend = await (choice === 'node' ? createNodeBackend() : choice === 'native' ? createNative() : (automatic ??= chooseAutomatically()));
+  const backend = await createBackend(choice);
   lastChosen = backend.name;
   return backend;
+}
+
+async function createBackend(choice: BackendChoice): Promise<Backend> {
+  if (choice === 'node') {
+    return createNodeBackend();
+  }
+  if (choice === 'native') {
+    return createNative();
+  }
+  automatic ??= chooseAutomatically();
+  return automatic;
 }
 
 /** The backend of the server that was started last, or null before the first. */
@@ -40,7 +51,11 @@ async function createNative(): Promise<Backend> {
   const foreign = foreignRuntime();
   if (foreign !== null) {
     throw new AddonMissingError({
-      platform: process.platform, arch: process.arch, libc: '', tried: [`nothing: ${foreign}`], fix: "choose backend 'node' (GAMMALOOP_BACKEND=node)",
+      platform: process.platform,
+      arch: process.arch,
+      libc: '',
+      tried: [`nothing: ${foreign}`],
+      fix: "choose backend 'node' (GAMMALOOP_BACKEND=node)",
     });
   }
   const native = await import('./native-backend.js');

@@ -1,11 +1,16 @@
-import { createServer as createHttpServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type Server as HttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import { type AddressInfo, createServer, type ListenOptions, type Server as NetServer, type Socket } from 'node:net';
 import { ListenError, OptionError } from '../errors.js';
 import type { App } from '../http/exchange.js';
 import type { Backend, BackendServer, CloseReport, Limits, ListenTarget, ServerStats, Timeouts } from './contract.js';
 import { type ConnectionHost, NodeConnection } from './node-connection.js';
 import type { NodeExchange } from './node-exchange.js';
-import { Lane } from './node-lane.js';
+import type { Lane } from './node-lane.js';
 
 /** The backend on node's own modules: node:net accepts, strict-*.ts checks, node:http parses and answers. */
 export function createNodeBackend(): Backend {
@@ -25,7 +30,17 @@ class NodeServer implements BackendServer, ConnectionHost {
   readonly #listener: NetServer;
   readonly #connections = new Set<NodeConnection>();
   #address: AddressInfo | string = '';
-  #counts = { accepted: 0, closed: 0, dropped: 0, active: 0, received: 0, completed: 0, aborted: 0, bytesReceived: 0, bytesSent: 0 };
+  #counts = {
+    accepted: 0,
+    closed: 0,
+    dropped: 0,
+    active: 0,
+    received: 0,
+    completed: 0,
+    aborted: 0,
+    bytesReceived: 0,
+    bytesSent: 0,
+  };
   #errors: Record<string, number> = {};
   #report: CloseReport = { drained: 0, cut: 0, connectionsCut: 0 };
   #closed: Promise<CloseReport> | null = null;
@@ -38,17 +53,23 @@ class NodeServer implements BackendServer, ConnectionHost {
     this.timeouts = timeouts;
     this.app = app;
     this.http = createParsingServer(limits);
-    const onRequest = (req: IncomingMessage, res: ServerResponse): void => connectionOf(req.socket).onNodeRequest(req, res);
+    const onRequest = (req: IncomingMessage, res: ServerResponse): void =>
+      connectionOf(req.socket).onNodeRequest(req, res);
     this.http.on('request', onRequest);
     this.http.on('checkContinue', onRequest);
-    this.http.on('clientError', (error: NodeJS.ErrnoException, lane: unknown) => connectionOf(lane).onNodeRefused(error.code ?? 'CLIENT_ERROR'));
+    this.http.on('clientError', (error: NodeJS.ErrnoException, lane: unknown) =>
+      connectionOf(lane).onNodeRefused(error.code ?? 'CLIENT_ERROR'),
+    );
     this.#listener = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#onSocket(socket));
   }
 
   async listen(target: ListenTarget): Promise<BackendServer> {
     const listener = this.#listener;
     if (target.reusePort && !canReusePort()) {
-      throw new OptionError('reusePort', `false: the node backend has it from node 22.12 on Linux, and this is node ${process.versions.node} on ${process.platform}`);
+      throw new OptionError(
+        'reusePort',
+        `false: the node backend has it from node 22.12 on Linux, and this is node ${process.versions.node} on ${process.platform}`,
+      );
     }
     await new Promise<void>((resolve, reject) => {
       listener.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, target)));
@@ -199,10 +220,17 @@ function listenOptions(target: ListenTarget): ListenOptions {
 /** Older versions of node ignore the option. */
 function canReusePort(): boolean {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  return process.platform !== 'win32' && process.platform !== 'darwin' && (major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12));
+  return (
+    process.platform !== 'win32' &&
+    process.platform !== 'darwin' &&
+    (major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12))
+  );
 }
 
-function listenError(error: NodeJS.ErrnoException & { address?: string; port?: number }, target: ListenTarget): ListenError {
+function listenError(
+  error: NodeJS.ErrnoException & { address?: string; port?: number },
+  target: ListenTarget,
+): ListenError {
   return new ListenError({
     code: error.code ?? 'EINVAL',
     errno: error.errno,

@@ -1,4 +1,4 @@
-import { type IncomingMessage, type Server as HttpServer, type ServerResponse, STATUS_CODES } from 'node:http';
+import { type Server as HttpServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { AbortReason, App, Peer } from '../http/exchange.js';
 import type { Limits, Timeouts } from './contract.js';
@@ -62,13 +62,18 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     this.#socket = socket;
     this.#host = host;
     this.peer = {
-      remoteAddress: socket.remoteAddress, remotePort: socket.remotePort,
-      localAddress: socket.localAddress, localPort: socket.localPort,
+      remoteAddress: socket.remoteAddress,
+      remotePort: socket.remotePort,
+      localAddress: socket.localAddress,
+      localPort: socket.localPort,
     };
     this.lane = new Lane(this, host.limits.writeBufferBytes);
     this.lane.on('error', () => {});
-    this.#timers = new ConnectionTimers(host.timeouts, () => this.#laneFull || this.#receiving?.bodyAskedFor === false,
-      (name) => this.#onTimeout(name));
+    this.#timers = new ConnectionTimers(
+      host.timeouts,
+      () => this.#laneFull || this.#receiving?.bodyAskedFor === false,
+      (name) => this.#onTimeout(name),
+    );
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('end', () => this.#onPeerEnd());
     socket.on('error', () => {});
@@ -138,7 +143,10 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     this.#active.push(exchange);
     this.#unattached.push(exchange);
     this.#host.onRequest();
-    const last = !head.keepAlive || this.#host.closing || (requestsPerConnection > 0 && this.#requestCount >= requestsPerConnection);
+    const last =
+      !head.keepAlive ||
+      this.#host.closing ||
+      (requestsPerConnection > 0 && this.#requestCount >= requestsPerConnection);
     this.#closesAfterBody = last;
     if (exchange.hasBody) this.#expectBody(exchange, head);
     else this.#onRequestReceived(exchange);
@@ -150,7 +158,9 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
 
   #bodyAtHand(head: StrictHead): Buffer | null {
     const length = head.contentLength;
-    return length > 0 && length <= COMPLETE_BODY_BYTES && this.#input.length >= length ? Buffer.from(this.#input.subarray(0, length)) : null;
+    return length > 0 && length <= COMPLETE_BODY_BYTES && this.#input.length >= length
+      ? Buffer.from(this.#input.subarray(0, length))
+      : null;
   }
 
   #expectBody(exchange: NodeExchange, head: StrictHead): void {
@@ -184,7 +194,10 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     // What the limit refuses comes before what stands behind it.
     const error: HttpErrorName | null = limit > 0 && this.#bodyBytes > limit ? 'BODY_TOO_LARGE' : scan.error;
     if (error !== null) {
-      this.#refuseBody(error, error === 'BODY_TOO_LARGE' || error === 'CHUNK_OVERHEAD_EXCEEDED' ? 'body-too-large' : 'body-invalid');
+      this.#refuseBody(
+        error,
+        error === 'BODY_TOO_LARGE' || error === 'CHUNK_OVERHEAD_EXCEEDED' ? 'body-too-large' : 'body-invalid',
+      );
       return false;
     }
     const part = this.#input.subarray(0, scan.consumed);
@@ -195,7 +208,10 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     }
     if (!scan.done) return false;
     const section = chunks.trailerSection;
-    const trailers = parseTrailers(section, { headerBytes: this.#host.limits.headerBytes, headerCount: this.#host.limits.headerCount });
+    const trailers = parseTrailers(section, {
+      headerBytes: this.#host.limits.headerBytes,
+      headerCount: this.#host.limits.headerCount,
+    });
     if (trailers.status === 'error') {
       this.#refuseBody(trailers.error, 'body-invalid');
       return false;
@@ -319,8 +335,12 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
 
   closesAfter(exchange: NodeExchange, asked: boolean): boolean {
     const newest = this.#active[this.#active.length - 1] === exchange;
-    const closes = asked || (newest && (this.#host.closing || (this.#inbound === 'stopped' && this.#refusedStatus === 0) ||
-      (this.#closesAfterBody && this.#receiving === exchange)));
+    const closes =
+      asked ||
+      (newest &&
+        (this.#host.closing ||
+          (this.#inbound === 'stopped' && this.#refusedStatus === 0) ||
+          (this.#closesAfterBody && this.#receiving === exchange)));
     if (closes) {
       if (this.#receiving === null) this.#stopReading();
       this.#closesAfterBody = true;
@@ -351,9 +371,17 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     this.#reset();
   }
 
-  /** Ends with a reset, so that a response that lasts until the close is not taken for whole. Unix sockets have none. */
+  /**
+   * Ends with a reset, so that a response that lasts until the close is not taken for whole. Unix sockets have none, and a socket that
+   * has been shut down refuses it, and would then never close.
+   */
   #reset(): void {
-    if (this.peer.remoteAddress !== undefined && typeof this.#socket.resetAndDestroy === 'function') this.#socket.resetAndDestroy();
+    if (
+      this.peer.remoteAddress !== undefined &&
+      !this.#socket.writableEnded &&
+      typeof this.#socket.resetAndDestroy === 'function'
+    )
+      this.#socket.resetAndDestroy();
     else this.#socket.destroy();
   }
 
@@ -370,8 +398,10 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     if (this.#refusedStatus !== 0) {
       const status = this.#refusedStatus;
       this.#refusedStatus = 0;
-      this.#end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ndate: ${new Date().toUTCString()}\r\n` +
-        'connection: close\r\ncontent-length: 0\r\n\r\n');
+      this.#end(
+        `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ndate: ${new Date().toUTCString()}\r\n` +
+          'connection: close\r\ncontent-length: 0\r\n\r\n',
+      );
     } else if (this.#inbound === 'stopped' || this.#peerEnded || (this.#host.closing && this.#idle)) {
       this.#end('');
     } else if (this.#idle) {

@@ -143,7 +143,7 @@ export class NodeExchange extends Exchange {
   consumed(byteCount: number): void {
     this.#unconsumed = Math.max(0, this.#unconsumed - byteCount);
     const req = this.#req;
-    if (this.#sink !== null && req !== null && req.isPaused() && this.#unconsumed < req.readableHighWaterMark) req.resume();
+    if (this.#sink !== null && req?.isPaused() && this.#unconsumed < req.readableHighWaterMark) req.resume();
   }
 
   respond(status: number, reason: string, head: ResponseHead, body: string | Uint8Array | null): void {

@@ -41,8 +41,14 @@ export class Lane extends Duplex {
     this.#owner.sendToClient([chunk], callback);
   }
 
-  override _writev(chunks: Array<{ chunk: Buffer; encoding: BufferEncoding }>, callback: (error?: Error | null) => void): void {
-    this.#owner.sendToClient(chunks.map((entry) => entry.chunk), callback);
+  override _writev(
+    chunks: Array<{ chunk: Buffer; encoding: BufferEncoding }>,
+    callback: (error?: Error | null) => void,
+  ): void {
+    this.#owner.sendToClient(
+      chunks.map((entry) => entry.chunk),
+      callback,
+    );
   }
 
   override _final(callback: (error?: Error | null) => void): void {

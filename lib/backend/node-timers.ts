@@ -79,10 +79,13 @@ export class ConnectionTimers {
     clearTimeout(this.#idle);
     this.#idleName = name;
     if (timeoutMs <= 0) return;
-    this.#idle = start(() => {
-      this.#idleName = null;
-      this.#onTimeout(name);
-    }, remaining(timeoutMs, since));
+    this.#idle = start(
+      () => {
+        this.#idleName = null;
+        this.#onTimeout(name);
+      },
+      remaining(timeoutMs, since),
+    );
   }
 
   #startWindow(): void {
@@ -91,7 +94,8 @@ export class ConnectionTimers {
     this.#windowBlocked = this.#isBlocked();
     this.#rate = start(() => {
       const excused = this.#windowBlocked || this.#isBlocked();
-      if (!excused && this.#windowBytes * 1000 < minBodyBytesPerSecond * bodyRateWindow) this.#onTimeout('BODY_RATE_TIMEOUT');
+      if (!excused && this.#windowBytes * 1000 < minBodyBytesPerSecond * bodyRateWindow)
+        this.#onTimeout('BODY_RATE_TIMEOUT');
       else this.#startWindow();
     }, bodyRateWindow);
   }

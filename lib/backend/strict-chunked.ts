@@ -2,13 +2,24 @@
  * ChunkScanner: RFC 9112 7.1 transfer coding, byte by byte resumable: the counterpart of native/http/chunked_decoder.cc. It measures and
  * refuses; the data itself is taken from node's parser, which sees only what has passed here.
  */
-import { CR, LF, type HttpErrorName, isTchar, isValueByte } from './strict-syntax.js';
+import { CR, type HttpErrorName, isTchar, isValueByte, LF } from './strict-syntax.js';
 
 const MAX_SIZE_DIGITS = 16;
 
 type State =
-  | 'size' | 'size-digits' | 'extension-name' | 'extension-value' | 'quoted' | 'quoted-pair' | 'quoted-end' | 'size-lf'
-  | 'data' | 'data-cr' | 'data-lf' | 'trailers' | 'done';
+  | 'size'
+  | 'size-digits'
+  | 'extension-name'
+  | 'extension-value'
+  | 'quoted'
+  | 'quoted-pair'
+  | 'quoted-end'
+  | 'size-lf'
+  | 'data'
+  | 'data-cr'
+  | 'data-lf'
+  | 'trailers'
+  | 'done';
 
 export interface ChunkScan {
   /** Bytes of the input that belong to this body and are sound. */

@@ -4,7 +4,18 @@
  */
 import { METHODS } from '../bridge/records.js';
 import {
-  CR, LF, type HttpErrorName, isBlank, isDigit, isHost, isTarget, isTargetByte, isTchar, isValueByte, matchesToken, parseContentLength,
+  CR,
+  type HttpErrorName,
+  isBlank,
+  isDigit,
+  isHost,
+  isTarget,
+  isTargetByte,
+  isTchar,
+  isValueByte,
+  LF,
+  matchesToken,
+  parseContentLength,
 } from './strict-syntax.js';
 
 export interface HeadLimits {
@@ -29,7 +40,10 @@ export interface StrictHead {
   length: number;
 }
 
-export type HeadResult<T> = { status: 'done'; value: T } | { status: 'more' } | { status: 'error'; error: HttpErrorName };
+export type HeadResult<T> =
+  | { status: 'done'; value: T }
+  | { status: 'more' }
+  | { status: 'error'; error: HttpErrorName };
 
 interface Meaning {
   onName(name: string): HttpErrorName | null;
@@ -50,8 +64,23 @@ const METHOD_SET: ReadonlySet<string> = new Set(METHODS);
 
 /** Framing, routing, authentication, and how the body is to be read: an attacker could add them behind a proxy's back. */
 const FORBIDDEN_TRAILERS: ReadonlySet<string> = new Set([
-  'content-length', 'transfer-encoding', 'trailer', 'te', 'connection', 'keep-alive', 'proxy-connection', 'upgrade', 'expect', 'host',
-  'max-forwards', 'forwarded', 'authorization', 'proxy-authorization', 'cookie', 'content-encoding', 'content-type',
+  'content-length',
+  'transfer-encoding',
+  'trailer',
+  'te',
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'upgrade',
+  'expect',
+  'host',
+  'max-forwards',
+  'forwarded',
+  'authorization',
+  'proxy-authorization',
+  'cookie',
+  'content-encoding',
+  'content-type',
 ]);
 
 export function parseHead(bytes: Buffer, limits: HeadLimits): HeadResult<StrictHead> {
@@ -65,10 +94,16 @@ export function parseHead(bytes: Buffer, limits: HeadLimits): HeadResult<StrictH
     const meaning = new HeadMeaning(versionMinor);
     const fields = reader.fields(limits.headerCount, meaning);
     return {
-      method, target, versionMinor, fields,
-      keepAlive: meaning.keepAlive, chunked: meaning.chunked, contentLength: meaning.contentLength,
+      method,
+      target,
+      versionMinor,
+      fields,
+      keepAlive: meaning.keepAlive,
+      chunked: meaning.chunked,
+      contentLength: meaning.contentLength,
       expectContinue: versionMinor === 1 && meaning.expect,
-      methodOffset, length: reader.at,
+      methodOffset,
+      length: reader.at,
     };
   });
 }
@@ -76,8 +111,12 @@ export function parseHead(bytes: Buffer, limits: HeadLimits): HeadResult<StrictH
 /** Field lines up to and including the empty line. */
 export function parseTrailers(bytes: Buffer, limits: HeadLimits): HeadResult<string[]> {
   const result = withinLimits(bytes, limits, (reader) => reader.fields(limits.headerCount, TRAILER_MEANING));
-  if (result.status === 'error' &&
-    (result.error === 'INVALID_HEADER_NAME' || result.error === 'INVALID_HEADER_VALUE' || result.error === 'OBSOLETE_FOLDING')) {
+  if (
+    result.status === 'error' &&
+    (result.error === 'INVALID_HEADER_NAME' ||
+      result.error === 'INVALID_HEADER_VALUE' ||
+      result.error === 'OBSOLETE_FOLDING')
+  ) {
     return { status: 'error', error: 'INVALID_TRAILER' };
   }
   return result;
@@ -85,7 +124,8 @@ export function parseTrailers(bytes: Buffer, limits: HeadLimits): HeadResult<str
 
 /** Only what the limits allow is looked at, so that a limit answers the same however the bytes arrive. */
 function withinLimits<T>(bytes: Buffer, limits: HeadLimits, parse: (reader: Reader) => T): HeadResult<T> {
-  const visible = limits.headerBytes > 0 && bytes.length > limits.headerBytes ? bytes.subarray(0, limits.headerBytes) : bytes;
+  const visible =
+    limits.headerBytes > 0 && bytes.length > limits.headerBytes ? bytes.subarray(0, limits.headerBytes) : bytes;
   try {
     return { status: 'done', value: parse(new Reader(visible)) };
   } catch (thrown) {
@@ -198,7 +238,8 @@ class Reader {
     while (isTchar(this.#peek())) this.at++;
     const colon = this.#peek();
     if (colon === -1) throw MORE;
-    if (colon !== 0x3a || this.at === nameStart) throw new Refused(colon === LF ? 'INVALID_LINE_ENDING' : 'INVALID_HEADER_NAME');
+    if (colon !== 0x3a || this.at === nameStart)
+      throw new Refused(colon === LF ? 'INVALID_LINE_ENDING' : 'INVALID_HEADER_NAME');
     const name = this.#text(nameStart, this.at);
     const lowerName = name.toLowerCase();
     refuse(meaning.onName(lowerName));

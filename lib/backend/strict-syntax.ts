@@ -101,7 +101,10 @@ export function isHost(value: string, complete: boolean, form: HostForm): boolea
     const literal = close === -1 ? value.slice(1) : value.slice(1, close);
     const ended = close !== -1;
     const sound = /^[vV]/.test(literal)
-      ? (ended ? /^[vV][0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+$/ : /^[vV]([0-9A-Fa-f]+(\.[A-Za-z0-9\-._~!$&'()*+,;=:]*)?)?$/).test(literal)
+      ? (ended
+          ? /^[vV][0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+$/
+          : /^[vV]([0-9A-Fa-f]+(\.[A-Za-z0-9\-._~!$&'()*+,;=:]*)?)?$/
+        ).test(literal)
       : (ended ? /^[0-9A-Fa-f:.]+$/ : /^[0-9A-Fa-f:.]*$/).test(literal);
     if (!sound) {
       return false;
@@ -120,8 +123,13 @@ export function isHost(value: string, complete: boolean, form: HostForm): boolea
       return false; // ":80"
     }
     const partial = colon === -1 && !complete;
-    if (!(partial ? /^(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*(?:%[0-9A-Fa-f]?)?$/
-      : /^(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+$/).test(name)) {
+    if (
+      !(
+        partial
+          ? /^(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*(?:%[0-9A-Fa-f]?)?$/
+          : /^(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+$/
+      ).test(name)
+    ) {
       return false;
     }
     rest = colon === -1 ? '' : value.slice(colon);
@@ -150,7 +158,9 @@ function isAbsoluteForm(value: string, complete: boolean): boolean {
     return !complete;
   }
   const hostEnd = afterScheme.search(/[/?]/);
-  return hostEnd === -1 ? isHost(afterScheme, complete, 'authority') : isHost(afterScheme.slice(0, hostEnd), true, 'authority');
+  return hostEnd === -1
+    ? isHost(afterScheme, complete, 'authority')
+    : isHost(afterScheme.slice(0, hostEnd), true, 'authority');
 }
 
 export function isTarget(method: string, target: string, complete: boolean): boolean {

@@ -10,19 +10,23 @@ import { backends, starter } from '../support/backends.js';
 
 const run = promisify(execFile);
 const curl = async (...args: string[]): Promise<{ stdout: string; stderr: string }> =>
-  run('curl', ['--silent', '--show-error', '--max-time', '15', '--noproxy', '*', ...args], { maxBuffer: 64 * 1024 * 1024 });
+  run('curl', ['--silent', '--show-error', '--max-time', '15', '--noproxy', '*', ...args], {
+    maxBuffer: 64 * 1024 * 1024,
+  });
 
 const app = async (request: { method: string; url: string; text(): Promise<string> }): Promise<Response> => {
   const { pathname } = new URL(request.url);
   if (pathname === '/length') return new Response(String((await request.text()).length));
   if (pathname === '/refuse') return new Response('no', { status: 403 });
   if (pathname === '/stream') {
-    return new Response(new ReadableStream({
-      start(controller) {
-        for (const part of ['a', 'b', 'c']) controller.enqueue(new TextEncoder().encode(part));
-        controller.close();
-      },
-    }));
+    return new Response(
+      new ReadableStream({
+        start(controller) {
+          for (const part of ['a', 'b', 'c']) controller.enqueue(new TextEncoder().encode(part));
+          controller.close();
+        },
+      }),
+    );
   }
   return new Response(`${request.method} ${pathname}`);
 };
@@ -44,10 +48,12 @@ describe.each(backends)('clients on %s', (backend) => {
   it('undici: 16 deep pipelining', async () => {
     const server = await start({ fetch: app });
     const client = new Client(server.url, { pipelining: 16 });
-    const bodies = await Promise.all(Array.from({ length: 200 }, async (_, i) => {
-      const { body } = await client.request({ method: 'GET', path: i % 5 === 0 ? '/stream' : `/${i}` });
-      return body.text();
-    }));
+    const bodies = await Promise.all(
+      Array.from({ length: 200 }, async (_, i) => {
+        const { body } = await client.request({ method: 'GET', path: i % 5 === 0 ? '/stream' : `/${i}` });
+        return body.text();
+      }),
+    );
     expect(bodies).toEqual(Array.from({ length: 200 }, (_, i) => (i % 5 === 0 ? 'abc' : `GET /${i}`)));
     await client.close();
   });
@@ -81,9 +87,24 @@ describe.each(backends)('clients on %s', (backend) => {
       const file = join(folder, 'upload');
       await writeFile(file, Buffer.alloc(5_000_000, 'f'));
       expect((await curl('-T', file, `${server.url}/length`)).stdout).toBe('5000000');
-      expect((await curl('-T', file, '-H', 'Expect: 100-continue', '--expect100-timeout', '10', `${server.url}/length`)).stdout).toBe('5000000');
-      expect((await curl('-T', file, '-H', 'Transfer-Encoding: chunked', `${server.url}/length`)).stdout).toBe('5000000');
-      const refused = await curl('-T', file, '-H', 'Expect: 100-continue', '--expect100-timeout', '10', '-w', ' %{http_code} %{size_upload}', `${server.url}/refuse`);
+      expect(
+        (await curl('-T', file, '-H', 'Expect: 100-continue', '--expect100-timeout', '10', `${server.url}/length`))
+          .stdout,
+      ).toBe('5000000');
+      expect((await curl('-T', file, '-H', 'Transfer-Encoding: chunked', `${server.url}/length`)).stdout).toBe(
+        '5000000',
+      );
+      const refused = await curl(
+        '-T',
+        file,
+        '-H',
+        'Expect: 100-continue',
+        '--expect100-timeout',
+        '10',
+        '-w',
+        ' %{http_code} %{size_upload}',
+        `${server.url}/refuse`,
+      );
       expect(refused.stdout).toBe('no 403 0');
     } finally {
       await rm(folder, { recursive: true });
@@ -92,7 +113,15 @@ describe.each(backends)('clients on %s', (backend) => {
 
   it('curl: a body over the limit gets its 413', async () => {
     const server = await start({ fetch: app, limits: { bodyBytes: 1000 } });
-    const { stdout } = await curl('--data-binary', 'x'.repeat(100_000), '-o', '/dev/null', '-w', '%{http_code}', `${server.url}/length`);
+    const { stdout } = await curl(
+      '--data-binary',
+      'x'.repeat(100_000),
+      '-o',
+      '/dev/null',
+      '-w',
+      '%{http_code}',
+      `${server.url}/length`,
+    );
     expect(stdout).toBe('413');
   });
 });

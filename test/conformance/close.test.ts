@@ -9,7 +9,11 @@ describe.each(backends)('close on %s', (backend) => {
   const start = starter(backend);
 
   /** A server whose handlers wait until they are told, and the tellers. */
-  async function waitingServer(): Promise<{ server: Awaited<ReturnType<typeof start>>; answers: Array<() => void>; signals: AbortSignal[] }> {
+  async function waitingServer(): Promise<{
+    server: Awaited<ReturnType<typeof start>>;
+    answers: Array<() => void>;
+    signals: AbortSignal[];
+  }> {
     const answers: Array<() => void> = [];
     const signals: AbortSignal[] = [];
     const server = await start({
@@ -24,7 +28,11 @@ describe.each(backends)('close on %s', (backend) => {
   it('drains what is in flight, closes what is idle, refuses what is new', async () => {
     const { server, answers } = await waitingServer();
     const port = portOf(server);
-    const [busy, pipelined, idle] = [await RawClient.open(server), await RawClient.open(server), await RawClient.open(server)];
+    const [busy, pipelined, idle] = [
+      await RawClient.open(server),
+      await RawClient.open(server),
+      await RawClient.open(server),
+    ];
     busy.send(GET);
     pipelined.send(GET + GET);
     await expect.poll(() => answers.length).toBe(3);
@@ -47,7 +55,11 @@ describe.each(backends)('close on %s', (backend) => {
 
   it('at the deadline cuts what is left, says so, and aborts the signals', async () => {
     const { server, answers, signals } = await waitingServer();
-    const [quick, slow, pipelined] = [await RawClient.open(server), await RawClient.open(server), await RawClient.open(server)];
+    const [quick, slow, pipelined] = [
+      await RawClient.open(server),
+      await RawClient.open(server),
+      await RawClient.open(server),
+    ];
     quick.send(GET);
     await expect.poll(() => answers.length).toBe(1);
     slow.send(GET);
@@ -79,18 +91,28 @@ describe.each(backends)('close on %s', (backend) => {
 
   it('refuses a bad deadline', async () => {
     const { server } = await waitingServer();
-    await expect(server.close({ deadline: -1 })).rejects.toMatchObject({ code: 'ERR_GAMMALOOP_OPTION', option: 'deadline' });
-    await expect(server.close({ deadlin: 1 } as never)).rejects.toMatchObject({ code: 'ERR_GAMMALOOP_OPTION', option: 'deadlin' });
+    await expect(server.close({ deadline: -1 })).rejects.toMatchObject({
+      code: 'ERR_GAMMALOOP_OPTION',
+      option: 'deadline',
+    });
+    await expect(server.close({ deadlin: 1 } as never)).rejects.toMatchObject({
+      code: 'ERR_GAMMALOOP_OPTION',
+      option: 'deadlin',
+    });
   });
 
   it('finishes a streamed response that has begun', async () => {
     let push: (text: string | null) => void = () => {};
     const server = await start({
-      fetch: () => new Response(new ReadableStream({
-        start(controller) {
-          push = (text) => (text === null ? controller.close() : controller.enqueue(new TextEncoder().encode(text)));
-        },
-      })),
+      fetch: () =>
+        new Response(
+          new ReadableStream({
+            start(controller) {
+              push = (text) =>
+                text === null ? controller.close() : controller.enqueue(new TextEncoder().encode(text));
+            },
+          }),
+        ),
     });
     const client = await RawClient.open(server);
     client.send(GET);
@@ -116,20 +138,22 @@ describe.each(backends)('close on %s', (backend) => {
     });
     let answered = 0;
     const clients = await Promise.all(Array.from({ length: 32 }, () => RawClient.open(server)));
-    const done = Promise.all(clients.map(async (client) => {
-      try {
-        for (;;) {
-          const response = await client.send(GET).response();
-          expect(response.body.toString()).toBe('ok');
-          answered++;
-          if (response.headers['connection']?.join() === 'close') break;
+    const done = Promise.all(
+      clients.map(async (client) => {
+        try {
+          for (;;) {
+            const response = await client.send(GET).response();
+            expect(response.body.toString()).toBe('ok');
+            answered++;
+            if (response.headers['connection']?.join() === 'close') break;
+          }
+        } catch {
+          // Closed between two requests: nothing of this one was answered, and no handler may have seen it.
+          expect(client.pending.length).toBe(0);
         }
-      } catch {
-        // Closed between two requests: nothing of this one was answered, and no handler may have seen it.
-        expect(client.pending.length).toBe(0);
-      }
-      client.socket.destroy();
-    }));
+        client.socket.destroy();
+      }),
+    );
     await expect.poll(() => answered, { interval: 1 }).toBeGreaterThan(200);
     const report = await server.close({ deadline: 10_000 });
     await done;
@@ -157,7 +181,9 @@ describe.each(backends)('close on %s', (backend) => {
     controller.abort();
     await server.close();
     await expect(RawClient.open(port)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
-    await expect(start({ fetch: () => new Response('x'), signal: controller.signal })).rejects.toBe(controller.signal.reason);
+    await expect(start({ fetch: () => new Response('x'), signal: controller.signal })).rejects.toBe(
+      controller.signal.reason,
+    );
   });
 
   it('loop.stats() lists open servers only', async () => {
@@ -174,14 +200,16 @@ describe.each(backends)('close on %s', (backend) => {
     const client = await RawClient.open(server);
     const wire = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello';
     for (let i = 0; i < 3; i++) await client.send(wire).response();
-    await expect.poll(() => server.stats()).toMatchObject({
-      backend,
-      connections: { open: 1, accepted: 1, closed: 0, dropped: 0 },
-      requests: { active: 0, received: 3, completed: 3, aborted: 0 },
-      bytes: { received: 3 * wire.length, sent: client.bytesRead },
-      errors: {},
-      handlerErrors: 0,
-    });
+    await expect
+      .poll(() => server.stats())
+      .toMatchObject({
+        backend,
+        connections: { open: 1, accepted: 1, closed: 0, dropped: 0 },
+        requests: { active: 0, received: 3, completed: 3, aborted: 0 },
+        bytes: { received: 3 * wire.length, sent: client.bytesRead },
+        errors: {},
+        handlerErrors: 0,
+      });
     client.socket.destroy();
     await expect.poll(() => server.stats().connections).toMatchObject({ open: 0, closed: 1 });
   });

@@ -26,8 +26,11 @@ describe.each(backends)('app interfaces on %s', (backend) => {
       foreign: () => new globalThis.Response('foreign', { headers: { 'x-foreign': 'yes' } }),
       large: () => new Response('l'.repeat(3_000_000)),
     };
-    const server = await start({ fetch: (request) => (bodies[new URL(request.url).pathname.slice(1)] as () => Response)() });
-    const get = async (name: string): Promise<globalThis.Response> => fetch(`${server.url}/${name}`, { redirect: 'manual' });
+    const server = await start({
+      fetch: (request) => (bodies[new URL(request.url).pathname.slice(1)] as () => Response)(),
+    });
+    const get = async (name: string): Promise<globalThis.Response> =>
+      fetch(`${server.url}/${name}`, { redirect: 'manual' });
     expect(await (await get('text')).text()).toBe('text');
     expect((await get('text')).headers.get('content-type')).toBe('text/plain;charset=UTF-8');
     expect(new Uint8Array(await (await get('bytes')).arrayBuffer())).toEqual(bytes);
@@ -49,20 +52,31 @@ describe.each(backends)('app interfaces on %s', (backend) => {
     const server = await start({
       fetch: async (request) => {
         switch (new URL(request.url).pathname) {
-          case '/text': return new Response(await request.text());
-          case '/json': return Response.json({ got: await request.json() });
-          case '/bytes': return new Response(await request.arrayBuffer());
-          case '/blob': return new Response((await request.blob()).type);
-          case '/form': return new Response(String((await request.formData()).get('field')));
-          default: return new Response('?');
+          case '/text':
+            return new Response(await request.text());
+          case '/json':
+            return Response.json({ got: await request.json() });
+          case '/bytes':
+            return new Response(await request.arrayBuffer());
+          case '/blob':
+            return new Response((await request.blob()).type);
+          case '/form':
+            return new Response(String((await request.formData()).get('field')));
+          default:
+            return new Response('?');
         }
       },
     });
-    const post = async (name: string, body: BodyInit, headers: Record<string, string> = {}): Promise<globalThis.Response> =>
-      fetch(`${server.url}/${name}`, { method: 'POST', body, headers });
+    const post = async (
+      name: string,
+      body: BodyInit,
+      headers: Record<string, string> = {},
+    ): Promise<globalThis.Response> => fetch(`${server.url}/${name}`, { method: 'POST', body, headers });
     expect(await (await post('text', 'h\u00e9llo')).text()).toBe('h\u00e9llo');
     expect(await (await post('json', JSON.stringify({ a: [1] }))).json()).toEqual({ got: { a: [1] } });
-    expect(new Uint8Array(await (await post('bytes', new Uint8Array([0, 200]))).arrayBuffer())).toEqual(new Uint8Array([0, 200]));
+    expect(new Uint8Array(await (await post('bytes', new Uint8Array([0, 200]))).arrayBuffer())).toEqual(
+      new Uint8Array([0, 200]),
+    );
     expect(await (await post('blob', 'x', { 'content-type': 'a/b' })).text()).toBe('a/b');
     const form = new FormData();
     form.set('field', 'value');
@@ -77,11 +91,16 @@ describe.each(backends)('app interfaces on %s', (backend) => {
     const server = await start({
       fetch: ((request: { url: string }) => {
         switch (new URL(request.url).pathname) {
-          case '/throw': throw new Error('secret');
-          case '/reject': return Promise.reject(new Error('secret'));
-          case '/undefined': return undefined;
-          case '/number': return Promise.resolve(5);
-          default: return new Response('fine');
+          case '/throw':
+            throw new Error('secret');
+          case '/reject':
+            return Promise.reject(new Error('secret'));
+          case '/undefined':
+            return undefined;
+          case '/number':
+            return Promise.resolve(5);
+          default:
+            return new Response('fine');
         }
       }) as never,
       onError: (error, info) => errors.push([error, info.url]),
@@ -94,7 +113,12 @@ describe.each(backends)('app interfaces on %s', (backend) => {
       expect(JSON.stringify(response.rawHeaders)).not.toContain('secret');
     }
     expect((await client.send(GET).response()).body.toString()).toBe('fine');
-    expect(errors.map(([, url]) => new URL(url as string).pathname)).toEqual(['/throw', '/reject', '/undefined', '/number']);
+    expect(errors.map(([, url]) => new URL(url as string).pathname)).toEqual([
+      '/throw',
+      '/reject',
+      '/undefined',
+      '/number',
+    ]);
     expect(server.stats().handlerErrors).toBe(4);
     expect(server.stats().connections.accepted).toBe(1);
     client.socket.destroy();
@@ -129,9 +153,16 @@ describe.each(backends)('app interfaces on %s', (backend) => {
       },
     });
     const client = await RawClient.open(server);
-    client.send(Array.from({ length: 20 }, (_, i) => `POST /${i} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n`).join(''));
+    client.send(
+      Array.from(
+        { length: 20 },
+        (_, i) => `POST /${i} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n`,
+      ).join(''),
+    );
     const responses = await client.responses(20);
-    expect(responses.map((response) => response.body.toString())).toEqual(Array.from({ length: 20 }, (_, i) => `/${i} 127.0.0.1`));
+    expect(responses.map((response) => response.body.toString())).toEqual(
+      Array.from({ length: 20 }, (_, i) => `/${i} 127.0.0.1`),
+    );
     expect(leaked).toEqual(Array.from({ length: 20 }, () => undefined));
     client.socket.destroy();
   });
@@ -158,7 +189,13 @@ describe.each(backends)('app interfaces on %s', (backend) => {
     client.send('POST /a%20b?q=1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n');
     const response = await client.response();
     expect([response.status, response.headers['x-a'], response.body.toString()]).toEqual([201, ['b'], 'got hello']);
-    expect(scopes[0]).toMatchObject({ type: 'http', http_version: '1.1', method: 'POST', scheme: 'http', path: '/a b' });
+    expect(scopes[0]).toMatchObject({
+      type: 'http',
+      http_version: '1.1',
+      method: 'POST',
+      scheme: 'http',
+      path: '/a b',
+    });
     expect(Buffer.from(scopes[0]?.['query_string'] as Uint8Array).toString()).toBe('q=1');
     client.socket.destroy();
   });
@@ -208,14 +245,19 @@ describe.each(backends)('app interfaces on %s', (backend) => {
   });
 
   it('asgi: a startup that fails refuses to serve', async () => {
-    await expect(start({
-      app: async (scope, receive, send) => {
-        if (scope.type !== 'lifespan') return;
-        await receive();
-        await send({ type: 'lifespan.startup.failed', message: 'no database' });
-      },
-      onError: () => {},
-    })).rejects.toSatisfy((error) => error instanceof LifespanError && error.code === 'ERR_GAMMALOOP_LIFESPAN' && /no database/.test(error.message));
+    await expect(
+      start({
+        app: async (scope, receive, send) => {
+          if (scope.type !== 'lifespan') return;
+          await receive();
+          await send({ type: 'lifespan.startup.failed', message: 'no database' });
+        },
+        onError: () => {},
+      }),
+    ).rejects.toSatisfy(
+      (error) =>
+        error instanceof LifespanError && error.code === 'ERR_GAMMALOOP_LIFESPAN' && /no database/.test(error.message),
+    );
   });
 
   it('node: (req, res) with streams both ways', async () => {
@@ -229,7 +271,11 @@ describe.each(backends)('app interfaces on %s', (backend) => {
       },
     });
     const response = await fetch(`${server.url}/path?x=1`, { method: 'PUT', body: 'hello' });
-    expect([response.status, response.headers.get('x-method'), await response.text()]).toEqual([202, 'PUT', '/path?x=1 hello']);
+    expect([response.status, response.headers.get('x-method'), await response.text()]).toEqual([
+      202,
+      'PUT',
+      '/path?x=1 hello',
+    ]);
   });
 
   it('node: a handler that throws or rejects is answered 500', async () => {

@@ -52,13 +52,16 @@ describe.each(backends)('keep-alive on %s', (backend) => {
 
   it('ends a streamed 1.0 response by closing, without chunks', async () => {
     const server = await start({
-      fetch: () => new Response(new ReadableStream({
-        start(controller) {
-          controller.enqueue(new TextEncoder().encode('one '));
-          controller.enqueue(new TextEncoder().encode('two'));
-          controller.close();
-        },
-      })),
+      fetch: () =>
+        new Response(
+          new ReadableStream({
+            start(controller) {
+              controller.enqueue(new TextEncoder().encode('one '));
+              controller.enqueue(new TextEncoder().encode('two'));
+              controller.close();
+            },
+          }),
+        ),
     });
     const client = await RawClient.open(server);
     const text = await client.send('GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n').rest();
@@ -78,7 +81,9 @@ describe.each(backends)('keep-alive on %s', (backend) => {
   it('skips empty lines before a request', async () => {
     const server = await start({ fetch: echoPath });
     const client = await RawClient.open(server);
-    const [first, second] = await client.send('\r\n\r\nGET /1 HTTP/1.1\r\nHost: x\r\n\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n').responses(2);
+    const [first, second] = await client
+      .send('\r\n\r\nGET /1 HTTP/1.1\r\nHost: x\r\n\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n')
+      .responses(2);
     expect([first?.body.toString(), second?.body.toString()]).toEqual(['/1', '/2']);
     client.socket.destroy();
   });

@@ -4,7 +4,8 @@ import { backends, starter } from '../support/backends.js';
 import { exchangeRaw, RawClient } from '../support/raw-client.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
-const echo = async (request: { text(): Promise<string> }): Promise<Response> => new Response(String((await request.text()).length));
+const echo = async (request: { text(): Promise<string> }): Promise<Response> =>
+  new Response(String((await request.text()).length));
 
 /** A GET whose head has exactly `length` bytes. */
 function headOf(length: number): string {
@@ -28,8 +29,9 @@ describe.each(backends)('limits on %s', (backend) => {
 
   it('headerBytes: the default is 16 KiB', async () => {
     const server = await start({ fetch: echo });
-    expect((await exchangeRaw(server, headOf(16384) + headOf(16385))).responses
-      .map((response) => response.status)).toEqual([200, 431]);
+    expect(
+      (await exchangeRaw(server, headOf(16384) + headOf(16385))).responses.map((response) => response.status),
+    ).toEqual([200, 431]);
   });
 
   it('headerBytes: an endless head is refused before it ends', async () => {
@@ -53,7 +55,8 @@ describe.each(backends)('limits on %s', (backend) => {
       },
       limits: { headerCount: 10 },
     });
-    const fields = (count: number): string => `GET / HTTP/1.1\r\nHost: x\r\n${Array.from({ length: count - 1 }, (_, i) => `A${i}: b\r\n`).join('')}\r\n`;
+    const fields = (count: number): string =>
+      `GET / HTTP/1.1\r\nHost: x\r\n${Array.from({ length: count - 1 }, (_, i) => `A${i}: b\r\n`).join('')}\r\n`;
     const { responses } = await exchangeRaw(server, fields(10) + fields(11));
     expect(responses.map((response) => response.status)).toEqual([200, 431]);
     expect(responses[1]?.headers['connection']).toEqual(['close']);
@@ -81,7 +84,8 @@ describe.each(backends)('limits on %s', (backend) => {
       },
       limits: { bodyBytes: 1000 },
     });
-    const post = (length: number): string => `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n${'b'.repeat(length)}`;
+    const post = (length: number): string =>
+      `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n${'b'.repeat(length)}`;
     const { responses } = await exchangeRaw(server, post(1000) + post(1001));
     expect(responses.map((response) => response.status)).toEqual([200, 413]);
     expect(responses[1]?.headers['connection']).toEqual(['close']);
@@ -136,15 +140,19 @@ describe.each(backends)('limits on %s', (backend) => {
 
   it('chunkOverheadBytes: trailers count', async () => {
     const server = await start({ fetch: echo, limits: { chunkOverheadBytes: 100 }, onError: () => {} });
-    const { responses } = await exchangeRaw(server,
-      `POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\nT: ${'t'.repeat(120)}\r\n\r\n`);
+    const { responses } = await exchangeRaw(
+      server,
+      `POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nb\r\n0\r\nT: ${'t'.repeat(120)}\r\n\r\n`,
+    );
     expect(responses.map((response) => response.status)).toEqual([413]);
   });
 
   it('chunkOverheadBytes: many small chunks are no overhead', async () => {
     const server = await start({ fetch: echo, limits: { chunkOverheadBytes: 100 } });
     const client = await RawClient.open(server);
-    client.send(`POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${'1\r\nb\r\n'.repeat(5000)}0\r\n\r\n`);
+    client.send(
+      `POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${'1\r\nb\r\n'.repeat(5000)}0\r\n\r\n`,
+    );
     expect((await client.response()).body.toString()).toBe('5000');
     client.socket.destroy();
   });
@@ -169,7 +177,11 @@ describe.each(backends)('limits on %s', (backend) => {
   it('requestsPerConnection: the last one is answered with connection: close', async () => {
     const server = await start({ fetch: () => new Response('x'), limits: { requestsPerConnection: 3 } });
     const { responses } = await exchangeRaw(server, GET.repeat(5));
-    expect(responses.map((response) => response.headers['connection']?.join() === 'close')).toEqual([false, false, true]);
+    expect(responses.map((response) => response.headers['connection']?.join() === 'close')).toEqual([
+      false,
+      false,
+      true,
+    ]);
     expect(server.stats().requests.received).toBe(3);
   });
 
@@ -177,10 +189,11 @@ describe.each(backends)('limits on %s', (backend) => {
     const waiting: Array<() => void> = [];
     let most = 0;
     const server = await start({
-      fetch: (request) => new Promise<Response>((resolve) => {
-        waiting.push(() => resolve(new Response(new URL(request.url).pathname)));
-        most = Math.max(most, waiting.length);
-      }),
+      fetch: (request) =>
+        new Promise<Response>((resolve) => {
+          waiting.push(() => resolve(new Response(new URL(request.url).pathname)));
+          most = Math.max(most, waiting.length);
+        }),
       limits: { pipelinedRequests: 4 },
     });
     const client = await RawClient.open(server);

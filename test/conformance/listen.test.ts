@@ -1,20 +1,23 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { ListenError, OptionError, Response, serve, type ServeOptions } from '../../lib/index.js';
+import { ListenError, OptionError, Response, type ServeOptions, serve } from '../../lib/index.js';
 import { backends, portOf, starter } from '../support/backends.js';
+import { childArgs } from '../support/child.js';
 import { RawClient } from '../support/raw-client.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 const run = promisify(execFile);
 const handler = (): Response => new Response('ok');
-const hasIpv6 = Object.values(networkInterfaces()).flat().some((entry) => entry?.family === 'IPv6');
+const hasIpv6 = Object.values(networkInterfaces())
+  .flat()
+  .some((entry) => entry?.family === 'IPv6');
 
 async function answers(to: Parameters<typeof RawClient.open>[0], host?: string): Promise<boolean> {
   const client = await RawClient.open(to, host);
@@ -49,13 +52,16 @@ describe.each(backends)('listen on %s', (backend) => {
   });
 
   it('a name that does not resolve: a coded error', async () => {
-    await expect(start({ fetch: handler, hostname: 'no-such-host.invalid' })).rejects.toSatisfy((error) =>
-      error instanceof ListenError && (error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN'));
+    await expect(start({ fetch: handler, hostname: 'no-such-host.invalid' })).rejects.toSatisfy(
+      (error) => error instanceof ListenError && (error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN'),
+    );
   });
 
   it('an address that is not of this machine: EADDRNOTAVAIL', async () => {
     await expect(start({ fetch: handler, hostname: '192.0.2.1' })).rejects.toMatchObject({
-      name: 'ListenError', code: 'EADDRNOTAVAIL', address: '192.0.2.1',
+      name: 'ListenError',
+      code: 'EADDRNOTAVAIL',
+      address: '192.0.2.1',
     });
   });
 
@@ -72,7 +78,10 @@ describe.each(backends)('listen on %s', (backend) => {
   it('EADDRINUSE, as node gives it', async () => {
     const server = await start({ fetch: handler });
     await expect(start({ fetch: handler, port: portOf(server) })).rejects.toMatchObject({
-      name: 'ListenError', code: 'EADDRINUSE', address: '127.0.0.1', port: portOf(server),
+      name: 'ListenError',
+      code: 'EADDRINUSE',
+      address: '127.0.0.1',
+      port: portOf(server),
     });
     expect(await answers(server)).toBe(true);
   });
@@ -82,7 +91,10 @@ describe.each(backends)('listen on %s', (backend) => {
     other.listen(0, '127.0.0.1');
     await once(other, 'listening');
     const { port } = other.address() as { port: number };
-    await expect(start({ fetch: handler, port })).rejects.toMatchObject({ code: 'EADDRINUSE', syscall: expect.stringMatching(/bind|listen/) });
+    await expect(start({ fetch: handler, port })).rejects.toMatchObject({
+      code: 'EADDRINUSE',
+      syscall: expect.stringMatching(/bind|listen/),
+    });
     other.close();
   });
 
@@ -94,7 +106,11 @@ describe.each(backends)('listen on %s', (backend) => {
       expect(server.address()).toBe(path);
       expect(server.url).toBe(`unix:${path}`);
       expect(await answers(path)).toBe(true);
-      await expect(start({ fetch: handler, unix: path })).rejects.toMatchObject({ name: 'ListenError', code: 'EADDRINUSE', address: path });
+      await expect(start({ fetch: handler, unix: path })).rejects.toMatchObject({
+        name: 'ListenError',
+        code: 'EADDRINUSE',
+        address: path,
+      });
       await server.close();
       expect(existsSync(path)).toBe(false);
     } finally {
@@ -103,12 +119,28 @@ describe.each(backends)('listen on %s', (backend) => {
   });
 
   it('unix: EACCES or ENOENT for a place where no socket can be', async () => {
-    await expect(start({ fetch: handler, unix: '/no/such/folder/socket' })).rejects.toSatisfy((error) =>
-      error instanceof ListenError && (error.code === 'EACCES' || error.code === 'ENOENT'));
+    await expect(start({ fetch: handler, unix: '/no/such/folder/socket' })).rejects.toSatisfy(
+      (error) => error instanceof ListenError && (error.code === 'EACCES' || error.code === 'ENOENT'),
+    );
   });
 
-  it.runIf(process.getuid?.() !== 0)('EACCES for a privileged port', async () => {
-    await expect(start({ fetch: handler, port: 1 })).rejects.toMatchObject({ name: 'ListenError', code: 'EACCES', port: 1 });
+  it('EACCES for a folder that may not be written to', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'gammaloop-unix-'));
+    try {
+      await chmod(folder, 0o555);
+      // The superuser may write everywhere: the child becomes somebody else.
+      const { stdout } = await run(
+        process.execPath,
+        childArgs(`
+        if (process.getuid() === 0) { process.setgid(65534); process.setuid(65534); }
+        await serve({ unix: ${JSON.stringify(join(folder, 'socket'))}, backend: ${JSON.stringify(backend)}, fetch: () => new Response('ok') })
+          .then(() => console.log('served'), (error) => console.log(error.name, error.code, error.address));
+      `),
+      );
+      expect(stdout.trim()).toBe(`ListenError EACCES ${join(folder, 'socket')}`);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   it('reusePort: two servers on one port, or a clear refusal', async () => {
@@ -125,17 +157,23 @@ describe.each(backends)('listen on %s', (backend) => {
 
   it('fd: serves on a listening descriptor that it was handed', async () => {
     // Python binds and listens, and hands the descriptor to a node child, as socket activation does.
-    const child = spawnPython(`
+    const child = spawnPython(
+      `
 import socket, os, sys
 s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(16)
 os.dup2(s.fileno(), 9, inheritable=True)
 print(s.getsockname()[1], flush=True)
 os.execvp(sys.argv[1], sys.argv[1:])
-`, [process.execPath, ...childArgs(`
+`,
+      [
+        process.execPath,
+        ...childArgs(`
       const server = await serve({ fd: 9, backend: ${JSON.stringify(backend)}, fetch: () => new Response('ok') });
       console.log(server.url);
       process.once('SIGTERM', () => server.close().then(() => console.log('closed')));
-    `)]);
+    `),
+      ],
+    );
     try {
       const port = Number(await child.line());
       expect(await child.line()).toBe(`http://127.0.0.1:${port}`);
@@ -149,25 +187,39 @@ os.execvp(sys.argv[1], sys.argv[1:])
   });
 
   it('fd: a descriptor that is no socket is a coded error', async () => {
-    const { stdout } = await run(process.execPath, childArgs(`
+    const { stdout } = await run(
+      process.execPath,
+      childArgs(`
       const { openSync } = await import('node:fs');
       const fd = openSync(${JSON.stringify(new URL(import.meta.url).pathname)}, 'r');
       for (const bad of [fd, 987]) {
         await serve({ fd: bad, backend: ${JSON.stringify(backend)}, fetch: () => new Response('ok') })
           .then(() => console.log('served'), (error) => console.log(error.name, typeof error.code));
       }
-    `));
+    `),
+    );
     expect(stdout.trim().split('\n')).toEqual(['ListenError string', 'ListenError string']);
   });
 
   it('unref: a process with an open, unreferenced server exits; with a closed one too; ref keeps it', async () => {
     const common = `const server = await serve({ port: 0, hostname: '127.0.0.1', backend: ${JSON.stringify(backend)}, fetch: () => new Response('ok') });`;
-    for (const then of ['server.unref();', 'await server.close();', `
-      const response = await fetch(server.url); await response.text(); await server.close({ deadline: 0 });`]) {
-      const { stdout } = await run(process.execPath, childArgs(`${common} ${then} process.on('exit', () => console.log('exit'));`), { timeout: 15_000 });
+    for (const then of [
+      'server.unref();',
+      'await server.close();',
+      `
+      const response = await fetch(server.url); await response.text(); await server.close({ deadline: 0 });`,
+    ]) {
+      const { stdout } = await run(
+        process.execPath,
+        childArgs(`${common} ${then} process.on('exit', () => console.log('exit'));`),
+        { timeout: 15_000 },
+      );
       expect(stdout.trim(), then).toBe('exit');
     }
-    const kept = spawnLines(process.execPath, childArgs(`${common} server.unref(); server.ref(); console.log(server.url);`));
+    const kept = spawnLines(
+      process.execPath,
+      childArgs(`${common} server.unref(); server.ref(); console.log(server.url);`),
+    );
     try {
       expect(await (await fetch(await kept.line())).text()).toBe('ok');
       expect(kept.process.exitCode).toBe(null);
@@ -177,13 +229,6 @@ os.execvp(sys.argv[1], sys.argv[1:])
     }
   });
 });
-
-/** Arguments of a node that runs `code` with serve and Response from the sources. */
-function childArgs(code: string): string[] {
-  const loader = new URL('../support/ts-loader.mjs', import.meta.url).href;
-  const index = new URL('../../lib/index.ts', import.meta.url).href;
-  return ['--no-warnings', '--import', loader, '--input-type=module', '-e', `import { serve, Response } from ${JSON.stringify(index)};\n${code}`];
-}
 
 interface LineProcess {
   process: ChildProcess;

@@ -19,7 +19,9 @@ describe.each(backends)('messages on %s', (backend) => {
 
   it('sends Date and Content-Length', async () => {
     const server = await start({ fetch: () => new Response('hello \u00e4') });
-    const { responses: [response] } = await exchangeRaw(server, GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+    const {
+      responses: [response],
+    } = await exchangeRaw(server, GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
     expect(response?.version).toBe('HTTP/1.1');
     expect(response?.reason).toBe('OK');
     expect(response?.headers['content-length']).toEqual(['8']);
@@ -47,7 +49,16 @@ describe.each(backends)('messages on %s', (backend) => {
 
   it('keeps repeated set-cookie fields apart and custom status text', async () => {
     const server = await start({
-      fetch: () => new Response('x', { status: 299, statusText: 'Rather Fine', headers: [['set-cookie', 'a=1'], ['set-cookie', 'b=2'], ['x', 'y']] }),
+      fetch: () =>
+        new Response('x', {
+          status: 299,
+          statusText: 'Rather Fine',
+          headers: [
+            ['set-cookie', 'a=1'],
+            ['set-cookie', 'b=2'],
+            ['x', 'y'],
+          ],
+        }),
     });
     const client = await RawClient.open(server);
     const response = await client.send(GET).response();
@@ -77,7 +88,9 @@ describe.each(backends)('messages on %s', (backend) => {
   });
 
   it.each([204, 304])('sends no body with %i, and the connection goes on', async (status) => {
-    const server = await start({ fetch: (request) => (request.url.endsWith('/more') ? new Response('more') : new Response(null, { status })) });
+    const server = await start({
+      fetch: (request) => (request.url.endsWith('/more') ? new Response('more') : new Response(null, { status })),
+    });
     const client = await RawClient.open(server);
     client.send(GET + GET.replace('/', '/more'));
     const [first, second] = await client.responses(2);
@@ -109,9 +122,12 @@ describe.each(backends)('messages on %s', (backend) => {
   });
 
   it('receives the same body at every split point', async () => {
-    const server = await start({ fetch: async (request) => new Response(`${request.headers.get('x-a')} ${await request.text()}`) });
+    const server = await start({
+      fetch: async (request) => new Response(`${request.headers.get('x-a')} ${await request.text()}`),
+    });
     const client = await RawClient.open(server);
-    const wire = 'POST / HTTP/1.1\r\nHost: x\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n3;q="z"\r\n' +
+    const wire =
+      'POST / HTTP/1.1\r\nHost: x\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n3;q="z"\r\n' +
       'abc\r\nA\r\n0123456789\r\n0\r\nT: u\r\n\r\n';
     for (let split = 1; split < wire.length; split++) {
       client.send(wire.slice(0, split));
@@ -124,10 +140,17 @@ describe.each(backends)('messages on %s', (backend) => {
 
   it('gives headers in order and case, with repeated ones joined', async () => {
     const server = await start({
-      fetch: (request) => Response.json({ a: request.headers.get('a'), cookie: request.headers.get('cookie'), none: request.headers.get('b') }),
+      fetch: (request) =>
+        Response.json({
+          a: request.headers.get('a'),
+          cookie: request.headers.get('cookie'),
+          none: request.headers.get('b'),
+        }),
     });
     const client = await RawClient.open(server);
-    const response = await client.send('GET / HTTP/1.1\r\nHost: x\r\nA: 1\r\ncookie: c=1\r\na: 2\r\nCookie: d=2\r\n\r\n').response();
+    const response = await client
+      .send('GET / HTTP/1.1\r\nHost: x\r\nA: 1\r\ncookie: c=1\r\na: 2\r\nCookie: d=2\r\n\r\n')
+      .response();
     expect(JSON.parse(response.body.toString())).toEqual({ a: '1, 2', cookie: 'c=1; d=2', none: null });
     client.socket.destroy();
   });
@@ -153,7 +176,9 @@ describe.each(backends)('messages on %s', (backend) => {
   it('100-continue: is not sent when the handler answers without reading, and the connection ends', async () => {
     const server = await start({ fetch: () => new Response('no', { status: 403 }) });
     const client = await RawClient.open(server);
-    const response = await client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n').response();
+    const response = await client
+      .send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n')
+      .response();
     expect(response.status).toBe(403);
     expect(response.headers['connection']).toEqual(['close']);
     expect(await client.rest()).toBe('');
@@ -171,7 +196,10 @@ describe.each(backends)('messages on %s', (backend) => {
 
   it('100-continue: a 1.0 client is not sent one', async () => {
     const server = await start({ fetch: async (request) => new Response(await request.text()) });
-    const { responses } = await exchangeRaw(server, 'POST / HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello');
+    const { responses } = await exchangeRaw(
+      server,
+      'POST / HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello',
+    );
     expect(responses.map((response) => response.status)).toEqual([200]);
   });
 
@@ -184,7 +212,9 @@ describe.each(backends)('messages on %s', (backend) => {
       },
     });
     const client = await RawClient.open(server);
-    client.send('GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\nGET http://y/z HTTP/1.1\r\nHost: x\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: x\r\n\r\nQUERY /q HTTP/1.1\r\nHost: x\r\n\r\n');
+    client.send(
+      'GET /a?b=c HTTP/1.1\r\nHost: x\r\n\r\nGET http://y/z HTTP/1.1\r\nHost: x\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: x\r\n\r\nQUERY /q HTTP/1.1\r\nHost: x\r\n\r\n',
+    );
     await client.responses(4);
     expect(targets).toEqual(['GET /a?b=c', 'GET http://y/z', 'OPTIONS *', 'QUERY /q']);
     client.socket.destroy();
@@ -205,7 +235,10 @@ describe.each(backends)('messages on %s', (backend) => {
         return response;
       },
     };
-    const server = await start({ fetch: (request) => (attempts[new URL(request.url).pathname] as () => Response)(), onError: (error) => errors.push(error) });
+    const server = await start({
+      fetch: (request) => (attempts[new URL(request.url).pathname] as () => Response)(),
+      onError: (error) => errors.push(error),
+    });
     const client = await RawClient.open(server);
     for (const path of Object.keys(attempts)) {
       const response = await client.send(GET.replace('/', path)).response();

@@ -21,7 +21,8 @@ describe.each(backends)('pipelining on %s', (backend) => {
   it('answers asynchronous handlers that finish in reverse in the order of the requests', async () => {
     const waiting: Array<() => void> = [];
     const server = await start({
-      fetch: (request) => new Promise<Response>((resolve) => waiting.push(() => resolve(new Response(pathOf(request))))),
+      fetch: (request) =>
+        new Promise<Response>((resolve) => waiting.push(() => resolve(new Response(pathOf(request))))),
     });
     const client = await RawClient.open(server);
     const paths = Array.from({ length: 64 }, (_, i) => `/${i}`);
@@ -36,7 +37,8 @@ describe.each(backends)('pipelining on %s', (backend) => {
   it('sends nothing of a later response before an earlier one', async () => {
     let first: (response: Response) => void = () => {};
     const server = await start({
-      fetch: (request) => pathOf(request) === '/first' ? new Promise<Response>((resolve) => (first = resolve)) : new Response('second'),
+      fetch: (request) =>
+        pathOf(request) === '/first' ? new Promise<Response>((resolve) => (first = resolve)) : new Response('second'),
     });
     const client = await RawClient.open(server);
     client.send(get('/first') + get('/second'));
@@ -53,15 +55,17 @@ describe.each(backends)('pipelining on %s', (backend) => {
         const path = pathOf(request);
         if (path === '/throw') throw new Error('on purpose');
         if (path === '/stream') {
-          return new Response(new ReadableStream({
-            start(controller) {
-              controller.enqueue(new TextEncoder().encode('a'));
-              setImmediate(() => {
-                controller.enqueue(new TextEncoder().encode('b'));
-                controller.close();
-              });
-            },
-          }));
+          return new Response(
+            new ReadableStream({
+              start(controller) {
+                controller.enqueue(new TextEncoder().encode('a'));
+                setImmediate(() => {
+                  controller.enqueue(new TextEncoder().encode('b'));
+                  controller.close();
+                });
+              },
+            }),
+          );
         }
         if (path === '/empty') return new Response(null, { status: 204 });
         return new Response(`${request.method} ${await request.text()}`);
@@ -69,11 +73,25 @@ describe.each(backends)('pipelining on %s', (backend) => {
       onError: () => {},
     });
     const client = await RawClient.open(server);
-    client.send('POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello' + get('/stream') + get('/throw') + get('/empty') +
-      'PUT /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nfoo\r\n3\r\nbar\r\n0\r\n\r\n' + get('/last'));
+    client.send(
+      'POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello' +
+        get('/stream') +
+        get('/throw') +
+        get('/empty') +
+        'PUT /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nfoo\r\n3\r\nbar\r\n0\r\n\r\n' +
+        get('/last'),
+    );
     const responses = await client.responses(6);
-    expect(responses.map((response) => [response.status, response.status === 500 ? '' : response.body.toString()])).toEqual(
-      [[200, 'POST hello'], [200, 'ab'], [500, ''], [204, ''], [200, 'PUT foobar'], [200, 'GET ']]);
+    expect(
+      responses.map((response) => [response.status, response.status === 500 ? '' : response.body.toString()]),
+    ).toEqual([
+      [200, 'POST hello'],
+      [200, 'ab'],
+      [500, ''],
+      [204, ''],
+      [200, 'PUT foobar'],
+      [200, 'GET '],
+    ]);
     client.socket.destroy();
   });
 

@@ -15,13 +15,16 @@ describe.each(backends)('streaming on %s', (backend) => {
   it('waits for a slow reader: what the server buffers is bounded', async () => {
     let produced = 0;
     const server = await start({
-      fetch: () => new Response(new ReadableStream({
-        pull(controller) {
-          produced++;
-          controller.enqueue(CHUNK);
-          if (produced === TOTAL_CHUNKS) controller.close();
-        },
-      })),
+      fetch: () =>
+        new Response(
+          new ReadableStream({
+            pull(controller) {
+              produced++;
+              controller.enqueue(CHUNK);
+              if (produced === TOTAL_CHUNKS) controller.close();
+            },
+          }),
+        ),
       limits: { writeBufferBytes: 262144 },
     });
     const client = await RawClient.open(server);
@@ -30,11 +33,16 @@ describe.each(backends)('streaming on %s', (backend) => {
     // The producer stalls once the buffers are full: the count stands still over many turns.
     let last = -1;
     let still = 0;
-    await expect.poll(() => {
-      still = produced === last && produced > 0 ? still + 1 : 0;
-      last = produced;
-      return still;
-    }, { interval: 20, timeout: 15_000 }).toBeGreaterThan(10);
+    await expect
+      .poll(
+        () => {
+          still = produced === last && produced > 0 ? still + 1 : 0;
+          last = produced;
+          return still;
+        },
+        { interval: 20, timeout: 15_000 },
+      )
+      .toBeGreaterThan(10);
     expect(produced).toBeLessThan(TOTAL_CHUNKS / 2);
     client.socket.resume();
     expect((await client.response()).body.length).toBe(TOTAL_CHUNKS * CHUNK.length);
@@ -93,12 +101,17 @@ describe.each(backends)('streaming on %s', (backend) => {
     for (let i = 0; i < TOTAL_CHUNKS; i++) client.send(CHUNK);
     let last = -1;
     let still = 0;
-    await expect.poll(() => {
-      const { received } = server.stats().bytes;
-      still = received === last && received > 0 ? still + 1 : 0;
-      last = received;
-      return still;
-    }, { interval: 20, timeout: 15_000 }).toBeGreaterThan(10);
+    await expect
+      .poll(
+        () => {
+          const { received } = server.stats().bytes;
+          still = received === last && received > 0 ? still + 1 : 0;
+          last = received;
+          return still;
+        },
+        { interval: 20, timeout: 15_000 },
+      )
+      .toBeGreaterThan(10);
     expect(last).toBeLessThan(2_000_000);
     expect(client.socket.writableLength).toBeGreaterThan(total / 2);
     read();
@@ -122,12 +135,16 @@ describe.each(backends)('streaming on %s', (backend) => {
     let push: (text: string) => void = () => {};
     let close: () => void = () => {};
     const server = await start({
-      fetch: () => new Response(new ReadableStream({
-        start(controller) {
-          push = (text) => controller.enqueue(new TextEncoder().encode(text));
-          close = () => controller.close();
-        },
-      }), { headers: { 'content-type': 'text/event-stream' } }),
+      fetch: () =>
+        new Response(
+          new ReadableStream({
+            start(controller) {
+              push = (text) => controller.enqueue(new TextEncoder().encode(text));
+              close = () => controller.close();
+            },
+          }),
+          { headers: { 'content-type': 'text/event-stream' } },
+        ),
     });
     const client = await RawClient.open(server);
     client.send(GET);
@@ -144,11 +161,14 @@ describe.each(backends)('streaming on %s', (backend) => {
   it('sends the head of a stream before its first chunk is there', async () => {
     let close: () => void = () => {};
     const server = await start({
-      fetch: () => new Response(new ReadableStream({
-        start(controller) {
-          close = () => controller.close();
-        },
-      })),
+      fetch: () =>
+        new Response(
+          new ReadableStream({
+            start(controller) {
+              close = () => controller.close();
+            },
+          }),
+        ),
     });
     const client = await RawClient.open(server);
     client.send(GET);
@@ -162,12 +182,15 @@ describe.each(backends)('streaming on %s', (backend) => {
     const errors: unknown[] = [];
     let fail: () => void = () => {};
     const server = await start({
-      fetch: () => new Response(new ReadableStream({
-        start(controller) {
-          controller.enqueue(new TextEncoder().encode('begun'));
-          fail = () => controller.error(new Error('on purpose'));
-        },
-      })),
+      fetch: () =>
+        new Response(
+          new ReadableStream({
+            start(controller) {
+              controller.enqueue(new TextEncoder().encode('begun'));
+              fail = () => controller.error(new Error('on purpose'));
+            },
+          }),
+        ),
       onError: (error) => errors.push(error),
     });
     const client = await RawClient.open(server);
@@ -193,7 +216,10 @@ describe.each(backends)('streaming on %s', (backend) => {
   });
 
   it('linger: a 413 arrives although the client goes on sending', async () => {
-    const server = await start({ fetch: async (request) => new Response(await request.text()), limits: { bodyBytes: 1000 } });
+    const server = await start({
+      fetch: async (request) => new Response(await request.text()),
+      limits: { bodyBytes: 1000 },
+    });
     const client = await RawClient.open(server);
     client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n');
     for (let i = 0; i < 100; i++) client.send(CHUNK);
@@ -204,7 +230,9 @@ describe.each(backends)('streaming on %s', (backend) => {
 
   it('linger: a 413 of a chunked body arrives although the client goes on sending', async () => {
     const server = await start({
-      fetch: async (request) => new Response(await request.text()), limits: { bodyBytes: 1000 }, onError: () => {},
+      fetch: async (request) => new Response(await request.text()),
+      limits: { bodyBytes: 1000 },
+      onError: () => {},
     });
     const client = await RawClient.open(server);
     client.send('POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n');
@@ -238,13 +266,15 @@ describe.each(backends)('streaming on %s', (backend) => {
     const server = await start({
       fetch: (request) => {
         signal = request.signal;
-        return new Response(new ReadableStream({
-          async pull(controller) {
-            await new Promise((resolve) => setTimeout(resolve, 5));
-            controller.enqueue(CHUNK);
-          },
-          cancel: () => cancelled(),
-        }));
+        return new Response(
+          new ReadableStream({
+            async pull(controller) {
+              await new Promise((resolve) => setTimeout(resolve, 5));
+              controller.enqueue(CHUNK);
+            },
+            cancel: () => cancelled(),
+          }),
+        );
       },
     });
     const client = await RawClient.open(server);
@@ -277,7 +307,9 @@ describe.each(backends)('streaming on %s', (backend) => {
 
   it('abort: one client that goes does not touch the others', async () => {
     const answers: Array<() => void> = [];
-    const server = await start({ fetch: () => new Promise<Response>((resolve) => answers.push(() => resolve(new Response('ok')))) });
+    const server = await start({
+      fetch: () => new Promise<Response>((resolve) => answers.push(() => resolve(new Response('ok')))),
+    });
     const [gone, stays] = [await RawClient.open(server), await RawClient.open(server)];
     gone.send(GET);
     stays.send(GET);

@@ -13,12 +13,26 @@ const SMUGGLED = 'GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n';
 /** Name, bytes, the error's name in stats().errors, and its status where it is not 400. */
 const FORMS: Array<[name: string, wire: string, error: string, status?: number]> = [
   // Framing.
-  ['both Content-Length and Transfer-Encoding', post('Content-Length: 5\r\nTransfer-Encoding: chunked\r\n', `0\r\n\r\n${SMUGGLED}`),
-    'CONTENT_LENGTH_WITH_TRANSFER_ENCODING'],
-  ['both Transfer-Encoding and Content-Length', post('Transfer-Encoding: chunked\r\nContent-Length: 5\r\n', `0\r\n\r\n${SMUGGLED}`),
-    'CONTENT_LENGTH_WITH_TRANSFER_ENCODING'],
-  ['duplicate equal Content-Length', post('Content-Length: 5\r\nContent-Length: 5\r\n', 'hello'), 'DUPLICATE_CONTENT_LENGTH'],
-  ['differing Content-Length', post('Content-Length: 5\r\nContent-Length: 6\r\n', 'hello!'), 'DUPLICATE_CONTENT_LENGTH'],
+  [
+    'both Content-Length and Transfer-Encoding',
+    post('Content-Length: 5\r\nTransfer-Encoding: chunked\r\n', `0\r\n\r\n${SMUGGLED}`),
+    'CONTENT_LENGTH_WITH_TRANSFER_ENCODING',
+  ],
+  [
+    'both Transfer-Encoding and Content-Length',
+    post('Transfer-Encoding: chunked\r\nContent-Length: 5\r\n', `0\r\n\r\n${SMUGGLED}`),
+    'CONTENT_LENGTH_WITH_TRANSFER_ENCODING',
+  ],
+  [
+    'duplicate equal Content-Length',
+    post('Content-Length: 5\r\nContent-Length: 5\r\n', 'hello'),
+    'DUPLICATE_CONTENT_LENGTH',
+  ],
+  [
+    'differing Content-Length',
+    post('Content-Length: 5\r\nContent-Length: 6\r\n', 'hello!'),
+    'DUPLICATE_CONTENT_LENGTH',
+  ],
   ['a list in Content-Length', post('Content-Length: 5, 5\r\n', 'hello'), 'INVALID_CONTENT_LENGTH'],
   ['a plus sign in Content-Length', post('Content-Length: +5\r\n', 'hello'), 'INVALID_CONTENT_LENGTH'],
   ['a minus sign in Content-Length', post('Content-Length: -5\r\n', 'hello'), 'INVALID_CONTENT_LENGTH'],
@@ -28,16 +42,39 @@ const FORMS: Array<[name: string, wire: string, error: string, status?: number]>
   ['empty Content-Length', post('Content-Length:\r\n', 'hello'), 'INVALID_CONTENT_LENGTH'],
   ['Content-Length above 2^53', post('Content-Length: 9007199254740993\r\n', 'hello'), 'INVALID_CONTENT_LENGTH'],
   ['Content-Length above 2^64', post('Content-Length: 18446744073709551621\r\n', 'hello'), 'INVALID_CONTENT_LENGTH'],
-  ['Transfer-Encoding: gzip, chunked', post('Transfer-Encoding: gzip, chunked\r\n', '0\r\n\r\n'), 'INVALID_TRANSFER_ENCODING'],
-  ['Transfer-Encoding: chunked, gzip', post('Transfer-Encoding: chunked, gzip\r\n', '0\r\n\r\n'), 'INVALID_TRANSFER_ENCODING'],
-  ['Transfer-Encoding: chunked, chunked', post('Transfer-Encoding: chunked, chunked\r\n', '0\r\n\r\n'), 'INVALID_TRANSFER_ENCODING'],
-  ['two Transfer-Encoding fields', post('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'),
-    'INVALID_TRANSFER_ENCODING'],
+  [
+    'Transfer-Encoding: gzip, chunked',
+    post('Transfer-Encoding: gzip, chunked\r\n', '0\r\n\r\n'),
+    'INVALID_TRANSFER_ENCODING',
+  ],
+  [
+    'Transfer-Encoding: chunked, gzip',
+    post('Transfer-Encoding: chunked, gzip\r\n', '0\r\n\r\n'),
+    'INVALID_TRANSFER_ENCODING',
+  ],
+  [
+    'Transfer-Encoding: chunked, chunked',
+    post('Transfer-Encoding: chunked, chunked\r\n', '0\r\n\r\n'),
+    'INVALID_TRANSFER_ENCODING',
+  ],
+  [
+    'two Transfer-Encoding fields',
+    post('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'),
+    'INVALID_TRANSFER_ENCODING',
+  ],
   ['Transfer-Encoding: identity', post('Transfer-Encoding: identity\r\n', ''), 'INVALID_TRANSFER_ENCODING'],
   ['Transfer-Encoding: xchunked', post('Transfer-Encoding: xchunked\r\n', '0\r\n\r\n'), 'INVALID_TRANSFER_ENCODING'],
-  ['Transfer-Encoding with a vertical tab', post('Transfer-Encoding: \x0bchunked\r\n', '0\r\n\r\n'), 'INVALID_HEADER_VALUE'],
+  [
+    'Transfer-Encoding with a vertical tab',
+    post('Transfer-Encoding: \x0bchunked\r\n', '0\r\n\r\n'),
+    'INVALID_HEADER_VALUE',
+  ],
   ['empty Transfer-Encoding', post('Transfer-Encoding:\r\n', '0\r\n\r\n'), 'INVALID_TRANSFER_ENCODING'],
-  ['Transfer-Encoding on 1.0', 'POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 'TRANSFER_ENCODING_IN_HTTP10'],
+  [
+    'Transfer-Encoding on 1.0',
+    'POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'TRANSFER_ENCODING_IN_HTTP10',
+  ],
 
   // Lines.
   ['bare LF after the request line', `GET / HTTP/1.1\n${HOST}\r\n`, 'INVALID_LINE_ENDING'],
@@ -57,7 +94,11 @@ const FORMS: Array<[name: string, wire: string, error: string, status?: number]>
   ['space before the colon', get('A : b\r\n'), 'INVALID_HEADER_NAME'],
   ['tab before the colon', get('A\t: b\r\n'), 'INVALID_HEADER_NAME'],
   ['space before the colon of Content-Length', post('Content-Length : 5\r\n', 'hello'), 'INVALID_HEADER_NAME'],
-  ['space before the colon of Transfer-Encoding', post('Transfer-Encoding : chunked\r\n', '0\r\n\r\n'), 'INVALID_HEADER_NAME'],
+  [
+    'space before the colon of Transfer-Encoding',
+    post('Transfer-Encoding : chunked\r\n', '0\r\n\r\n'),
+    'INVALID_HEADER_NAME',
+  ],
   ['an empty field name', get(': b\r\n'), 'INVALID_HEADER_NAME'],
   ['a field line without a colon', get('A\r\n'), 'INVALID_HEADER_NAME'],
   ['a field name that is no token', get('A(b): c\r\n'), 'INVALID_HEADER_NAME'],
@@ -169,30 +210,37 @@ describe.each(backends)('strictness on %s', (backend) => {
     expect(await client.rest()).toBe('');
   });
 
-  it.each(FORMS.filter(([, wire]) => wire.length < 120))('refuses the same byte by byte: %s', async (_name, wire, error, status = 400) => {
-    const server = await start({
-      fetch: async (request) => {
-        await request.text();
-        return new Response('taken');
-      },
-    });
-    const client = await RawClient.open(server);
-    for (const byte of wire) {
-      client.send(byte);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    client.send(SMUGGLED);
-    const response = await client.response();
-    expect(response.status).toBe(status);
-    expect(await client.rest()).toBe('');
-    expect(server.stats().errors).toEqual({ [error]: 1 });
-    client.socket.destroy();
-  });
+  it.each(FORMS.filter(([, wire]) => wire.length < 120))(
+    'refuses the same byte by byte: %s',
+    async (_name, wire, error, status = 400) => {
+      const server = await start({
+        fetch: async (request) => {
+          await request.text();
+          return new Response('taken');
+        },
+      });
+      const client = await RawClient.open(server);
+      for (const byte of wire) {
+        client.send(byte);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      client.send(SMUGGLED);
+      const response = await client.response();
+      expect(response.status).toBe(status);
+      expect(await client.rest()).toBe('');
+      expect(server.stats().errors).toEqual({ [error]: 1 });
+      client.socket.destroy();
+    },
+  );
 
   it('takes what is allowed: tabs around values, empty Host, latin1 values, quoted chunk extensions, long leading zeros', async () => {
-    const server = await start({ fetch: async (request) => new Response(`${request.headers.get('a')}|${await request.text()}`) });
+    const server = await start({
+      fetch: async (request) => new Response(`${request.headers.get('a')}|${await request.text()}`),
+    });
     const client = await RawClient.open(server);
-    client.send('POST / HTTP/1.1\r\nHost:\r\nA:\t \xe4 b\t\r\nTransfer-Encoding: CHUNKED\r\n\r\n0005;a="b;\\"c";d=e\r\nhello\r\n000\r\nX: y\r\n\r\n');
+    client.send(
+      'POST / HTTP/1.1\r\nHost:\r\nA:\t \xe4 b\t\r\nTransfer-Encoding: CHUNKED\r\n\r\n0005;a="b;\\"c";d=e\r\nhello\r\n000\r\nX: y\r\n\r\n',
+    );
     const response = await client.response();
     expect(response.status).toBe(200);
     expect(response.body.toString('utf8')).toBe('\xe4 b|hello');

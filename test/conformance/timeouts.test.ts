@@ -112,14 +112,17 @@ describe.each(backends)('timeouts on %s', (backend) => {
 
   it('handler: a response that has begun is not cut', async () => {
     const server = await start({
-      fetch: () => new Response(new ReadableStream({
-        async start(controller) {
-          controller.enqueue(new TextEncoder().encode('begun '));
-          await new Promise((resolve) => setTimeout(resolve, 400));
-          controller.enqueue(new TextEncoder().encode('done'));
-          controller.close();
-        },
-      })),
+      fetch: () =>
+        new Response(
+          new ReadableStream({
+            async start(controller) {
+              controller.enqueue(new TextEncoder().encode('begun '));
+              await new Promise((resolve) => setTimeout(resolve, 400));
+              controller.enqueue(new TextEncoder().encode('done'));
+              controller.close();
+            },
+          }),
+        ),
       timeouts: { handler: 100 },
     });
     const client = await RawClient.open(server);
@@ -129,7 +132,9 @@ describe.each(backends)('timeouts on %s', (backend) => {
 
   it('minBodyBytesPerSecond: a body that drips is answered 408 and closed', async () => {
     const server = await start({
-      fetch: echo, onError: () => {}, timeouts: { bodyRateWindow: 300, minBodyBytesPerSecond: 1000 },
+      fetch: echo,
+      onError: () => {},
+      timeouts: { bodyRateWindow: 300, minBodyBytesPerSecond: 1000 },
     });
     const client = await RawClient.open(server);
     client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n');

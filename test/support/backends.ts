@@ -15,7 +15,8 @@ async function listBackends(): Promise<BackendName[]> {
   if (forced !== undefined && forced !== '') {
     return forced.split(',').map((name) => {
       const trimmed = name.trim();
-      if (trimmed !== 'node' && trimmed !== 'native') throw new Error(`GAMMALOOP_TEST_BACKENDS: no backend '${trimmed}'`);
+      if (trimmed !== 'node' && trimmed !== 'native')
+        throw new Error(`GAMMALOOP_TEST_BACKENDS: no backend '${trimmed}'`);
       return trimmed;
     });
   }

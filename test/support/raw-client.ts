@@ -56,9 +56,15 @@ export class RawClient {
   /** `to`: a server, a port on 127.0.0.1, or the path of a unix socket. */
   static async open(to: Server | number | string, host = '127.0.0.1'): Promise<RawClient> {
     const place = typeof to === 'object' ? to.address() : to;
-    const options = typeof place === 'string' ? { path: place } : typeof place === 'number' ? { port: place, host } : {
-      port: place.port, host: place.address === '::' || place.address === '0.0.0.0' ? host : place.address,
-    };
+    const options =
+      typeof place === 'string'
+        ? { path: place }
+        : typeof place === 'number'
+          ? { port: place, host }
+          : {
+              port: place.port,
+              host: place.address === '::' || place.address === '0.0.0.0' ? host : place.address,
+            };
     const socket = connect({ ...options, allowHalfOpen: true });
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
@@ -95,8 +101,11 @@ export class RawClient {
       const result = check();
       if (result !== null) return result;
       if (this.ended || this.#isClosed) {
-        throw new Error(`The connection ended (${this.#error?.code ?? 'FIN'}) while waiting for ${what}; unread: ${
-          JSON.stringify(this.#input.toString('latin1').slice(0, 300))}`);
+        throw new Error(
+          `The connection ended (${this.#error?.code ?? 'FIN'}) while waiting for ${what}; unread: ${JSON.stringify(
+            this.#input.toString('latin1').slice(0, 300),
+          )}`,
+        );
       }
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
@@ -152,7 +161,11 @@ export async function exchangeRaw(server: Server, wire: Wire): Promise<{ text: s
 }
 
 /** Null: more is needed. Throws on what no server may send. */
-export function parseResponse(input: Buffer, bodiless: boolean, ended: boolean): { response: RawResponse; length: number } | null {
+export function parseResponse(
+  input: Buffer,
+  bodiless: boolean,
+  ended: boolean,
+): { response: RawResponse; length: number } | null {
   const headEnd = input.indexOf('\r\n\r\n');
   if (headEnd === -1) return null;
   const lines = input.toString('latin1', 0, headEnd).split('\r\n');
@@ -161,14 +174,22 @@ export function parseResponse(input: Buffer, bodiless: boolean, ended: boolean):
   const { raw: rawHeaders, map: headers } = parseFields(lines.slice(1));
   const status = Number(statusLine[2]);
   const response: RawResponse = {
-    status, reason: statusLine[3] as string, version: statusLine[1] as string, headers, rawHeaders, body: Buffer.alloc(0), trailers: {},
+    status,
+    reason: statusLine[3] as string,
+    version: statusLine[1] as string,
+    headers,
+    rawHeaders,
+    body: Buffer.alloc(0),
+    trailers: {},
   };
   const bodyAt = headEnd + 4;
   const length = headers['content-length'];
   const coding = headers['transfer-encoding'];
-  if (length !== undefined && (length.length > 1 || coding !== undefined)) throw new Error('The response frames its body twice');
+  if (length !== undefined && (length.length > 1 || coding !== undefined))
+    throw new Error('The response frames its body twice');
   if (bodiless || status < 200 || status === 204 || status === 304) {
-    if ((status < 200 || status === 204) && (length !== undefined || coding !== undefined)) throw new Error(`A ${status} announces a body`);
+    if ((status < 200 || status === 204) && (length !== undefined || coding !== undefined))
+      throw new Error(`A ${status} announces a body`);
     return { response, length: bodyAt };
   }
   if (coding !== undefined) {
@@ -188,7 +209,11 @@ export function parseResponse(input: Buffer, bodiless: boolean, ended: boolean):
   return { response, length: input.length };
 }
 
-function parseChunks(input: Buffer, start: number, response: RawResponse): { response: RawResponse; length: number } | null {
+function parseChunks(
+  input: Buffer,
+  start: number,
+  response: RawResponse,
+): { response: RawResponse; length: number } | null {
   const parts: Buffer[] = [];
   let at = start;
   for (;;) {
