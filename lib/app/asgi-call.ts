@@ -369,7 +369,8 @@ function fieldText(type: string, part: unknown): string {
     return part;
   }
   if (part instanceof Uint8Array) {
-    return Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString('latin1');
+    const bytes = Buffer.isBuffer(part) ? part : Buffer.from(part.buffer, part.byteOffset, part.byteLength);
+    return bytes.toString('latin1');
   }
   throw new AsgiError(`'${type}' has a header name or value that is neither bytes nor text: ${describeValue(part)}`);
 }
