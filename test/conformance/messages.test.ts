@@ -121,6 +121,41 @@ describe.each(backends)('messages on %s', (backend) => {
     client.socket.destroy();
   });
 
+  it('passes trailers both ways', async () => {
+    const server = await start({
+      node: (req, res) => {
+        req.resume();
+        req.on('end', () => {
+          res.writeHead(200, { trailer: 'X-Back' });
+          res.write('body');
+          res.addTrailers({ 'X-Back': String(req.trailers['x-sum']) });
+          res.end();
+        });
+      },
+    });
+    const client = await RawClient.open(server);
+    const wire =
+      'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: abc\r\n\r\n';
+    for (let i = 0; i < 2; i++) {
+      const response = await client.send(wire).response();
+      expect(response.body.toString()).toBe('body');
+      expect(response.trailers).toEqual({ 'x-back': ['abc'] });
+    }
+    client.socket.destroy();
+  });
+
+  it('leaves trailers out where there are no chunks', async () => {
+    const server = await start({
+      node: (_req, res) => {
+        res.write('body');
+        res.addTrailers({ 'X-Back': 'abc' });
+        res.end();
+      },
+    });
+    const { text } = await exchangeRaw(server, 'GET / HTTP/1.0\r\n\r\n');
+    expect(text).toMatch(/\r\n\r\nbody$/);
+  });
+
   it('receives the same body at every split point', async () => {
     const server = await start({
       fetch: async (request) => new Response(`${request.headers.get('x-a')} ${await request.text()}`),
