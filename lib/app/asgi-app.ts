@@ -62,7 +62,7 @@ export class AsgiApp implements App {
     if (call.isComplete) {
       return;
     }
-    const { abortReason } = exchange;
+    const abortReason = exchange.goneReason;
     const advice = "send 'http.response.start' and a last 'http.response.body' before returning";
     this.#errors.fail(
       abortReason !== null

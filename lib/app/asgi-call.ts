@@ -68,7 +68,7 @@ export class AsgiCall {
         this.#requestTaken = true;
       }
     }
-    if (this.#progress === 'complete' || exchange.abortReason !== null) {
+    if (this.#progress === 'complete' || exchange.goneReason !== null) {
       return Promise.resolve({ type: 'http.disconnect' });
     }
     this.#watch();
@@ -85,9 +85,9 @@ export class AsgiCall {
     if (this.#progress === 'complete') {
       return DONE;
     }
-    const { abortReason } = this.#exchange;
-    if (abortReason !== null && (abortReason !== 'client' || (message as { more_body?: unknown }).more_body === true)) {
-      return this.#disconnected(abortReason);
+    const { goneReason } = this.#exchange;
+    if (goneReason !== null && (goneReason !== 'client' || (message as { more_body?: unknown }).more_body === true)) {
+      return this.#disconnected(goneReason);
     }
     switch (message.type) {
       case 'http.response.start':

@@ -49,29 +49,38 @@ export async function pumpBody(
     let pending: ReturnType<ChunkReader['next']> | null = null;
 
     if (announced === -1 && !isOver()) {
-      const first = await readNonEmpty(reader);
+      pending = reader.next();
+      const first = await settledSoon(pending);
       if (isOver()) {
         return;
       }
-      if (first === null) {
+      if (first?.done === true) {
         exchange.respond(status, reason, head, '');
         return;
       }
-      pending = reader.next();
-      const second = await settledSoon(pending);
-      if (isOver()) {
-        return;
+      if (first === null) {
+        // Nothing yet: the client gets the head, and need not wait to know that it was heard (server-sent events).
+        exchange.start(status, reason, head, -1);
+      } else {
+        const chunk = checkChunk(first.value);
+        pending = reader.next();
+        const second = await settledSoon(pending);
+        if (isOver()) {
+          return;
+        }
+        if (second?.done === true) {
+          exchange.respond(status, reason, head, chunk);
+          return;
+        }
+        if (exchange.goneReason !== null) {
+          giveUp(exchange.goneReason);
+          return;
+        }
+        exchange.start(status, reason, head, -1);
+        if (chunk.length > 0) {
+          await write(chunk);
+        }
       }
-      if (second?.done === true) {
-        exchange.respond(status, reason, head, first);
-        return;
-      }
-      if (exchange.abortReason !== null) {
-        giveUp(exchange.abortReason);
-        return;
-      }
-      exchange.start(status, reason, head, -1);
-      await write(first);
     } else if (!isOver()) {
       exchange.start(status, reason, head, announced);
     }
@@ -131,19 +140,6 @@ export async function pumpBody(
 /** Tells a body that it will not be read. */
 export function discardBody(body: ReadableStream | AsyncIterable<unknown>, reason: unknown): void {
   readerOf(body).cancel(reason);
-}
-
-async function readNonEmpty(reader: ChunkReader): Promise<Uint8Array | string | null> {
-  for (;;) {
-    const { done, value } = await reader.next();
-    if (done === true) {
-      return null;
-    }
-    const chunk = checkChunk(value);
-    if (chunk.length > 0) {
-      return chunk;
-    }
-  }
 }
 
 /** What the promise gives if it settles before the loop turns, else null. */

@@ -58,7 +58,7 @@ export class HandlerErrors {
    * the error only says so, nothing is reported: giving up is what the handler should do then.
    */
   fail(error: unknown, exchange: Exchange, traceId?: string): void {
-    if (exchange.abortReason === null || !isEchoOfAbort(error)) {
+    if (exchange.goneReason === null || !isEchoOfAbort(error)) {
       this.report(error, exchange, traceId);
     }
     if (!exchange.responseStarted) {

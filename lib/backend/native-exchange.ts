@@ -33,13 +33,6 @@ const INLINE_TEXT_LENGTH = MAX_SUBMISSION_BYTES / 4;
 const INLINE_BODY_BYTES = MAX_SUBMISSION_BYTES / 2;
 const CONSUME_STEP_BYTES = BODY_WINDOW_BYTES / 4;
 
-const NO_PEER: Peer = {
-  remoteAddress: undefined,
-  remotePort: undefined,
-  localAddress: undefined,
-  localPort: undefined,
-};
-
 /** What only a streamed request body needs. */
 interface StreamedBody {
   readonly waiting: Buffer[];
@@ -137,17 +130,9 @@ export class NativeExchange extends Exchange {
     return headerOf(this.#text, this.#headerCount, this.#targetLength, name);
   }
 
-  /** Asked of the engine when read; unknown once the connection has gone. */
+  /** Unknown when first asked for after the connection has gone. */
   peer(): Peer {
-    const ends = this.#loop.engine.peer(this.#connectionIndex, this.#connectionGeneration);
-    if (ends === undefined) return NO_PEER;
-    const [remote, local] = ends;
-    return {
-      remoteAddress: remote.address,
-      remotePort: remote.port,
-      localAddress: local.address,
-      localPort: local.port,
-    };
+    return this.#loop.peer(this.#connectionIndex, this.#connectionGeneration);
   }
 
   // Its body.

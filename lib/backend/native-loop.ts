@@ -36,7 +36,7 @@ import {
   WRITABLE,
 } from '../bridge/records.js';
 import { SubmissionWriter, createRing } from '../bridge/submission-writer.js';
-import type { App } from '../http/exchange.js';
+import type { App, Peer } from '../http/exchange.js';
 import { NativeExchange } from './native-exchange.js';
 
 /** What a server of this loop is to it. */
@@ -62,6 +62,9 @@ export class NativeLoop {
   readonly #ringBodies: NativeExchange[] = [];
   readonly #touched: LoopServer[] = [];
 
+  /** The ends of connections that were asked for, by slab index: one native call and one system call a connection, not a request. */
+  readonly #peers: ({ generation: number; peer: Peer } | undefined)[] = [];
+
   constructor(poller: string) {
     const completions = createRing(COMPLETION_RING_BYTES);
     const submissions = createRing(SUBMISSION_RING_BYTES);
@@ -77,6 +80,22 @@ export class NativeLoop {
 
   addServer(index: number, server: LoopServer): void {
     this.#servers[index] = server;
+  }
+
+  peer(index: number, generation: number): Peer {
+    const known = this.#peers[index];
+    if (known !== undefined && known.generation === generation) return known.peer;
+    const ends = this.engine.peer(index, generation);
+    if (ends === undefined) return NO_PEER;
+    const [remote, local] = ends;
+    const peer: Peer = {
+      remoteAddress: remote.address,
+      remotePort: remote.port,
+      localAddress: local.address,
+      localPort: local.port,
+    };
+    this.#peers[index] = { generation, peer };
+    return peer;
   }
 
   /** No completion is of interest for it any more. */
@@ -181,6 +200,13 @@ export class NativeLoop {
     exchange.runInAsyncScope(server.app.handle, server.app, exchange);
   }
 }
+
+const NO_PEER: Peer = {
+  remoteAddress: undefined,
+  remotePort: undefined,
+  localAddress: undefined,
+  localPort: undefined,
+};
 
 function rethrow(error: unknown): never {
   throw error;

@@ -3,8 +3,8 @@ import type { AbortReason, Exchange } from './exchange.js';
 
 /** Calls back once: at once where the exchange has been aborted already, never where it ends in the ordinary way. */
 export function onExchangeAbort(exchange: Exchange, listener: (reason: AbortReason) => void): void {
-  if (exchange.abortReason !== null) {
-    listener(exchange.abortReason);
+  if (exchange.goneReason !== null) {
+    listener(exchange.goneReason);
     return;
   }
   const before = exchange.onAbort;

@@ -65,6 +65,11 @@ export abstract class Exchange extends AsyncResource {
     super('GAMMALOOP_REQUEST', { requireManualDestroy: true });
   }
 
+  /** Why nobody may be waiting any more: what `request.signal` and `http.disconnect` go by. */
+  get goneReason(): AbortReason | null {
+    return this.abortReason ?? (this.peerEnded ? 'client' : null);
+  }
+
   // The request.
 
   abstract readonly method: string;
