@@ -17,6 +17,9 @@ const port = PORT === '' ? 3000 : Number(PORT);
 const hostname = HOST === '' ? '127.0.0.1' : HOST;
 
 async function start() {
+  if (!Number.isInteger(port) || port < 0 || port > 65535) {
+    throw Object.assign(new Error(`PORT must be a whole number from 0 to 65535, not '${PORT}'`), { code: 'ERR_PORT' });
+  }
   const demo = createDemo({ stats: () => server.stats() });
   const server = await serve({
     fetch: demo.fetch,
@@ -24,9 +27,9 @@ async function start() {
     hostname,
     limits: { bodyBytes: 0 }, // /echo keeps nothing in memory, so that any length will do
   });
+  stopOnSignals(server, demo);
   const { poller } = server.stats();
   console.log(banner(server.url, poller === '' ? server.backend : `${server.backend} (${poller})`));
-  stopOnSignals(server, demo);
 }
 
 function banner(url, backend) {
