@@ -1,7 +1,7 @@
 // The one list of the addon's sources, native/sources.json, as binding.gyp asks for it (CMakeLists.txt reads the same file itself).
 //
 //   node scripts/native-sources.mjs linux|darwin|mac|freebsd     sources of the addon
-//   node scripts/native-sources.mjs uvTests                      sources that the test addon adds
+//   node scripts/native-sources.mjs uvTests                      sources of the test addon: its own, and this platform's native/sys
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -23,6 +23,7 @@ export function addonSources(platform) {
 export const uvTestSources = lists.uvTests;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const list = process.argv[2] === 'uvTests' ? uvTestSources : addonSources(process.argv[2]);
+  const systemSources = () => addonSources(process.platform).filter((source) => source.startsWith('native/sys/'));
+  const list = process.argv[2] === 'uvTests' ? [...uvTestSources, ...systemSources()] : addonSources(process.argv[2]);
   console.log(list.join('\n'));
 }

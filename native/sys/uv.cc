@@ -108,6 +108,7 @@ class UvPoller final : public Poller {
   const char* name() const override { return "uv"; }
 
   Result<void> add(int fd, Interest interest, Token token) override {
+    if (fd < 0) return SysError{"uv_poll_init", EBADF};  // libuv takes the number for an index
     if (watches_.contains(fd)) return SysError{"uv_poll_init", EEXIST};
     auto watch = std::make_unique<Watch>();
     // uv_poll_init_socket is uv_poll_init on Unix; on Windows sockets are all that can be polled.
