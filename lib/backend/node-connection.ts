@@ -1,8 +1,8 @@
-import { type Server as HttpServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { AbortReason, App, Peer } from '../http/exchange.js';
 import type { Limits, Timeouts } from './contract.js';
-import { type ExchangeOwner, headForNode, NodeExchange } from './node-exchange.js';
+import { type ExchangeOwner, headForNode, NodeExchange, refusalBytes } from './node-exchange.js';
 import { Lane, type LaneOwner } from './node-lane.js';
 import { ConnectionTimers, type TimeoutName } from './node-timers.js';
 import { ChunkScanner } from './strict-chunked.js';
@@ -250,6 +250,7 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     }
     exchange.attach(req, res);
     if (exchange.abortReason !== null) return;
+    if (this.#peerEnded) exchange.notePeerEnd();
     if (exchange.refusedStatus !== 0) {
       exchange.answerError(exchange.refusedStatus, true);
       return;
@@ -398,10 +399,7 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     if (this.#refusedStatus !== 0) {
       const status = this.#refusedStatus;
       this.#refusedStatus = 0;
-      this.#end(
-        `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ndate: ${new Date().toUTCString()}\r\n` +
-          'connection: close\r\ncontent-length: 0\r\n\r\n',
-      );
+      this.#end(refusalBytes(status));
     } else if (this.#inbound === 'stopped' || this.#peerEnded || (this.#host.closing && this.#idle)) {
       this.#end('');
     } else if (this.#idle) {
@@ -461,6 +459,7 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
   /** The client has sent all that it will (half-close); complete requests are still answered. */
   #onPeerEnd(): void {
     this.#peerEnded = true;
+    for (const exchange of this.#active.slice()) if (exchange.received) exchange.notePeerEnd();
     if (this.#ended) {
       this.#socket.destroy();
     } else if (this.#inbound === 'head' && this.#input.length > 0 && !this.#pipelineFull()) {

@@ -221,7 +221,14 @@ export class NodeExchange extends Exchange {
     this.#flushed = null;
     this.#req?.resume();
     if (sink !== null) this.runInAsyncScope(sink.onAbort, sink, reason);
-    if (this.onAbort !== null) this.runInAsyncScope(this.onAbort, this, reason);
+    if (!this.peerEnded && this.onAbort !== null) this.runInAsyncScope(this.onAbort, this, reason);
+  }
+
+  /** The client has ended its side: the application is told, and a response that it sends all the same goes out. */
+  notePeerEnd(): void {
+    if (this.peerEnded || this.abortReason !== null || this.finished) return;
+    this.peerEnded = true;
+    if (this.onAbort !== null) this.runInAsyncScope(this.onAbort, this, 'client');
   }
 
   /** Answers in the application's place (408, 413, 503 ...); only where no response has begun. */
@@ -273,6 +280,14 @@ function pairsOf(block: string): Array<[string, string]> {
     if (colon > 0) pairs.push([line.slice(0, colon), line.slice(colon + 1).trim()]);
   }
   return pairs;
+}
+
+/** The whole answer to a request that never became an exchange. */
+export function refusalBytes(status: number): string {
+  return (
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\ndate: ${new Date().toUTCString()}\r\n` +
+    'connection: close\r\ncontent-length: 0\r\n\r\n'
+  );
 }
 
 const PARSED_METHODS: ReadonlySet<string> = new Set(METHODS);

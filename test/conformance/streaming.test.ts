@@ -215,6 +215,22 @@ describe.each(backends)('streaming on %s', (backend) => {
     expect(await client.rest()).toBe('');
   });
 
+  it('half-close: aborts request.signal, and the answer goes out all the same', async () => {
+    const server = await start({
+      fetch: async (request) => {
+        await once(request.signal, 'abort');
+        return new Response((request.signal.reason as AbortedError).code);
+      },
+    });
+    const client = await RawClient.open(server);
+    client.send(GET);
+    await expect.poll(() => server.stats().requests.active).toBe(1);
+    client.end();
+    expect((await client.response()).body.toString()).toBe('ERR_GAMMALOOP_CLIENT_GONE');
+    expect(await client.rest()).toBe('');
+    expect(server.stats().requests).toMatchObject({ completed: 1, aborted: 0 });
+  });
+
   it('linger: a 413 arrives although the client goes on sending', async () => {
     const server = await start({
       fetch: async (request) => new Response(await request.text()),
