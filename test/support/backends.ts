@@ -1,33 +1,25 @@
 /**
  * One test body, every backend: `describe.each(backends)('...', (backend) => { const start = starter(backend); ... })`.
  *
- * GAMMALOOP_TEST_BACKENDS=node,native forces the list (CI does); without it native joins where its addon is built. After each test every
+ * GAMMALOOP_TEST_BACKENDS=node tests that one alone, where the addon cannot be built; otherwise a missing addon fails. After each test every
  * server that it started is closed, and nothing may be left open.
  */
-import { existsSync } from 'node:fs';
 import { afterEach, expect } from 'vitest';
 import { type ServeOptions, type Server, serve } from '../../lib/index.js';
 
 export type BackendName = 'node' | 'native';
 
-async function listBackends(): Promise<BackendName[]> {
+function listBackends(): BackendName[] {
   const forced = process.env['GAMMALOOP_TEST_BACKENDS'];
-  if (forced !== undefined && forced !== '') {
-    return forced.split(',').map((name) => {
-      const trimmed = name.trim();
-      if (trimmed !== 'node' && trimmed !== 'native')
-        throw new Error(`GAMMALOOP_TEST_BACKENDS: no backend '${trimmed}'`);
-      return trimmed;
-    });
-  }
-  // Where the native backend's source stands, its addon counts as present when it loads.
-  const source = new URL('../../lib/backend/native-backend.ts', import.meta.url);
-  if (!existsSync(source)) return ['node'];
-  const { probeNative } = (await import(source.href)) as { probeNative(): { ok: boolean } };
-  return probeNative().ok ? ['node', 'native'] : ['node'];
+  if (forced === undefined || forced === '') return ['node', 'native'];
+  return forced.split(',').map((name) => {
+    const trimmed = name.trim();
+    if (trimmed !== 'node' && trimmed !== 'native') throw new Error(`GAMMALOOP_TEST_BACKENDS: no backend '${trimmed}'`);
+    return trimmed;
+  });
 }
 
-export const backends: BackendName[] = await listBackends();
+export const backends: BackendName[] = listBackends();
 
 export type Start = (options: Omit<ServeOptions, 'backend'>) => Promise<Server>;
 
