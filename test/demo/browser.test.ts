@@ -83,7 +83,9 @@ describe.each(backends)('the page on %s', (backend) => {
     const stats = await result('/stats');
     expect(JSON.parse(stats.slice(stats.indexOf('\n')))).toMatchObject({ backend, requests: { active: 2 } });
     await form('/json').getByRole('button', { name: 'Send 300' }).click();
-    await form('/json').getByText(/^300 requests in \d+ ms, median [\d.]+ ms, 0 failed$/).waitFor();
+    await form('/json')
+      .getByText(/^300 requests in \d+ ms, median [\d.]+ ms, 0 failed$/)
+      .waitFor();
     expect((await demo.stats()).requests.received).toBeGreaterThan(300);
     expect(complaints).toEqual([]);
   });
@@ -93,7 +95,10 @@ describe.each(backends)('the page on %s', (backend) => {
     await page.locator('#gap').filter({ hasText: /\d/ }).waitFor();
     await form('/block').getByLabel('ms').fill('2500');
     await form('/block').getByRole('button').click();
-    await page.locator('#gap').filter({ hasText: /^[2-4]\.\d\d s$/ }).waitFor();
+    await page
+      .locator('#gap')
+      .filter({ hasText: /^[2-4]\.\d\d s$/ })
+      .waitFor();
     expect(complaints).toEqual([]);
   });
 
@@ -105,7 +110,9 @@ describe.each(backends)('the page on %s', (backend) => {
     await page.locator('#echo-summary[data-state="done"]').waitFor();
     expect(await page.locator('#echo-result').textContent()).toBe(text);
     const bytes = Buffer.byteLength(text);
-    expect(await page.locator('#echo-summary').textContent()).toMatch(new RegExp(`^same text back: ${bytes} bytes in 1 chunk`));
+    expect(await page.locator('#echo-summary').textContent()).toMatch(
+      new RegExp(`^same text back: ${bytes} bytes in 1 chunk`),
+    );
 
     await page.locator('#echo').getByLabel('times').fill('100000');
     await page.locator('#echo').getByRole('button').click();
@@ -137,33 +144,36 @@ describe.each(backends)('the page on %s', (backend) => {
     ['dark', 'desktop', DESKTOP],
     ['light', 'phone', PHONE],
     ['dark', 'phone', PHONE],
-  ] as const)('%s, %s: nothing is cut off, everything can be operated and has a name', async (colorScheme, name, viewport) => {
-    await page.emulateMedia({ colorScheme });
-    await page.setViewportSize(viewport);
-    await open();
-    await form('/json').getByRole('button', { name: 'Send 300' }).click();
-    await result('/json');
-    await form('/stats').getByRole('button').click();
-    await result('/stats');
-    await page.locator('#echo').getByRole('button').click();
-    await page.locator('#echo-summary[data-state="done"]').waitFor();
-    await page.locator('#gap').filter({ hasText: /\d/ }).waitFor();
-    const { content, width } = await page.evaluate(() => {
-      const { scrollWidth, clientWidth } = document.documentElement;
-      return { content: scrollWidth, width: clientWidth };
-    });
-    expect(content).toBeLessThanOrEqual(width);
-    const nameless = await page.locator('button, input, textarea, output, svg').evaluateAll((elements) =>
-      elements
-        .filter((element) => {
-          const labels = (element as HTMLInputElement).labels?.length ?? 0;
-          const text = element.tagName === 'BUTTON' ? element.textContent : '';
-          return !element.hasAttribute('aria-label') && labels === 0 && !text;
-        })
-        .map(({ outerHTML }) => outerHTML),
-    );
-    expect(nameless).toEqual([]);
-    await page.screenshot({ path: join(SCREENSHOTS, `${backend}-${name}-${colorScheme}.png`), fullPage: true });
-    expect(complaints).toEqual([]);
-  });
+  ] as const)(
+    '%s, %s: nothing is cut off, everything can be operated and has a name',
+    async (colorScheme, name, viewport) => {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize(viewport);
+      await open();
+      await form('/json').getByRole('button', { name: 'Send 300' }).click();
+      await result('/json');
+      await form('/stats').getByRole('button').click();
+      await result('/stats');
+      await page.locator('#echo').getByRole('button').click();
+      await page.locator('#echo-summary[data-state="done"]').waitFor();
+      await page.locator('#gap').filter({ hasText: /\d/ }).waitFor();
+      const { content, width } = await page.evaluate(() => {
+        const { scrollWidth, clientWidth } = document.documentElement;
+        return { content: scrollWidth, width: clientWidth };
+      });
+      expect(content).toBeLessThanOrEqual(width);
+      const nameless = await page.locator('button, input, textarea, output, svg').evaluateAll((elements) =>
+        elements
+          .filter((element) => {
+            const labels = (element as HTMLInputElement).labels?.length ?? 0;
+            const text = element.tagName === 'BUTTON' ? element.textContent : '';
+            return !element.hasAttribute('aria-label') && labels === 0 && !text;
+          })
+          .map(({ outerHTML }) => outerHTML),
+      );
+      expect(nameless).toEqual([]);
+      await page.screenshot({ path: join(SCREENSHOTS, `${backend}-${name}-${colorScheme}.png`), fullPage: true });
+      expect(complaints).toEqual([]);
+    },
+  );
 });

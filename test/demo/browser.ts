@@ -23,7 +23,9 @@ export function findChromium(): string {
     return named;
   }
   const folders = (process.env['PATH'] ?? '').split(delimiter);
-  const found = PROGRAMS.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path));
+  const found = PROGRAMS.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) =>
+    existsSync(path),
+  );
   if (found === undefined) {
     throw new Error(
       'The page is tested in Chromium, and none was found. Install it (Debian, Ubuntu: apt-get install chromium), ' +

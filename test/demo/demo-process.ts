@@ -63,7 +63,7 @@ export class DemoProcess {
   }
 
   async started(): Promise<this> {
-    const [, url] = await this.printed(/^gammaloop demo: (http:\S+)\n[^]*Ctrl-C/);
+    const [, url] = await this.printed(/^gammaloop demo: (http:\S+)\n[\s\S]*Ctrl-C/);
     this.#url = url as string;
     return this;
   }

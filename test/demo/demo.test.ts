@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,7 +19,12 @@ const curl = async (...args: string[]): Promise<string> => {
 };
 
 const READ_ROUTES = ['/', '/json', '/events', '/slow?ms=0', '/block?ms=0', '/stats'];
-const STATIC = { '/page': 'index.html', '/page/style.css': 'style.css', '/page/main.js': 'main.js', '/page/chart.js': 'chart.js' };
+const STATIC = {
+  '/page': 'index.html',
+  '/page/style.css': 'style.css',
+  '/page/main.js': 'main.js',
+  '/page/chart.js': 'chart.js',
+};
 const PAGE_FOLDER = new URL('../../examples/demo/page/', import.meta.url);
 
 describe.each(backends)('demo on %s', (backend) => {
@@ -42,9 +47,16 @@ describe.each(backends)('demo on %s', (backend) => {
 
     it('/ is text that lists the routes; browsers are sent to the page', async () => {
       const text = await curl(`${demo.url}/`);
-      for (const path of ['/json', '/echo', '/events', '/slow', '/block', '/stats', '/page']) expect(text).toContain(`\n${path}`);
-      const browser = await request(`${demo.url}/`, { headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' } });
-      expect([browser.statusCode, browser.headers['location'], browser.headers['vary']]).toEqual([302, '/page', 'accept']);
+      for (const path of ['/json', '/echo', '/events', '/slow', '/block', '/stats', '/page'])
+        expect(text).toContain(`\n${path}`);
+      const browser = await request(`${demo.url}/`, {
+        headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' },
+      });
+      expect([browser.statusCode, browser.headers['location'], browser.headers['vary']]).toEqual([
+        302,
+        '/page',
+        'accept',
+      ]);
       await browser.body.dump();
     });
 
@@ -83,7 +95,10 @@ describe.each(backends)('demo on %s', (backend) => {
 
     it('404 for what is not there, 405 with allow for other methods', async () => {
       const missing = await request(`${demo.url}/nope`);
-      expect([missing.statusCode, await missing.body.text()]).toEqual([404, 'Nothing is at /nope; / lists what is there\n']);
+      expect([missing.statusCode, await missing.body.text()]).toEqual([
+        404,
+        'Nothing is at /nope; / lists what is there\n',
+      ]);
       for (const path of [...READ_ROUTES, '/page']) {
         const { statusCode, headers, body } = await request(demo.url + path, { method: 'POST', body: 'x' });
         await body.dump();
@@ -96,7 +111,14 @@ describe.each(backends)('demo on %s', (backend) => {
       const [slow, block] = [await curl(`${demo.url}/slow?ms=150`), await curl(`${demo.url}/block?ms=150`)];
       expect([slow, block]).toEqual(['Waited 150 ms\n', 'Blocked the event loop for 150 ms\n']);
       expect(performance.now() - start).toBeGreaterThanOrEqual(298); // a timer may fire up to 1 ms early
-      for (const path of ['/slow?ms=30001', '/slow?ms=-1', '/slow?ms=', '/slow?ms=1e3', '/block?ms=10001', '/block?ms=x']) {
+      for (const path of [
+        '/slow?ms=30001',
+        '/slow?ms=-1',
+        '/slow?ms=',
+        '/slow?ms=1e3',
+        '/block?ms=10001',
+        '/block?ms=x',
+      ]) {
         const { statusCode, body } = await request(demo.url + path);
         expect([path, statusCode]).toEqual([path, 400]);
         expect(await body.text()).toMatch(/^ms must be a whole number from 0 to \d+\n$/);
@@ -138,7 +160,11 @@ describe.each(backends)('demo on %s', (backend) => {
 
     it('/echo gives any method its body back, with its type', async () => {
       for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'GET']) {
-        const echoed = await request(`${demo.url}/echo`, { method, body: `by ${method}`, headers: { 'content-type': 'text/x-demo' } });
+        const echoed = await request(`${demo.url}/echo`, {
+          method,
+          body: `by ${method}`,
+          headers: { 'content-type': 'text/x-demo' },
+        });
         expect([echoed.statusCode, await echoed.body.text()]).toEqual([200, `by ${method}`]);
         expect(echoed.headers['content-type']).toBe('text/x-demo');
       }
@@ -206,19 +232,22 @@ describe.each(backends)('demo on %s', (backend) => {
   });
 
   describe('stopping', () => {
-    it.each(['SIGINT', 'SIGTERM'] as const)('%s: requests in flight are answered, event streams end, exit 0', async (signal) => {
-      const demo = await startDemo(backend);
-      const events = fetch(`${demo.url}/events`).then((response) => response.text());
-      const slow = fetch(`${demo.url}/slow?ms=500`);
-      await demo.active(2);
-      demo.kill(signal);
-      await demo.printed(/draining 1 request \(at most 5 s\), ending event streams: 1\n/);
-      const response = await slow;
-      expect([response.status, await response.text()]).toEqual([200, 'Waited 500 ms\n']);
-      expect(await events).toContain('data: ');
-      expect([await demo.exited, demo.stderr]).toEqual([0, '']);
-      expect(demo.stdout).toMatch(/\nStopped: 2 in flight finished, 0 cut\n$/);
-    });
+    it.each(['SIGINT', 'SIGTERM'] as const)(
+      '%s: requests in flight are answered, event streams end, exit 0',
+      async (signal) => {
+        const demo = await startDemo(backend);
+        const events = fetch(`${demo.url}/events`).then((response) => response.text());
+        const slow = fetch(`${demo.url}/slow?ms=500`);
+        await demo.active(2);
+        demo.kill(signal);
+        await demo.printed(/draining 1 request \(at most 5 s\), ending event streams: 1\n/);
+        const response = await slow;
+        expect([response.status, await response.text()]).toEqual([200, 'Waited 500 ms\n']);
+        expect(await events).toContain('data: ');
+        expect([await demo.exited, demo.stderr]).toEqual([0, '']);
+        expect(demo.stdout).toMatch(/\nStopped: 2 in flight finished, 0 cut\n$/);
+      },
+    );
 
     it('the same Ctrl-C twice, as npm gives it, is one', async () => {
       const demo = await startDemo(backend);
@@ -260,7 +289,9 @@ describe.each(backends)('demo on %s', (backend) => {
       const second = new DemoProcess(backend, { PORT: port });
       expect(await second.exited).toBe(1);
       expect(second.stdout).toBe('');
-      expect(second.stderr).toMatch(new RegExp(`^Port ${port} is in use\\. Choose another one: PORT=\\d+ npm start .*\\n$`));
+      expect(second.stderr).toMatch(
+        new RegExp(`^Port ${port} is in use\\. Choose another one: PORT=\\d+ npm start .*\\n$`),
+      );
     });
 
     it.each(['http', '-1', '65536', '80.5'])('PORT=%s: one line, exit 1', async (port) => {

@@ -29,6 +29,7 @@ export class Chart {
     this.#line.setAttribute('vector-effect', 'non-scaling-stroke');
   }
 
+  /** Draws the line with one more value; returns the largest of those shown. */
   push(value) {
     this.#values.push(value);
     if (this.#values.length > POINTS) {
@@ -41,9 +42,11 @@ export class Chart {
       return `${x.toFixed(1)},${y.toFixed(1)}`;
     });
     const first = points[0].split(',')[0];
-    this.#line.setAttribute('d', `M${points.join('L')}`);
+    // The first point twice: a single one is a dot then.
+    this.#line.setAttribute('d', `M${[points[0], ...points].join('L')}`);
     this.#area.setAttribute('d', `M${first},${HEIGHT}L${points.join('L')}L${WIDTH},${HEIGHT}Z`);
     this.#svg.setAttribute('aria-label', `${this.#title}: now ${this.#format(value)}, at most ${this.#format(most)}`);
+    return most;
   }
 
   #add(name, className) {

@@ -38,7 +38,7 @@ function live(id, format) {
   const chart = new Chart(byId(`${id}-chart`), format);
   return (value) => {
     byId(id).textContent = format(value);
-    chart.push(value);
+    byId(`${id}-most`).textContent = `at most ${format(chart.push(value))}`;
   };
 }
 
@@ -122,7 +122,7 @@ function wireEcho() {
       if (result.textContent.length < SHOWN_CHARACTERS) result.textContent = shorten(received);
     }
     const ms = (performance.now() - start).toFixed(1);
-    return `${received === sent ? 'same text back' : 'a DIFFERENT text came back'}: ${bytes} bytes in ${chunks} chunks, ${ms} ms`;
+    return `${received === sent ? 'same text back' : 'a DIFFERENT text came back'}: ${bytes} bytes in ${chunks} ${chunks === 1 ? 'chunk' : 'chunks'}, ${ms} ms`;
   });
 }
 
