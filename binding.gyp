@@ -46,7 +46,7 @@
         {
           'target_name': 'native_tests_uv',
           'include_dirs': ['test/native'],
-          'sources': ['<!@(node scripts/native-sources.mjs uvTests)'],
+          'sources': ['<!@(node scripts/native-sources.mjs uvTests <(OS))'],
         },
       ],
     }],

@@ -11,7 +11,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { addonSources, uvTestSources } from './native-sources.mjs';
+import { addonSources } from './native-sources.mjs';
 import { downloadedNodeDir, installedNodeDir, root } from './node-headers.mjs';
 
 const require = createRequire(import.meta.url);
@@ -46,8 +46,7 @@ export async function buildNative({ clean = false, prebuild = false, onOutput } 
     await run([prebuildify, '--napi', '--tag-libc', '--strip', target], env, onOutput);
     return;
   }
-  const args = [nodeGyp, ...(clean ? ['clean'] : []), 'configure', 'build', '--release'];
-  if (uvTestSources.length > 0) args.push('--gammaloop_tests=1');
+  const args = [nodeGyp, ...(clean ? ['clean'] : []), 'configure', 'build', '--release', '--gammaloop_tests=1'];
   if (nodeDir) args.push(`--nodedir=${nodeDir}`);
   if (process.env.GAMMALOOP_WERROR === '1') args.push('--gammaloop_werror=1');
   await run(args, env, onOutput);

@@ -1,7 +1,7 @@
 // The one list of the addon's sources, native/sources.json, as binding.gyp asks for it (CMakeLists.txt reads the same file itself).
 //
 //   node scripts/native-sources.mjs linux|darwin|mac|freebsd     sources of the addon
-//   node scripts/native-sources.mjs uvTests                      sources of the test addon: its own, and this platform's native/sys
+//   node scripts/native-sources.mjs uvTests linux|...             sources of the test addon: its own, and native/sys of the platform
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -20,10 +20,13 @@ export function addonSources(platform) {
   return [...lists.common, ...lists[name]];
 }
 
-export const uvTestSources = lists.uvTests;
+/** Sources of the test addon on `platform`: the cases over libuv, and what they test. */
+export function uvTestSources(platform) {
+  return [...lists.uvTests, ...addonSources(platform).filter((path) => path.startsWith('native/sys/'))];
+}
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const systemSources = () => addonSources(process.platform).filter((source) => source.startsWith('native/sys/'));
-  const list = process.argv[2] === 'uvTests' ? [...uvTestSources, ...systemSources()] : addonSources(process.argv[2]);
+  const [first, second] = process.argv.slice(2);
+  const list = first === 'uvTests' ? uvTestSources(second) : addonSources(first);
   console.log(list.join('\n'));
 }
