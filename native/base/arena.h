@@ -7,6 +7,8 @@
 #include <memory>
 #include <vector>
 
+#include "base/poison.h"
+
 namespace gammaloop {
 
 class Arena {
@@ -15,12 +17,14 @@ class Arena {
   // everywhere). Aligned for any type as long as only multiples of 16 are taken.
   uint8_t* reserve(size_t size) {
     if (size > static_cast<size_t>(end_ - next_)) [[unlikely]] grow(size);
+    unpoison(next_, size);
     return next_;
   }
   void advance(size_t size) { next_ += size; }
 
   void reset() {
     if (blocks_.size() > kKeptBlocks) blocks_.resize(kKeptBlocks);
+    for (const Block& block : blocks_) poison(block.memory.get(), block.size);
     block_ = 0;
     next_ = blocks_.empty() ? nullptr : blocks_[0].memory.get();
     end_ = blocks_.empty() ? nullptr : next_ + blocks_[0].size;

@@ -7,14 +7,15 @@ namespace gammaloop {
 
 using namespace records;  // NOLINT: the border's names
 
-Engine::Engine(std::unique_ptr<Poller> poller, RingMemory completions, RingMemory submissions, Doorbell doorbell)
+Engine::Engine(std::unique_ptr<Poller> poller, RingMemory completions, RingMemory submissions, Doorbell doorbell,
+               Reactor::Clock clock)
     : completionMemory_(completions),
       submissionMemory_(submissions),
       submissions_(submissions),
       completions_(completions),
       http_{completions_, {}, {}, {}},
       doorbell_(std::move(doorbell)),
-      reactor_(std::move(poller), *this) {}
+      reactor_(std::move(poller), *this, clock) {}
 
 Engine::~Engine() {
   for (const std::unique_ptr<Server>& server : servers_) {

@@ -37,7 +37,8 @@ class Engine final : public ReactorDelegate {
   // Calls JavaScript to read the completion ring.
   using Doorbell = std::function<void()>;
 
-  Engine(std::unique_ptr<Poller> poller, RingMemory completions, RingMemory submissions, Doorbell doorbell);
+  Engine(std::unique_ptr<Poller> poller, RingMemory completions, RingMemory submissions, Doorbell doorbell,
+         Reactor::Clock clock = Reactor::steadyClockMs);
   ~Engine() override;
 
   void attach(Driver& driver) { driver_ = &driver; }

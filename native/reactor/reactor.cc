@@ -6,10 +6,12 @@
 
 namespace gammaloop {
 
-Reactor::Reactor(std::unique_ptr<Poller> poller, ReactorDelegate& delegate)
+Reactor::Reactor(std::unique_ptr<Poller> poller, ReactorDelegate& delegate, Clock clock)
     : poller_(std::move(poller)),
       delegate_(delegate),
-      timers_((updateNow(), nowMs_)),
+      clock_(clock),
+      nowMs_(clock()),
+      timers_(nowMs_),
       readBuffer_(new uint8_t[kReadBufferBytes]),
       events_(kEventsPerTurn) {
   if (Result<OwnedFd> reserve = openReserveFd()) reserveFd_ = std::move(reserve.value());
@@ -129,9 +131,9 @@ void Reactor::shutdown() {
 
 // Time.
 
-void Reactor::updateNow() {
+uint64_t Reactor::steadyClockMs() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
-  nowMs_ = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
 }
 
 int64_t Reactor::nextTimerDelayMs() {

@@ -43,7 +43,11 @@ class Reactor {
   static constexpr size_t kEventsPerTurn = 512;
   static constexpr int kMaxRoundsPerTurn = 8;
 
-  Reactor(std::unique_ptr<Poller> poller, ReactorDelegate& delegate);
+  // Monotonic milliseconds; read once a turn. Tests give one of their own.
+  using Clock = uint64_t (*)();
+  static uint64_t steadyClockMs();
+
+  Reactor(std::unique_ptr<Poller> poller, ReactorDelegate& delegate, Clock clock = steadyClockMs);
   ~Reactor();
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
@@ -70,7 +74,7 @@ class Reactor {
 
   Poller& poller() { return *poller_; }
   uint64_t nowMs() const { return nowMs_; }
-  void updateNow();
+  void updateNow() { nowMs_ = clock_(); }
   // When the next turn is wanted on account of timers: a delay in ms, or -1.
   int64_t nextTimerDelayMs();
   uint64_t bytesReceived = 0;
@@ -98,6 +102,7 @@ class Reactor {
 
   std::unique_ptr<Poller> poller_;
   ReactorDelegate& delegate_;
+  Clock clock_;
   uint64_t nowMs_ = 0;
   TimerWheel timers_;
   Arena arena_;

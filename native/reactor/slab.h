@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/poison.h"
+
 namespace gammaloop {
 
 struct SlabKey {
@@ -44,6 +46,7 @@ class Slab {
     Place& at = place(index);
     at.live = true;
     liveCount_++;
+    unpoison(at.storage, sizeof(T));
     return new (at.storage) T(SlabKey{index, at.generation}, std::forward<Args>(args)...);
   }
 
@@ -57,6 +60,7 @@ class Slab {
     T* gone = get(key);
     if (gone == nullptr) return;
     gone->~T();
+    poison(gone, sizeof(T));
     Place& at = place(key.index);
     at.live = false;
     if (++at.generation == 0) at.generation = 1;
