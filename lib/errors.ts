@@ -2,7 +2,20 @@
  * Every error class of gammaloop and every code. A code never changes its meaning; messages may. docs/errors.md lists them.
  * Messages say what happened, to what, and what to do.
  */
-import type { AbortReason } from './http/exchange.js';
+/**
+ * Why an exchange ended before its response did. `client`: the peer closed or reset the connection. `handler-timeout`:
+ * `timeouts.handler` passed. `body-timeout`, `body-invalid`, `body-too-large`: the request's body came too slowly, was malformed, or
+ * passed `limits.bodyBytes`. `server-closing`: cut by `close({ deadline })`. `local`: destroyed by the application, or its
+ * response broke its own framing. The backend has answered (503, 408, 400, 413) where no response had begun.
+ */
+export type AbortReason =
+  | 'client'
+  | 'handler-timeout'
+  | 'body-timeout'
+  | 'body-invalid'
+  | 'body-too-large'
+  | 'server-closing'
+  | 'local';
 
 export class GammaloopError extends Error {
   readonly code: string;
@@ -223,6 +236,84 @@ export class AbortedError extends GammaloopError {
 export class ClosedError extends GammaloopError {
   constructor(what: string) {
     super('ERR_GAMMALOOP_CLOSED', `${what} is closed; create a new one`);
+  }
+}
+
+/** The other side went away while it was in use: the peer of a port died or closed. What this side closed gives ClosedError. */
+export class BrokenError extends GammaloopError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_GAMMALOOP_BROKEN', message, options);
+  }
+}
+
+/** As many waiters are open as the registry's capacity allows. */
+export class TooManyWaitersError extends GammaloopError {
+  readonly capacity: number;
+
+  constructor(capacity: number) {
+    super(
+      'ERR_GAMMALOOP_TOO_MANY_WAITERS',
+      `${capacity} waiters are open, which is the capacity; raise \`capacity\`, or send less at a time`,
+    );
+    this.capacity = capacity;
+  }
+}
+
+/** Nobody subscribes to the subject of a request. */
+export class NoResponderError extends GammaloopError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_GAMMALOOP_NO_RESPONDER', message, options);
+  }
+}
+
+export type ResponderErrorCode =
+  | 'ERR_GAMMALOOP_RESPONDER_BUSY'
+  | 'ERR_GAMMALOOP_RESPONDER_CLOSED'
+  | 'ERR_GAMMALOOP_RESPONDER_KIND';
+
+/** A responder did not carry a request out: its queue is full, it closed, or it answers in the other way (one reply, a stream). */
+export class ResponderError extends GammaloopError {
+  declare readonly code: ResponderErrorCode;
+
+  constructor(code: ResponderErrorCode, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+  }
+}
+
+/** A payload or a reply cannot be sent through the port: it holds what structured cloning does not copy. */
+export class PayloadError extends GammaloopError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_GAMMALOOP_PAYLOAD', message, options);
+  }
+}
+
+/** Parts of a streamed reply were lost on the way. */
+export class StreamGapError extends GammaloopError {
+  constructor(message: string) {
+    super('ERR_GAMMALOOP_STREAM_GAP', message);
+  }
+}
+
+export interface RemoteErrorDetails {
+  code: string;
+  message: string;
+  remoteName: string;
+  remoteStack?: string | undefined;
+  cause?: unknown;
+}
+
+/** What a handler on the other side of a port threw. `code`, `message` and `cause` are the thrown error's own. */
+export class RemoteError extends GammaloopError {
+  /** The class of the thrown error. */
+  readonly remoteName: string;
+  /** Its stack, in the thread or process where it was thrown. */
+  readonly remoteStack: string | undefined;
+
+  constructor(details: RemoteErrorDetails) {
+    const { code, message, remoteName, remoteStack, cause } = details;
+    super(code, message, cause === undefined ? undefined : { cause });
+    this.remoteName = remoteName;
+    this.remoteStack = remoteStack;
   }
 }
 

@@ -1,0 +1,151 @@
+/**
+ * What all ports of this package share: states, subscriptions, `onClose`, counting, and bouncing what nobody subscribes to. A port adds how
+ * envelopes leave (`send`) and calls `arrived` for those that come.
+ */
+import { BrokenError, ClosedError, NoResponderError } from '../errors.js';
+import { type Envelope, failureOf } from './envelope.js';
+import type {
+  CloseListener,
+  EnvelopeListener,
+  Port,
+  PortStats,
+  SubscribeOptions,
+  Subscription,
+  TransferList,
+} from './port.js';
+import { Subscriptions, throwLater } from './subscriptions.js';
+
+export abstract class PortBase implements Port {
+  abstract readonly kind: string;
+  #subscriptions: Subscriptions;
+  readonly #closeListeners = new Set<CloseListener>();
+  #state: 'open' | 'closing' | 'closed' | 'broken' = 'open';
+  /** Why it broke. */
+  #error: Error | undefined;
+  #closing: Promise<void> | undefined;
+  #published = 0;
+  #received = 0;
+  #undeliverable = 0;
+  protected unsendable = 0;
+
+  /** `subscriptions`: those of a bus, if the port is one of several on it. */
+  protected constructor(subscriptions: Subscriptions = new Subscriptions()) {
+    this.#subscriptions = subscriptions;
+  }
+
+  /** Hands over to the other side; must not call listeners before it returns. */
+  protected abstract send(envelope: Envelope, transfer: TransferList | undefined): void;
+
+  /** Sends what is left, then frees what the port holds. Called once, on `close`. */
+  protected abstract finish(): Promise<void> | void;
+
+  /** Frees what the port holds, without sending. Called once, when the port breaks. */
+  protected abstract abandon(): void;
+
+  get closed(): boolean {
+    return this.#state === 'closed' || this.#state === 'broken';
+  }
+
+  publish(envelope: Envelope, transfer?: TransferList): void {
+    if (this.closed) {
+      throw this.#error ?? new ClosedError(`The ${this.kind} port`);
+    }
+    this.#published++;
+    this.send(envelope, transfer);
+  }
+
+  subscribe(subject: string, listener: EnvelopeListener, options?: SubscribeOptions): Subscription {
+    if (this.closed) {
+      throw this.#error ?? new ClosedError(`The ${this.kind} port`);
+    }
+    return this.#subscriptions.add(subject, listener, options);
+  }
+
+  onClose(listener: CloseListener): () => void {
+    if (this.closed) {
+      queueMicrotask(() => listener(this.#error));
+      return () => {};
+    }
+    this.#closeListeners.add(listener);
+    return () => this.#closeListeners.delete(listener);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#state !== 'open') {
+      return;
+    }
+    this.#state = 'closing';
+    this.#notify(undefined);
+    if (this.closed) {
+      return;
+    }
+    this.#state = 'closed';
+    this.dropSubscriptions();
+    await this.finish();
+  }
+
+  /** The other side is gone. */
+  protected break(cause?: unknown, what = 'the other side went away'): void {
+    if (this.closed) {
+      return;
+    }
+    this.#error = new BrokenError(`The ${this.kind} port broke: ${what}`, cause === undefined ? undefined : { cause });
+    const told = this.#state === 'closing';
+    this.#state = 'broken';
+    this.dropSubscriptions();
+    this.abandon();
+    if (!told) this.#notify(this.#error);
+  }
+
+  #notify(error: Error | undefined): void {
+    const listeners = [...this.#closeListeners];
+    this.#closeListeners.clear();
+    for (const listener of listeners) {
+      try {
+        listener(error);
+      } catch (thrown) {
+        throwLater(thrown);
+      }
+    }
+  }
+
+  /** An envelope from the other side: to its subscribers, or back. */
+  protected arrived(envelope: Envelope): void {
+    if (this.closed) {
+      return;
+    }
+    this.#received++;
+    if (!this.#subscriptions.deliver(envelope)) this.bounce(envelope);
+  }
+
+  protected bounce(envelope: Envelope): void {
+    this.#undeliverable++;
+    if (envelope.kind !== 'request' && envelope.kind !== 'stream') {
+      return;
+    }
+    const answer = failureOf(
+      envelope,
+      new NoResponderError(`Nobody responds to '${envelope.subject}' on the ${this.kind} port; start a Responder for it`),
+    );
+    if (answer !== null) this.send(answer, undefined);
+  }
+
+  protected dropSubscriptions(): void {
+    this.#subscriptions.clear();
+  }
+
+  stats(): PortStats {
+    return {
+      published: this.#published,
+      received: this.#received,
+      undeliverable: this.#undeliverable,
+      unsendable: this.unsendable,
+      subscriptions: this.#subscriptions.count,
+    };
+  }
+}
