@@ -1,19 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
+import type { AbortReason } from '../errors.js';
 
-/**
- * Why an exchange ended before its response did. `client`: the peer closed or reset the connection. `handler-timeout`:
- * `timeouts.handler` passed. `body-timeout`, `body-invalid`, `body-too-large`: the request's body came too slowly, was malformed, or
- * passed `limits.bodyBytes`. `server-closing`: cut by `close({ deadline })`. `local`: destroyed by the application, or its
- * response broke its own framing. The backend has answered (503, 408, 400, 413) where no response had begun.
- */
-export type AbortReason =
-  | 'client'
-  | 'handler-timeout'
-  | 'body-timeout'
-  | 'body-invalid'
-  | 'body-too-large'
-  | 'server-closing'
-  | 'local';
+export type { AbortReason };
 
 /** The two ends of the connection that a request came by. Unix sockets have no addresses and port 0. */
 export interface Peer {
