@@ -84,6 +84,9 @@ function explain(error) {
   return error.code === undefined ? error.stack : error.message;
 }
 
+// A terminal or pipe that has gone must not keep requests from being drained.
+process.stdout.on('error', () => {});
+
 try {
   await start();
 } catch (error) {

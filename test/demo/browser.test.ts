@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { backends } from '../support/backends.js';
-import { launchChromium } from './browser.js';
+import { launchChromium, mayLaunch } from './browser.js';
 import { type DemoProcess, startDemo } from './demo-process.js';
 
 const SCREENSHOTS = join(tmpdir(), 'gammaloop-demo');
@@ -14,6 +14,7 @@ const PHONE = { width: 375, height: 800 };
 
 let browser: Browser;
 beforeAll(async () => {
+  if (!mayLaunch) return;
   browser = await launchChromium();
   await mkdir(SCREENSHOTS, { recursive: true });
 }, 60_000);
@@ -21,7 +22,7 @@ afterAll(async () => {
   await browser?.close();
 });
 
-describe.each(backends)('the page on %s', (backend) => {
+describe.runIf(mayLaunch).each(backends)('the page on %s', (backend) => {
   let demo: DemoProcess;
   let page: Page;
   /** What the browser complains about: errors and warnings in its console, exceptions, requests that failed. */

@@ -58,10 +58,6 @@ export class DemoProcess {
     return this.#url;
   }
 
-  get pid(): number {
-    return this.#child.pid as number;
-  }
-
   async started(): Promise<this> {
     const [, url] = await this.printed(/^gammaloop demo: (http:\S+)\n[\s\S]*Ctrl-C/);
     this.#url = url as string;
@@ -85,6 +81,10 @@ export class DemoProcess {
 
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
+  }
+
+  closeStdout(): void {
+    this.#child.stdout?.destroy();
   }
 
   async stats(): Promise<ServerStats> {

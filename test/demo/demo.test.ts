@@ -272,6 +272,15 @@ describe.each(backends)('demo on %s', (backend) => {
       expect(demo.stdout).toContain('SIGINT again: exiting at once');
     });
 
+    it('drains where nobody reads its output any more', async () => {
+      const demo = await startDemo(backend);
+      const slow = curl(`${demo.url}/slow?ms=300`);
+      await demo.active(1);
+      demo.closeStdout();
+      demo.kill('SIGTERM');
+      expect([await slow, await demo.exited, demo.stderr]).toEqual(['Waited 300 ms\n', 0, '']);
+    });
+
     it('what takes too long is cut', async () => {
       const demo = await startDemo(backend);
       const never = fetch(`${demo.url}/slow?ms=30000`).catch(() => 'cut');
