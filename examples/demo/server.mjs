@@ -10,7 +10,7 @@ import { createDemo } from './app.mjs';
 /** Requests in flight may take this long after Ctrl-C; then they are cut. */
 const DRAIN_MS = 5000;
 /** npm passes a Ctrl-C on to a process that got it from the terminal as well: within this time both are the same one. */
-const SAME_SIGNAL_MS = 300;
+const SAME_SIGNAL_MS = 500;
 
 const { PORT = '', HOST = '' } = process.env;
 const port = PORT === '' ? 3000 : Number(PORT);
