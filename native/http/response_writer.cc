@@ -41,7 +41,7 @@ constexpr auto makeReasonTable() {
 constexpr auto kReasonTable = makeReasonTable();
 
 uint8_t* put(uint8_t* out, std::string_view text) {
-  std::memcpy(out, text.data(), text.size());
+  if (!text.empty()) std::memcpy(out, text.data(), text.size());
   return out + text.size();
 }
 
