@@ -38,14 +38,15 @@ void Reactor::settle() {
   if (inTurn_) return;
   inTurn_ = true;
   updateNow();
-  flushSubmissions();
   runRounds();
   inTurn_ = false;
 }
 
 // Carrying out answers may bring new completions (a pipelined request that had to wait): a bounded number of rounds, then other work of the
-// loop gets its chance first.
+// loop gets its chance first. What was submitted outside of a turn goes first, so that its completions, too, are handed over now: nothing
+// may be left behind a doorbell that does not ring.
 void Reactor::runRounds() {
+  flushSubmissions();
   for (int round = 0; delegate_.ringDoorbell(); round++) {
     flushSubmissions();
     if (round == kMaxRoundsPerTurn) {
@@ -53,7 +54,6 @@ void Reactor::runRounds() {
       break;
     }
   }
-  flushSubmissions();
 }
 
 void Reactor::flushSubmissions() {
