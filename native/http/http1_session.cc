@@ -405,14 +405,15 @@ void Http1Session::onDeadline(uint64_t now) {
     }
   }
   for (Exchange* exchange = first_; exchange != nullptr;) {
-    Exchange* next = exchange->next;  // answering may end this one
-    if (!exchange->responseStarted && passed(exchange->handlerDeadlineMs)) {
-      server_.count(SessionError::HandlerTimeout);
-      abort(*exchange, AbortReason::HandlerTimeout);
-      answerHere(*exchange, 503, !exchange->requestComplete);
-      if (!connection_.isWritable()) return;
+    if (exchange->responseStarted || !passed(exchange->handlerDeadlineMs)) {
+      exchange = exchange->next;
+      continue;
     }
-    exchange = next;
+    server_.count(SessionError::HandlerTimeout);
+    abort(*exchange, AbortReason::HandlerTimeout);
+    answerHere(*exchange, 503, !exchange->requestComplete);
+    if (!connection_.isWritable() || connection_.isClosingAfterFlush()) return;
+    exchange = first_;  // answering may have ended this one, and those behind it
   }
   rearm();
 }
