@@ -263,6 +263,7 @@ bool Http1Session::mustWait() const {
 
 void Http1Session::block() {
   blocked_ = true;
+  idleDeadlineMs_ = 0;  // what waits is a request
   connection_.pauseReading();
 }
 
