@@ -348,8 +348,8 @@ void Http1Session::answerHere(Exchange& exchange, uint16_t status, bool close) {
 void Http1Session::abort(Exchange& exchange, AbortReason reason) {
   if (exchange.detached) return;
   exchange.detached = true;
-  if (exchange.responseEnded && !exchange.notifyFlushed) return;
   server_.counters.requestsAborted++;
+  if (exchange.responseEnded && !exchange.notifyFlushed) return;  // the application has turned away
   context_.sink.onAbort(exchange, reason, false);
 }
 
