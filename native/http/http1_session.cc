@@ -273,8 +273,8 @@ void Http1Session::resume() {
   if (rateDeadlineMs_ != 0) {  // the time that we did not read in is not the client's
     rateDeadlineMs_ = nowMs() + server_.timeouts.bodyRateWindowMs;
     rateBytes_ = 0;
-    rearm();
   }
+  if (rateDeadlineMs_ != 0 || bodyDeadlineMs_ != 0) rearm();
   if (!input_.empty()) processInput();
   if (blocked_ || !connection_.isWritable()) return;
   if (inputEnded_) return endInput();
