@@ -163,7 +163,7 @@ size_t Http1Session::beginRequest(const RequestHead& head, std::span<const uint8
   bodyRemaining_ = head.contentLength;
   bodyWindow_ = records::kBodyWindowBytes;
   if (timeouts.requestMs != 0) bodyDeadlineMs_ = startMs + timeouts.requestMs;
-  if (timeouts.minBodyBytesPerSecond != 0) rateDeadlineMs_ = nowMs() + timeouts.bodyRateWindowMs;
+  if (!exchange.continueAwaited) startBodyRate();
   read_ = head.chunked ? ReadState::Chunked : ReadState::Fixed;
   if (head.chunked) decoder_ = std::make_unique<ChunkedDecoder>(limits.chunkOverheadBytes);
   rearm();
@@ -237,11 +237,22 @@ void Http1Session::deliverBody(std::span<const uint8_t> bytes) {
   rateBytes_ += bytes.size();
   if (reading_ != nullptr) {
     bodyWindow_ -= static_cast<int64_t>(bytes.size());
-    reading_->continueAwaited = false;
+    if (reading_->continueAwaited) {  // it did not want to wait
+      reading_->continueAwaited = false;
+      startBodyRate();
+    }
     return context_.sink.onBody(*reading_, bytes);
   }
   discarded_ += bytes.size();
   if (discarded_ > kMaxDiscardBytes) closeGracefully(false);
+}
+
+// A client that waits for 100 Continue is not slow.
+void Http1Session::startBodyRate() {
+  if (server_.timeouts.minBodyBytesPerSecond == 0) return;
+  rateDeadlineMs_ = nowMs() + server_.timeouts.bodyRateWindowMs;
+  rateBytes_ = 0;
+  rearm();
 }
 
 void Http1Session::endBody(std::span<const HeaderField> trailers, std::span<const uint8_t> bytes) {

@@ -69,6 +69,7 @@ class Http1Session final : public Session, public ListNode<ServerTag>, public Li
   size_t readFixed(std::span<const uint8_t> bytes);
   size_t readChunked(std::span<const uint8_t> bytes);
   size_t bodyAllowance();
+  void startBodyRate();
   void deliverBody(std::span<const uint8_t> bytes);
   void endBody(std::span<const HeaderField> trailers, std::span<const uint8_t> bytes);
   bool mustWait() const;

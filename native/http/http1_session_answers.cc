@@ -88,6 +88,7 @@ void Http1Session::sendContinue(Exchange& exchange) {
   if (!exchange.continueAwaited || exchange.responseStarted || exchange.detached) return;
   exchange.continueAwaited = false;
   emit(exchange, kContinue);
+  if (reading_ == &exchange) startBodyRate();
 }
 
 void Http1Session::destroyExchange(Exchange& exchange) {
