@@ -42,7 +42,7 @@ constexpr auto kReasonTable = makeReasonTable();
 
 uint8_t* put(uint8_t* out, std::string_view text) {
   if (text.empty()) return out;  // it may have no address, which memcpy does not allow
-  if (!text.empty()) std::memcpy(out, text.data(), text.size());
+  std::memcpy(out, text.data(), text.size());
   return out + text.size();
 }
 
