@@ -317,6 +317,95 @@ export class RemoteError extends GammaloopError {
   }
 }
 
+/** Thrown at a checkpoint of a cancelled scope, which absorbs it at its end. Let it pass on. `reason`: what `cancel` was given. */
+export class Cancelled extends GammaloopError {
+  readonly reason: unknown;
+
+  constructor(message: string, reason?: unknown) {
+    super('ERR_GAMMALOOP_CANCELLED', message, reason === undefined ? undefined : { cause: reason });
+    this.reason = reason;
+  }
+}
+
+/** A deadline passed before the work was done. */
+export class TimeoutError extends GammaloopError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_GAMMALOOP_TIMEOUT', message, options);
+  }
+}
+
+export type ScopeErrorCode =
+  | 'ERR_GAMMALOOP_SCOPE_USED'
+  | 'ERR_GAMMALOOP_NURSERY_CLOSED'
+  | 'ERR_GAMMALOOP_NOT_READY'
+  | 'ERR_GAMMALOOP_READY_TWICE'
+  | 'ERR_GAMMALOOP_NOT_HELD'
+  | 'ERR_GAMMALOOP_HELD';
+
+/** A scope, nursery, lock or limiter was used against its rules. */
+export class ScopeError extends GammaloopError {
+  declare readonly code: ScopeErrorCode;
+
+  constructor(code: ScopeErrorCode, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+  }
+}
+
+/** Several children of a nursery failed; `errors` has each. One error alone comes as itself unless the nursery is `strict`. */
+export class NurseryError extends AggregateError {
+  readonly code = 'ERR_GAMMALOOP_NURSERY';
+  readonly strict: boolean;
+
+  constructor(errors: Iterable<unknown>, strict = false) {
+    const list = [...errors];
+    super(list, `${list.length} error${list.length === 1 ? '' : 's'} in a nursery: ${list.map(errorText).join('; ')}`);
+    this.strict = strict;
+  }
+
+  override get name(): string {
+    return this.constructor.name;
+  }
+}
+
+/** This end of a channel was closed by its own user. */
+export class ClosedResourceError extends GammaloopError {
+  constructor(what: string) {
+    super('ERR_GAMMALOOP_CLOSED_RESOURCE', `${what} is closed; clone() it before closing, or open a new channel`);
+  }
+}
+
+/** Nobody is at the other end any more. */
+export class BrokenResourceError extends GammaloopError {
+  constructor(what: string, options?: ErrorOptions) {
+    super('ERR_GAMMALOOP_BROKEN_RESOURCE', `${what} has no one at its other end any more`, options);
+  }
+}
+
+/** All sending ends are closed and everything sent has been received. */
+export class EndOfChannel extends GammaloopError {
+  constructor() {
+    super('ERR_GAMMALOOP_END_OF_CHANNEL', 'The channel has ended: all its sending ends are closed and it is empty');
+  }
+}
+
+/** Two tasks use at once what only one may use. */
+export class BusyResourceError extends GammaloopError {
+  constructor(what: string, action: string) {
+    super('ERR_GAMMALOOP_BUSY_RESOURCE', `${what} is in use: another task is ${action} already`);
+  }
+}
+
+/** It can't be done at once; the same call without `Nowait` waits. */
+export class WouldBlockError extends GammaloopError {
+  constructor(what: string) {
+    super('ERR_GAMMALOOP_WOULD_BLOCK', `${what} would have to wait`);
+  }
+}
+
+function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : describeValue(error);
+}
+
 /** A value as an error message shows it: short, on one line, and never the content of an object. */
 export function describeValue(value: unknown): string {
   if (typeof value === 'string') {
