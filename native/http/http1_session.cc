@@ -368,6 +368,7 @@ void Http1Session::abort(Exchange& exchange, AbortReason reason) {
 
 void Http1Session::becomeIdle() {
   idleDeadlineMs_ = server_.timeouts.keepAliveMs == 0 ? 0 : nowMs() + server_.timeouts.keepAliveMs;
+  if (server_.closing) idleDeadlineMs_ = nowMs();  // unless a request stands behind what was just read
   rearm();
 }
 
