@@ -45,6 +45,8 @@
       'targets': [
         {
           'target_name': 'native_tests_uv',
+          # Not beside the addon: node-gyp-build would take it for that.
+          'product_dir': '<(PRODUCT_DIR)/tests',
           'include_dirs': ['test/native'],
           'sources': ['<!@(node scripts/native-sources.mjs uvTests <(OS))'],
         },

@@ -48,8 +48,9 @@ export interface Binding {
     submissionData: Uint8Array,
     onBatch: () => void,
   ) => NativeEngine;
-  methods: string[];
-  headerNames: string[];
+  /** Tables of the border; absent in an addon that is not ours, or not of this version. */
+  methods?: string[];
+  headerNames?: string[];
   httpErrors: string[];
   sessionErrors: string[];
 }
@@ -74,7 +75,7 @@ export function loadBinding(): Binding {
       cause: error,
     });
   }
-  if (loaded.methods.join() !== METHODS.join() || loaded.headerNames.join() !== HEADER_NAMES.join()) {
+  if (loaded.methods?.join() !== METHODS.join() || loaded.headerNames?.join() !== HEADER_NAMES.join()) {
     throw new AddonMissingError({
       platform: process.platform,
       arch: process.arch,
