@@ -45,8 +45,8 @@
       'targets': [
         {
           'target_name': 'native_tests_uv',
-          # Not beside the addon: node-gyp-build would take it for that.
-          'product_dir': '<(PRODUCT_DIR)/tests',
+          # Not .node: node-gyp-build would take it for the addon.
+          'product_extension': 'test-addon',
           'include_dirs': ['test/native'],
           'sources': ['<!@(node scripts/native-sources.mjs uvTests <(OS))'],
         },

@@ -4,10 +4,10 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
-const addon = fileURLToPath(new URL('../../build/Release/tests/native_tests_uv.node', import.meta.url));
+const addon = fileURLToPath(new URL('../../build/Release/native_tests_uv.test-addon', import.meta.url));
 
 function inChild(expression: string) {
-  const script = `const tests = require(${JSON.stringify(addon)}); ${expression}`;
+  const script = `process.dlopen(module, ${JSON.stringify(addon)}); const tests = module.exports; ${expression}`;
   return spawnSync(process.execPath, ['-e', script], { encoding: 'utf8', timeout: 60_000 });
 }
 
