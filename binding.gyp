@@ -45,8 +45,6 @@
       'targets': [
         {
           'target_name': 'native_tests_uv',
-          # Not .node: node-gyp-build would take it for the addon.
-          'product_extension': 'test-addon',
           'include_dirs': ['test/native'],
           'sources': ['<!@(node scripts/native-sources.mjs uvTests <(OS))'],
         },

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
-const addon = fileURLToPath(new URL('../../build/Release/native_tests_uv.test-addon', import.meta.url));
+const addon = fileURLToPath(new URL('../../build/tests/native_tests_uv.node', import.meta.url));
 
 function inChild(expression: string) {
   const script = `process.dlopen(module, ${JSON.stringify(addon)}); const tests = module.exports; ${expression}`;
