@@ -5,7 +5,7 @@
 // --prebuild puts a binary for publishing into prebuilds/ instead (through prebuildify, tagged with the C library).
 // GAMMALOOP_WERROR=1 turns warnings into errors. JOBS is the number of compilers at a time.
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -51,7 +51,8 @@ export async function buildNative({ clean = false, prebuild = false, onOutput } 
   if (process.env.GAMMALOOP_WERROR === '1') args.push('--gammaloop_werror=1');
   await run(args, env, onOutput);
   // The test addon must not stay beside the addon: node-gyp-build might take it for that.
-  mkdirSync(join(root, 'build/tests'), { recursive: true });
+  rmSync(join(root, 'build/tests'), { recursive: true, force: true });
+  mkdirSync(join(root, 'build/tests'));
   renameSync(join(root, 'build/Release/native_tests_uv.node'), join(root, 'build/tests/native_tests_uv.node'));
 }
 
