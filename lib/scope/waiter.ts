@@ -147,7 +147,7 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
   /** @internal */
   cancelledBy(error: Cancelled): void {
     // A Cancelled that nobody looks at is no mistake: its scope knows of it. Other errors stay visible as unhandled rejections.
-    this.#promise!.then(undefined, ignore);
+    ignoreRejection(this.#promise!);
     this.abort(error);
   }
 
@@ -197,5 +197,10 @@ class Rejection {
 
 /** Only waiters with a signal have one, so the others need no field for it. */
 const signalLinks = new WeakMap<DeadlineEntry, SignalLink>();
+
+/** No unhandledRejection for this one. */
+export function ignoreRejection(promise: Promise<unknown>): void {
+  promise.then(undefined, ignore);
+}
 
 function ignore(): void {}
