@@ -241,7 +241,9 @@ void Http1Session::deliverBody(std::span<const uint8_t> bytes) {
       reading_->continueAwaited = false;
       startBodyRate();
     }
-    return context_.sink.onBody(*reading_, bytes);
+    // One that has been answered here (503) and waits for its turn fills its window, and nobody is told.
+    if (!reading_->detached) context_.sink.onBody(*reading_, bytes);
+    return;
   }
   discarded_ += bytes.size();
   if (discarded_ > kMaxDiscardBytes) closeGracefully(false);
@@ -261,7 +263,7 @@ void Http1Session::endBody(std::span<const HeaderField> trailers, std::span<cons
   read_ = stopAfterRequest_ ? ReadState::Stopped : ReadState::Head;
   if (reading_ != nullptr) {
     reading_->requestComplete = true;
-    context_.sink.onBodyEnd(*reading_, trailers, bytes);
+    if (!reading_->detached) context_.sink.onBodyEnd(*reading_, trailers, bytes);
     reading_ = nullptr;
   }
   if (first_ == nullptr) becomeIdle();

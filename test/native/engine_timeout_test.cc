@@ -78,18 +78,18 @@ TEST("timeout: a body that does not end gets 408, however steadily it comes") {
 
 TEST("timeout: a body below the least rate gets 408, one above it does not") {
   const DescriptorCheck descriptors;
-  for (const size_t perSecond : {1000, 1100}) {
+  for (const size_t perSecond : {800, 1300}) {
     World world;
     answerEcho(world);
     Client client = world.connect();
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 22000\r\n\r\n");
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n");
     for (int second = 0; second < 21; second++) {
       world.run({&client});
       client.send(std::string(perSecond, 'x'));
       world.passTime(1000);
     }
     world.run({&client});
-    const bool slow = perSecond == 1000;
+    const bool slow = perSecond == 800;
     EXPECT_EQ(client.received.starts_with("HTTP/1.1 408"), slow);
     EXPECT_EQ(world.errors(SessionError::BodyRateTimeout), slow ? 1u : 0u);
     client.close();
@@ -240,6 +240,29 @@ TEST("timeout: handlers time out in a row, with answers between them that waited
   EXPECT_EQ(world.calls.size(), 8u);  // those that had to wait are taken now, with their own time
   expectSilenceUntil(world, client, 1000);
   EXPECT_EQ(countOf(client.received, "HTTP/1.1 503"), 6u);
+  client.close();
+  expectAllFreed(world);
+}
+
+TEST("timeout: what comes of a body after its handler's 503 is not for the application") {
+  const DescriptorCheck descriptors;
+  Options options;
+  options.timeouts.handlerMs = 1000;
+  World world(options);
+  Client client = world.connect();
+  client.send(get("/1") + "POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
+  world.run({&client});
+  world.start(*world.calls[0], 200);
+  world.run({&client});
+  world.passTime(1000 + kSlackMs);
+  world.run({&client});
+  EXPECT_EQ(world.calls[1]->aborted, records::kAbortHandlerTimeout);
+  client.send("world");
+  world.run({&client});
+  EXPECT_EQ(world.calls[1]->body, std::string("hello"));
+  world.end(*world.calls[0]);
+  world.run({&client});
+  EXPECT_EQ(countOf(client.received, "HTTP/1.1 503"), 1u);
   client.close();
   expectAllFreed(world);
 }
