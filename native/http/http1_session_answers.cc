@@ -206,10 +206,7 @@ void Http1Session::advance() {
   if (first_ == nullptr && connection_.isWritable()) {
     if (inputEnded_ && input_.empty()) return closeGracefully(true);
     if (server_.closing && input_.empty()) return closeGracefully(false);
-    if (read_ == ReadState::Head && input_.empty()) {
-      if (server_.closing) return closeGracefully(false);  // the head of this response left before close()
-      becomeIdle();
-    }
+    if (read_ == ReadState::Head && input_.empty()) becomeIdle();
   }
   if (blocked_) resume();
 }
