@@ -60,4 +60,33 @@ inline void answerEcho(World& world) {
   world.onBodyEnd = answer;
 }
 
+// Bytes of which each place can be told from its neighbours.
+inline std::string pattern(size_t size) {
+  std::string text(size, ' ');
+  for (size_t i = 0; i < size; i++) text[i] = static_cast<char>('a' + (i + i / 251) % 26);
+  return text;
+}
+
+// The clients have gone; the server goes on.
+inline void expectFreed(World& world) {
+  world.run();
+  EXPECT_EQ(world.engine.exchangesAlive(), 0u);
+  EXPECT_EQ(world.openConnections(), 0u);
+}
+
+inline constexpr uint64_t kSlackMs = 40;  // the timer wheel is never early, and at most two ticks late
+
+inline const std::string kClosing = "connection: close\r\ncontent-length: 0\r\n\r\n";
+
+// Nothing happens until `ms` have passed, then something does.
+inline void expectSilenceUntil(World& world, Client& client, uint64_t ms) {
+  const std::string before = client.received;
+  world.passTime(ms - 1);
+  world.run({&client});
+  EXPECT_EQ(client.received, before);
+  EXPECT(!client.ended);
+  world.passTime(1 + kSlackMs);
+  world.run({&client});
+}
+
 }  // namespace gammaloop::test

@@ -21,12 +21,6 @@ std::string withoutClose(std::string text) {
 
 enum class Answering { AtOnce, Never, Late };
 
-void expectFreed(World& world) {
-  world.run();
-  EXPECT_EQ(world.engine.exchangesAlive(), 0u);
-  EXPECT_EQ(world.openConnections(), 0u);
-}
-
 }  // namespace
 
 TEST("end: FIN at every point of a conversation") {
@@ -110,6 +104,22 @@ TEST("end: reset at every point, whether answered at once, never, or too late") 
       expectAllFreed(world);
     }
   }
+}
+
+TEST("end: an answer that waited for its turn and never had it counts as aborted") {
+  const DescriptorCheck descriptors;
+  World world;
+  Client client = world.connect();
+  client.send(get("/1") + get("/2"));
+  world.run();
+  world.respond(*world.calls[1], 200, "two");
+  world.run();
+  client.reset();
+  expectFreed(world);
+  EXPECT_EQ(world.counters().requestsAborted, 2u);
+  EXPECT_EQ(world.calls[0]->aborted, records::kAbortClient);
+  EXPECT_EQ(world.calls[1]->aborted, 0u);  // it was answered: the application has turned away
+  expectAllFreed(world);
 }
 
 TEST("end: reset in the middle of a streamed response") {
@@ -231,106 +241,6 @@ TEST("end: limits of connections and of requests a connection") {
   two.close();
   four.close();
   expectAllFreed(world);
-}
-
-TEST("close: idle connections at once, busy ones after their answers, partial ones after theirs") {
-  const DescriptorCheck descriptors;
-  World world;
-  Client idle = world.connect();
-  Client busy = world.connect();
-  Client partial = world.connect();
-  Client arriving = world.connect();
-  Client streaming = world.connect();
-  busy.send(get("/b1") + get("/b2"));
-  partial.send("GET /p HTTP/1.1\r\n");
-  streaming.send(get("/s"));
-  world.run({&idle, &busy, &partial, &arriving, &streaming});
-  const auto call = [&world](std::string_view target) -> Call& {
-    for (const auto& one : world.calls) {
-      if (one->target == target) return *one;
-    }
-    std::abort();
-  };
-  world.start(call("/s"), 200);
-  world.run();
-  arriving.send(get("/a"));  // in the kernel when the server closes
-  world.engine.close(world.server);
-  world.run({&idle, &busy, &partial, &arriving, &streaming});
-  EXPECT(idle.ended && !busy.ended && !partial.ended && !arriving.ended && !streaming.ended);
-  EXPECT(!world.connect().isOpen());
-  partial.send("Host: a\r\n\r\n");
-  world.run({&partial});
-  for (const char* target : {"/b1", "/b2", "/p", "/a"}) world.respond(call(target), 200, target);
-  world.end(call("/s"));
-  world.run({&busy, &partial, &arriving, &streaming});
-  EXPECT_EQ(withoutDate(busy.received), ok("/b1") + ok("/b2", "connection: close\r\n"));
-  EXPECT_EQ(withoutDate(partial.received), ok("/p", "connection: close\r\n"));
-  EXPECT_EQ(withoutDate(arriving.received), ok("/a", "connection: close\r\n"));
-  EXPECT(busy.ended && partial.ended && arriving.ended && streaming.ended);
-  EXPECT(!world.serverClosed);  // lingering
-  for (Client* client : {&idle, &busy, &partial, &arriving, &streaming}) client->close();
-  world.run();
-  EXPECT(world.serverClosed);
-  world.engine.forget(world.server);
-  EXPECT(!world.engine.has(world.server));
-}
-
-TEST("close: reported in the turn in which the last connection goes, also without lingering") {
-  const DescriptorCheck descriptors;
-  Options options;
-  options.timeouts.lingerMs = 0;
-  World world(options);
-  Client client = world.connect();
-  world.run({&client});
-  world.engine.close(world.server);
-  EXPECT(world.engine.turn().ok());
-  EXPECT(world.serverClosed);
-  client.close();
-  expectAllFreed(world);
-}
-
-TEST("close: a dropped body that ends after it does not keep the connection") {
-  const DescriptorCheck descriptors;
-  World world;
-  world.onRequest = [&](Call& call) { world.respond(call, 200, ""); };
-  Client client = world.connect();
-  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n");
-  world.run({&client});
-  world.engine.close(world.server);
-  world.run({&client});
-  client.send(std::string(100, 'x'));
-  world.run({&client});
-  world.passTime(100);
-  world.run({&client});
-  EXPECT(client.ended);
-  client.close();
-  expectAllFreed(world);
-}
-
-TEST("cut: says what it cut, and frees it") {
-  const DescriptorCheck descriptors;
-  for (const bool inBatch : {false, true}) {
-    World world;
-    Client idle = world.connect();
-    Client busy = world.connect();
-    CutReport report;
-    if (inBatch) {
-      world.onRequest = [&](Call& call) {
-        if (call.target == "/2") report = world.engine.cut(world.server);
-      };
-    }
-    busy.send(get("/1") + get("/2"));
-    world.run({&idle, &busy});
-    if (!inBatch) report = world.engine.cut(world.server);
-    world.run({&idle, &busy});
-    EXPECT_EQ(report.exchanges, 2u);
-    EXPECT_EQ(report.connections, 1u);
-    EXPECT(idle.ended && busy.ended);
-    for (const auto& call : world.calls) EXPECT_EQ(call->aborted, records::kAbortServerClosing);
-    idle.close();
-    busy.close();
-    expectAllFreed(world);
-  }
 }
 
 TEST("end: an engine that goes takes everything with it") {
