@@ -2,12 +2,13 @@
  * The message that a port carries. Plain data: whoever makes an envelope gives it away, and nobody changes it afterwards.
  *
  * A conversation is named by (`replyTo`, `id`): requester to responder goes 'request' or 'stream', then 'cancel' and 'credit';
- * back comes exactly one of 'reply', 'error', 'end', before which a stream has its 'part's, numbered from 0.
+ * back comes exactly one of 'reply', 'error', 'end', before which a stream has its 'part's, numbered from 0. The first part brings the `replyTo` of the
+ * responder, where credit and cancellation go from then on; until then a 'cancel' goes to `controlSubject(subject)`, which every responder hears.
  *
  * `deadline` is an instant of the clock of this thread (`performance.now()`). Threads and machines share no such clock, so ports put the
  * *remaining* milliseconds on the wire (`toWire`) and add them to their own clock on arrival (`fromWire`).
  */
-import { decodeError, encodeError, type WireError } from './wire-error.js';
+import { encodeError, type WireError } from './wire-error.js';
 
 export const ENVELOPE_KINDS = ['request', 'stream', 'reply', 'part', 'end', 'error', 'cancel', 'credit'] as const;
 export type EnvelopeKind = (typeof ENVELOPE_KINDS)[number];
@@ -28,10 +29,11 @@ export interface Envelope {
   readonly deadline: number;
   readonly headers: Readonly<Record<string, string>> | undefined;
   readonly payload: unknown;
-  /** 'part' and 'end': the number of parts before it. 'credit' and 'stream': how many more parts may be sent. Else 0. */
+  /** 'part' and 'end': the number of parts before it. 'credit' and 'stream': how many more parts may be sent.
+   *  'error': 1 if it is that the deadline passed over there. Else 0. */
   readonly count: number;
   /** 'error' and 'cancel': why. */
-  readonly error: Error | undefined;
+  readonly error: WireError | undefined;
 }
 
 export interface EnvelopeInit {
@@ -44,7 +46,7 @@ export interface EnvelopeInit {
   headers?: Readonly<Record<string, string>> | undefined;
   payload?: unknown;
   count?: number;
-  error?: Error | undefined;
+  error?: WireError | undefined;
 }
 
 /** Every envelope is made here, so that all have one shape. */
@@ -63,8 +65,14 @@ export function createEnvelope(init: EnvelopeInit): Envelope {
   };
 }
 
+/** Where all responders of a subject hear what is not for one of them alone. */
+export function controlSubject(subject: string): string {
+  return `_control.${subject}`;
+}
+
 /** The answer to whoever waits for a message that could not be delivered: null where nobody does. */
-export function failureOf(envelope: Envelope, error: Error): Envelope | null {
+export function failureOf(envelope: Envelope, reason: Error): Envelope | null {
+  const error = encodeError(reason);
   switch (envelope.kind) {
     case 'request':
     case 'stream':
@@ -97,7 +105,7 @@ export function toWire(batch: unknown[], envelope: Envelope, now: number): void 
     envelope.headers,
     envelope.payload,
     envelope.count,
-    envelope.error === undefined ? undefined : encodeError(envelope.error),
+    envelope.error,
   );
 }
 
@@ -135,6 +143,6 @@ export function fromWire(batch: readonly unknown[], at: number, now: number): En
     headers: headers as Readonly<Record<string, string>> | undefined,
     payload: batch[at + 7],
     count,
-    error: error === undefined ? undefined : decodeError(error as WireError),
+    error: error as WireError | undefined,
   };
 }

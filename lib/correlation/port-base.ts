@@ -2,7 +2,7 @@
  * What all ports of this package share: states, subscriptions, `onClose`, counting, and bouncing what nobody subscribes to. A port adds how
  * envelopes leave (`send`) and calls `arrived` for those that come.
  */
-import { BrokenError, ClosedError, NoResponderError } from '../errors.js';
+import { BrokenError, ClosedError, NoResponderError, PayloadError } from '../errors.js';
 import { type Envelope, failureOf } from './envelope.js';
 import type {
   CloseListener,
@@ -17,7 +17,7 @@ import { Subscriptions, throwLater } from './subscriptions.js';
 
 export abstract class PortBase implements Port {
   abstract readonly kind: string;
-  #subscriptions: Subscriptions;
+  readonly #subscriptions = new Subscriptions();
   readonly #closeListeners = new Set<CloseListener>();
   #state: 'open' | 'closing' | 'closed' | 'broken' = 'open';
   /** Why it broke. */
@@ -27,11 +27,6 @@ export abstract class PortBase implements Port {
   #received = 0;
   #undeliverable = 0;
   protected unsendable = 0;
-
-  /** `subscriptions`: those of a bus, if the port is one of several on it. */
-  protected constructor(subscriptions: Subscriptions = new Subscriptions()) {
-    this.#subscriptions = subscriptions;
-  }
 
   /** Hands over to the other side; must not call listeners before it returns. */
   protected abstract send(envelope: Envelope, transfer: TransferList | undefined): void;
@@ -47,17 +42,19 @@ export abstract class PortBase implements Port {
   }
 
   publish(envelope: Envelope, transfer?: TransferList): void {
-    if (this.closed) {
-      throw this.#error ?? new ClosedError(`The ${this.kind} port`);
-    }
+    this.assertUsable();
     this.#published++;
     this.send(envelope, transfer);
   }
 
-  subscribe(subject: string, listener: EnvelopeListener, options?: SubscribeOptions): Subscription {
+  protected assertUsable(): void {
     if (this.closed) {
       throw this.#error ?? new ClosedError(`The ${this.kind} port`);
     }
+  }
+
+  subscribe(subject: string, listener: EnvelopeListener, options?: SubscribeOptions): Subscription {
+    this.assertUsable();
     return this.#subscriptions.add(subject, listener, options);
   }
 
@@ -119,7 +116,7 @@ export abstract class PortBase implements Port {
     if (this.closed) {
       return;
     }
-    this.#received++;
+    this.countReceived();
     if (!this.#subscriptions.deliver(envelope)) this.bounce(envelope);
   }
 
@@ -130,9 +127,19 @@ export abstract class PortBase implements Port {
     }
     const answer = failureOf(
       envelope,
-      new NoResponderError(`Nobody responds to '${envelope.subject}' on the ${this.kind} port; start a Responder for it`),
+      new NoResponderError(
+        `Nobody responds to '${envelope.subject}' on the ${this.kind} port; start a Responder for it`,
+      ),
     );
     if (answer !== null) this.send(answer, undefined);
+  }
+
+  protected countReceived(): void {
+    this.#received++;
+  }
+
+  protected subscriptionCount(): number {
+    return this.#subscriptions.count;
   }
 
   protected dropSubscriptions(): void {
@@ -145,7 +152,13 @@ export abstract class PortBase implements Port {
       received: this.#received,
       undeliverable: this.#undeliverable,
       unsendable: this.unsendable,
-      subscriptions: this.#subscriptions.count,
+      subscriptions: this.subscriptionCount(),
     };
   }
+}
+
+/** What whoever awaits the reply is told when an envelope cannot be sent. */
+export function payloadError(envelope: Envelope, cause: unknown): PayloadError {
+  const what = envelope.kind === 'request' || envelope.kind === 'stream' ? 'The payload' : 'The reply';
+  return new PayloadError(`${what} cannot be cloned, so it cannot be sent; give plain data`, { cause });
 }

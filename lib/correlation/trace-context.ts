@@ -41,7 +41,14 @@ export function parseTraceparent(value: unknown): TraceContext | null {
   if (match === null) {
     return null;
   }
-  const [, version, traceId, parentId, flags, rest] = match as unknown as [string, string, string, string, string, string?];
+  const [, version, traceId, parentId, flags, rest] = match as unknown as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string?,
+  ];
   const refused = version === 'ff' || (version === '00' && rest !== undefined);
   if (refused || traceId === ZERO_TRACE || parentId === ZERO_PARENT) {
     return null;

@@ -2,7 +2,15 @@
  * Errors as they travel: name, code, message, the sender's stack and the chain of causes, as plain data. On arrival they are
  * `RemoteError`s (or the class of gammaloop that the code belongs to), so that `error.code` can be asked on both sides alike.
  */
-import { NoResponderError, RemoteError, ResponderError, type ResponderErrorCode } from '../errors.js';
+import {
+  BrokenError,
+  NoResponderError,
+  PayloadError,
+  RemoteError,
+  ResponderError,
+  type ResponderErrorCode,
+  TimeoutError,
+} from '../errors.js';
 
 export interface WireError {
   readonly name?: string;
@@ -35,6 +43,15 @@ export function encodeError(error: unknown, depth = 0): WireError {
   }
 }
 
+/** Why a conversation is given up: without stack and causes, for there may be a hundred thousand at once. */
+export function encodeReason(error: unknown): WireError {
+  if (!(error instanceof Error)) {
+    return { name: 'Error', code: '', message: error === undefined ? 'cancelled' : String(error) };
+  }
+  const { code } = error as { code?: unknown };
+  return { name: error.name, code: typeof code === 'string' ? code : '', message: error.message };
+}
+
 export function decodeError(wire: WireError, depth = 0): Error {
   const text = (value: unknown): string => (typeof value === 'string' ? value : '');
   const code = text(wire.code);
@@ -51,6 +68,12 @@ export function decodeError(wire: WireError, depth = 0): Error {
     case 'ERR_GAMMALOOP_RESPONDER_CLOSED':
     case 'ERR_GAMMALOOP_RESPONDER_KIND':
       return new ResponderError(code as ResponderErrorCode, message, options);
+    case 'ERR_GAMMALOOP_PAYLOAD':
+      return new PayloadError(message, options);
+    case 'ERR_GAMMALOOP_TIMEOUT':
+      return new TimeoutError(message, options);
+    case 'ERR_GAMMALOOP_BROKEN':
+      return new BrokenError(message, options);
     default:
       return new RemoteError({
         code: code === '' ? 'ERR_GAMMALOOP_REMOTE' : code,

@@ -1,0 +1,87 @@
+/** Every port of the package, with its other side running. */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import type { Port } from '../../../lib/correlation/index.js';
+import { MemoryPort } from '../../../lib/ports/memory.js';
+import { ProcessPort } from '../../../lib/ports/process.js';
+import { ThreadPort } from '../../../lib/ports/thread.js';
+import { startPeer } from './peer.js';
+
+export interface Link {
+  readonly port: Port;
+  /** Ends the other side without warning. */
+  kill(): Promise<void>;
+  /** Ends everything, in order. */
+  stop(): Promise<void>;
+}
+
+export interface PortFixture {
+  readonly name: string;
+  /** The payload that arrives is a copy. */
+  readonly copies: boolean;
+  /** The other side can die alone, and the port notices. */
+  readonly breaks: boolean;
+  open(): Promise<Link>;
+}
+
+const main = new URL('./peer-main.mjs', import.meta.url);
+
+function memory(clone: boolean): Link {
+  const port = new MemoryPort({ clone });
+  const far = new MemoryPort({ bus: port });
+  startPeer(far);
+  return {
+    port,
+    kill: () => far.close(),
+    stop: async () => {
+      await port.close();
+      await far.close();
+    },
+  };
+}
+
+function worker(withChannel: boolean): Link {
+  const { port1, port2 } = new MessageChannel();
+  const started = new Worker(main, withChannel ? { workerData: { channel: port2 }, transferList: [port2] } : {});
+  const port = new ThreadPort(withChannel ? port1 : started);
+  const end = async () => {
+    await started.terminate();
+  };
+  return {
+    port,
+    kill: end,
+    stop: async () => {
+      await port.close();
+      await end();
+      port1.close();
+      port2.close();
+    },
+  };
+}
+
+function process(): Link {
+  const child = fork(main, { serialization: 'advanced' });
+  const port = new ProcessPort(child);
+  const end = async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  };
+  return {
+    port,
+    kill: end,
+    stop: async () => {
+      await port.close();
+      await end();
+    },
+  };
+}
+
+export const fixtures: PortFixture[] = [
+  { name: 'memory', copies: false, breaks: false, open: async () => memory(false) },
+  { name: 'memory, cloning', copies: true, breaks: false, open: async () => memory(true) },
+  { name: 'thread, worker', copies: true, breaks: true, open: async () => worker(false) },
+  { name: 'thread, channel', copies: true, breaks: true, open: async () => worker(true) },
+  { name: 'process', copies: true, breaks: true, open: async () => process() },
+];
