@@ -1,6 +1,6 @@
 /** So many at a time and no more; the others wait in order. */
 import { OptionError, ScopeError, WouldBlockError } from '../errors.js';
-import { Waiter, type WaiterOwner } from './waiter.js';
+import { queueOwner, Waiter } from './waiter.js';
 
 /** One token, held until released. */
 export class Permit {
@@ -32,7 +32,7 @@ export class CapacityLimiter {
   #total: number;
   #borrowed = 0;
   readonly #queue = new Set<Waiter<Permit>>();
-  readonly #owner: WaiterOwner<Permit> = { onAbort: (waiter) => this.#queue.delete(waiter) };
+  readonly #owner = queueOwner(this.#queue);
 
   constructor(totalTokens: number) {
     this.#total = checkTokens(totalTokens);

@@ -11,7 +11,7 @@ import {
   OptionError,
   WouldBlockError,
 } from '../errors.js';
-import { Waiter, type WaiterOwner } from './waiter.js';
+import { queueOwner, Waiter, type WaiterOwner } from './waiter.js';
 
 export interface ChannelStatistics {
   /** Values sent and not yet received. */
@@ -112,7 +112,7 @@ export class Sender<T> {
   /** @internal */
   constructor(state: ChannelState<T>) {
     this.#state = state;
-    this.#owner = { onAbort: (waiter) => state.senders.delete(waiter) };
+    this.#owner = queueOwner(state.senders);
     state.openSenders++;
   }
 
@@ -193,7 +193,7 @@ export class Receiver<T> {
   /** @internal */
   constructor(state: ChannelState<T>) {
     this.#state = state;
-    this.#owner = { onAbort: (waiter) => state.receivers.delete(waiter) };
+    this.#owner = queueOwner(state.receivers);
     state.openReceivers++;
   }
 

@@ -1,13 +1,13 @@
 /** Event, Lock and Condition between the tasks of one thread. Who waits is served in order, and leaves the queue when cancelled. */
 import { ScopeError, WouldBlockError } from '../errors.js';
 import { activeScope, type ScopeNode } from './scope-tree.js';
-import { Waiter, type WaiterOwner } from './waiter.js';
+import { queueOwner, Waiter } from './waiter.js';
 
 /** Happens once, and stays so. */
 export class Event {
   #set = false;
   readonly #waiting = new Set<Waiter<void>>();
-  readonly #owner: WaiterOwner<void> = { onAbort: (waiter) => this.#waiting.delete(waiter) };
+  readonly #owner = queueOwner(this.#waiting);
 
   get isSet(): boolean {
     return this.#set;
@@ -45,7 +45,7 @@ export class Event {
 export class Lock {
   #locked = false;
   readonly #waiting = new Set<Waiter<void>>();
-  readonly #owner: WaiterOwner<void> = { onAbort: (waiter) => this.#waiting.delete(waiter) };
+  readonly #owner = queueOwner(this.#waiting);
 
   get locked(): boolean {
     return this.#locked;
@@ -111,7 +111,7 @@ export class Lock {
 export class Condition {
   readonly lock: Lock;
   readonly #waiting = new Set<Waiter<void>>();
-  readonly #owner: WaiterOwner<void> = { onAbort: (waiter) => this.#waiting.delete(waiter) };
+  readonly #owner = queueOwner(this.#waiting);
 
   constructor(lock: Lock = new Lock()) {
     this.lock = lock;

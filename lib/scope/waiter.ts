@@ -29,6 +29,16 @@ export interface WaiterOwner<T = unknown> {
 /** An owner for those who have nothing to take back. */
 export const plainOwner: { onAbort(): boolean } = { onAbort: () => true };
 
+/** An owner for those who stand in a queue until somebody settles them. */
+export function queueOwner<T>(queue: Set<Waiter<T>>): WaiterOwner<T> {
+  return {
+    onAbort: (waiter) => {
+      queue.delete(waiter);
+      return true;
+    },
+  };
+}
+
 const PARKED = 1;
 const SETTLED = 2;
 /** Asked to abort, or beyond that. */
