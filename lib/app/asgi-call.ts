@@ -109,7 +109,9 @@ export class AsgiCall {
     }
     const { status, headers, trailers } = message;
     if (!Number.isInteger(status) || status < 200 || status > 999) {
-      throw new AsgiError(`'http.response.start' needs an integer status from 200 to 999, but got ${describeValue(status)}`);
+      throw new AsgiError(
+        `'http.response.start' needs an integer status from 200 to 999, but got ${describeValue(status)}`,
+      );
     }
     if (headers !== undefined && headers !== null) {
       const head = new HeadBlock();
@@ -131,7 +133,9 @@ export class AsgiCall {
     }
     const body = message.body ?? NO_BYTES;
     if (typeof body !== 'string' && !(body instanceof Uint8Array)) {
-      throw new AsgiError(`'http.response.body' needs a Uint8Array or string as its body, but got ${describeValue(body)}`);
+      throw new AsgiError(
+        `'http.response.body' needs a Uint8Array or string as its body, but got ${describeValue(body)}`,
+      );
     }
     const more = message.more_body === true;
     if (this.#progress === 'head-held') {
@@ -345,7 +349,9 @@ class StreamedBody {
 
 function forEachField(type: string, headers: AsgiHeaderPairs, add: (name: string, value: string) => void): void {
   if (typeof headers !== 'object' || typeof headers[Symbol.iterator] !== 'function') {
-    throw new AsgiError(`'${type}' needs an iterable of [name, value] pairs as its headers, but got ${describeValue(headers)}`);
+    throw new AsgiError(
+      `'${type}' needs an iterable of [name, value] pairs as its headers, but got ${describeValue(headers)}`,
+    );
   }
   try {
     for (const pair of headers) {
@@ -353,7 +359,8 @@ function forEachField(type: string, headers: AsgiHeaderPairs, add: (name: string
         add(fieldText(type, pair[0]), fieldText(type, pair[1]));
         continue;
       }
-      const items = typeof pair === 'object' && pair !== null && Symbol.iterator in pair ? [...(pair as Iterable<AsgiBytes>)] : [];
+      const items =
+        typeof pair === 'object' && pair !== null && Symbol.iterator in pair ? [...(pair as Iterable<AsgiBytes>)] : [];
       if (items.length !== 2) {
         throw new AsgiError(`'${type}' has a header that is no [name, value] pair: ${describeValue(pair)}`);
       }

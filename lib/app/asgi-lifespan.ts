@@ -1,7 +1,7 @@
 /** The lifespan protocol (2.0): one run of the application around all requests. */
 import { AsgiError, describeValue, LifespanError } from '../errors.js';
-import { type AsgiState, lifespanScope } from './asgi-scope.js';
 import type { AsgiApplication } from './asgi-app.js';
+import { type AsgiState, lifespanScope } from './asgi-scope.js';
 
 export type LifespanReceiveMessage = { type: 'lifespan.startup' } | { type: 'lifespan.shutdown' };
 export type LifespanSendMessage =
@@ -114,7 +114,9 @@ export class AsgiLifespan {
 
   #require(phase: Phase, type: string): void {
     if (this.#phase !== phase) {
-      throw new AsgiError(`'${type}' was sent out of place: send it once, after receiving 'lifespan.${phase === 'starting' ? 'startup' : 'shutdown'}'`);
+      throw new AsgiError(
+        `'${type}' was sent out of place: send it once, after receiving 'lifespan.${phase === 'starting' ? 'startup' : 'shutdown'}'`,
+      );
     }
   }
 

@@ -39,7 +39,7 @@ const HTTP_VERSIONS: AsgiVersions = Object.freeze({ version: '3.0', spec_version
 const LIFESPAN_VERSIONS: AsgiVersions = Object.freeze({ version: '3.0', spec_version: '2.0' });
 const EXTENSIONS: Record<string, object> = Object.freeze({ 'http.response.trailers': Object.freeze({}) });
 const NO_BYTES = Buffer.alloc(0);
-// biome-ignore lint/suspicious/noControlCharactersInRegex: what needs decoding is an escape or not ASCII
+// What needs decoding is an escape or not ASCII.
 const NEEDS_DECODING = /[%\x80-\xff]/;
 
 /** The header fields as [name, value] pairs of bytes, names in lower case. Read from the request at the first touch. */
@@ -64,7 +64,10 @@ export class AsgiHeaders implements Iterable<[Buffer, Buffer]> {
       const raw = this.#exchange.rawHeaders();
       const pairs: [Buffer, Buffer][] = [];
       for (let i = 0; i + 1 < raw.length; i += 2) {
-        pairs.push([Buffer.from((raw[i] as string).toLowerCase(), 'latin1'), Buffer.from(raw[i + 1] as string, 'latin1')]);
+        pairs.push([
+          Buffer.from((raw[i] as string).toLowerCase(), 'latin1'),
+          Buffer.from(raw[i + 1] as string, 'latin1'),
+        ]);
       }
       this.#pairs = pairs;
     }

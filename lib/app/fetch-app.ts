@@ -7,7 +7,7 @@ import type { BodySource } from '../http/body.js';
 import type { App, Exchange } from '../http/exchange.js';
 import { HeadBlock } from '../http/header-block.js';
 import { type Request, requestOf } from '../http/request.js';
-import { headOf, isResponse, reasonOf, type Response, statusOf, takeBody } from '../http/response.js';
+import { headOf, isResponse, type Response, reasonOf, statusOf, takeBody } from '../http/response.js';
 import { traceIdOf } from '../http/trace-context.js';
 import { discardBody, pumpBody } from './body-pump.js';
 import { type AppOptions, HandlerErrors } from './handler-errors.js';
@@ -99,7 +99,9 @@ export class FetchApp implements App {
       } else if (isForeignResponse(result)) {
         this.#sendForeign(exchange, ctx, result);
       } else {
-        throw new ResponseError(`The fetch handler must return a Response or a promise of one, but gave ${describeValue(result)}`);
+        throw new ResponseError(
+          `The fetch handler must return a Response or a promise of one, but gave ${describeValue(result)}`,
+        );
       }
     } catch (error) {
       this.#errors.fail(error, exchange, ctx.traceId);
@@ -133,7 +135,14 @@ export class FetchApp implements App {
   }
 
   /** Everything but text and bytes. */
-  #sendSource(exchange: Exchange, ctx: FetchContext, status: number, reason: string, head: HeadBlock, source: BodySource | null): void {
+  #sendSource(
+    exchange: Exchange,
+    ctx: FetchContext,
+    status: number,
+    reason: string,
+    head: HeadBlock,
+    source: BodySource | null,
+  ): void {
     const bodiless = exchange.method === 'HEAD' || status === 204 || status === 304;
     if (source === null) {
       if (bodiless && head.contentLength !== -1) {

@@ -27,8 +27,11 @@ export interface AppOptions {
 
 /** The default hook: one line that says where, then the stack. */
 export function printError(error: unknown, info: ErrorInfo): void {
-  const where = info.method === '' ? 'the application' : `the handler of ${info.method} ${info.url} (trace ${info.traceId})`;
-  console.error(`gammaloop: error in ${where}\n${error instanceof Error ? (error.stack ?? String(error)) : describe(error)}`);
+  const where =
+    info.method === '' ? 'the application' : `the handler of ${info.method} ${info.url} (trace ${info.traceId})`;
+  console.error(
+    `gammaloop: error in ${where}\n${error instanceof Error ? (error.stack ?? String(error)) : describe(error)}`,
+  );
 }
 
 export class HandlerErrors {
@@ -78,7 +81,11 @@ export class HandlerErrors {
 }
 
 function isEchoOfAbort(error: unknown): boolean {
-  return error instanceof AbortedError || error instanceof BodyError || (error instanceof Error && error.cause instanceof AbortedError);
+  return (
+    error instanceof AbortedError ||
+    error instanceof BodyError ||
+    (error instanceof Error && error.cause instanceof AbortedError)
+  );
 }
 
 function infoOf(exchange: Exchange | null, traceId: string | undefined): ErrorInfo {

@@ -112,7 +112,12 @@ function abortRequest(req: IncomingMessage, reason: AbortReason): void {
 }
 
 /** As node's: 'aborted' where the request was not read to its end, and an error only where somebody listens. */
-function destroyRequest(req: IncomingMessage, exchange: Exchange, error: Error | null, callback: (error: Error | null) => void): void {
+function destroyRequest(
+  req: IncomingMessage,
+  exchange: Exchange,
+  error: Error | null,
+  callback: (error: Error | null) => void,
+): void {
   if (!req.readableEnded || !req.complete) {
     req.aborted = true;
     req.emit('aborted');

@@ -281,7 +281,10 @@ function tailOf(encoding: unknown, callback: unknown): [BufferEncoding | null, C
   if (typeof encoding === 'function') {
     return [null, encoding as Callback];
   }
-  return [(encoding as BufferEncoding | undefined) ?? null, typeof callback === 'function' ? (callback as Callback) : null];
+  return [
+    (encoding as BufferEncoding | undefined) ?? null,
+    typeof callback === 'function' ? (callback as Callback) : null,
+  ];
 }
 
 /** Text in UTF-8 goes on as it is. */
@@ -295,7 +298,9 @@ function checkedChunk(chunk: unknown, encoding: BufferEncoding | null): Chunk {
   if (chunk === null) {
     throw Object.assign(new TypeError('May not write null values to stream'), { code: 'ERR_STREAM_NULL_VALUES' });
   }
-  throw Object.assign(new TypeError('The "chunk" argument must be a string, a Buffer or a Uint8Array'), { code: 'ERR_INVALID_ARG_TYPE' });
+  throw Object.assign(new TypeError('The "chunk" argument must be a string, a Buffer or a Uint8Array'), {
+    code: 'ERR_INVALID_ARG_TYPE',
+  });
 }
 
 function addField(fields: string[], name: string, value: unknown): void {

@@ -2,6 +2,7 @@
 import type { AddressInfo } from 'node:net';
 import { getSystemErrorName } from 'node:util';
 import {
+  loadBinding,
   STAT_BYTES_RECEIVED,
   STAT_BYTES_SENT,
   STAT_CONNECTIONS_ACCEPTED,
@@ -12,7 +13,6 @@ import {
   STAT_REQUESTS_ABORTED,
   STAT_REQUESTS_COMPLETED,
   STAT_REQUESTS_RECEIVED,
-  loadBinding,
 } from '../bridge/binding.js';
 import { AddonMissingError, ListenError } from '../errors.js';
 import type { App } from '../http/exchange.js';

@@ -172,7 +172,10 @@ export class NativeExchange extends Exchange {
   readBody(sink: BodySink): void {
     const streamed = this.#streamedBody();
     streamed.sink = sink;
-    if (this.responseEnded) return queueMicrotask(() => this.#abortBody('local'));
+    if (this.responseEnded) {
+      queueMicrotask(() => this.#abortBody('local'));
+      return;
+    }
     if ((this.#flags & REQUEST_EXPECT_CONTINUE_FLAG) !== 0) this.#loop.submissions.sendContinue(this);
     if (streamed.waiting.length === 0 && streamed.trailers === null && this.abortReason === null) return;
     // What came before is delivered once the caller is ready for it.
@@ -200,8 +203,10 @@ export class NativeExchange extends Exchange {
 
   respond(status: number, reason: string, head: ResponseHead, body: string | Uint8Array | null): void {
     if (this.responseStarted) return;
-    if (typeof body === 'string' ? body.length > INLINE_TEXT_LENGTH : body !== null && body.byteLength > INLINE_BODY_BYTES) {
-      return this.#respondInPieces(status, reason, head, typeof body === 'string' ? Buffer.from(body) : (body as Uint8Array));
+    const isText = typeof body === 'string';
+    if (isText ? body.length > INLINE_TEXT_LENGTH : body !== null && body.byteLength > INLINE_BODY_BYTES) {
+      this.#respondInPieces(status, reason, head, isText ? Buffer.from(body) : (body as Uint8Array));
+      return;
     }
     this.responseStarted = true;
     this.responseEnded = true;
@@ -229,7 +234,11 @@ export class NativeExchange extends Exchange {
       this.#loop.submissions.writeBytes(this, bytes, notify);
     } else {
       for (let at = 0; at < length; at += PIECE_BYTES) {
-        this.#loop.submissions.writeBytes(this, bytes.subarray(at, at + PIECE_BYTES), notify && at + PIECE_BYTES >= length);
+        this.#loop.submissions.writeBytes(
+          this,
+          bytes.subarray(at, at + PIECE_BYTES),
+          notify && at + PIECE_BYTES >= length,
+        );
       }
     }
     return !response.blocked;
@@ -281,7 +290,10 @@ export class NativeExchange extends Exchange {
       while (at < body.byteLength) {
         const piece = body.subarray(at, at + PIECE_BYTES);
         at += piece.byteLength;
-        if (!this.write(piece) && at < body.byteLength) return this.onceWritable(pump);
+        if (!this.write(piece) && at < body.byteLength) {
+          this.onceWritable(pump);
+          return;
+        }
       }
       this.end('');
     };

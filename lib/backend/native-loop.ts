@@ -2,7 +2,7 @@
  * The native engine of this environment (the main thread, or a worker): one for all of its servers, made with the first. Reads a batch of completions when native
  * code calls, runs the handlers, and leaves the answers in the submission ring.
  */
-import { type NativeEngine, loadBinding } from '../bridge/binding.js';
+import { loadBinding, type NativeEngine } from '../bridge/binding.js';
 import {
   ABORT,
   ABORT_REASON_OFFSET,
@@ -35,7 +35,7 @@ import {
   TAIL_WORD,
   WRITABLE,
 } from '../bridge/records.js';
-import { SubmissionWriter, createRing } from '../bridge/submission-writer.js';
+import { createRing, SubmissionWriter } from '../bridge/submission-writer.js';
 import type { App, Peer } from '../http/exchange.js';
 import { NativeExchange } from './native-exchange.js';
 
@@ -72,8 +72,13 @@ export class NativeLoop {
     this.#control = completions.control;
     this.#words = completions.words;
     const { Engine } = loadBinding();
-    this.engine = new Engine(poller, completions.control, completions.bytes, submissions.control, submissions.bytes, () =>
-      this.#onBatch(),
+    this.engine = new Engine(
+      poller,
+      completions.control,
+      completions.bytes,
+      submissions.control,
+      submissions.bytes,
+      () => this.#onBatch(),
     );
     this.submissions = new SubmissionWriter(submissions, () => this.engine.flush());
   }
@@ -133,7 +138,10 @@ export class NativeLoop {
   }
 
   #dispatch(opcode: number, flags: number, at: number, word: number): void {
-    if (opcode === REQUEST) return this.#onRequest(flags, at, word);
+    if (opcode === REQUEST) {
+      this.#onRequest(flags, at, word);
+      return;
+    }
     const index = this.#words[word + (EXCHANGE_INDEX_OFFSET >>> 2)] as number;
     if (opcode === SERVER_CLOSED) {
       const server = this.#servers[index];
@@ -142,7 +150,8 @@ export class NativeLoop {
       return;
     }
     const exchange = this.#live[index];
-    if (exchange === undefined || exchange.generation !== this.#words[word + (EXCHANGE_GENERATION_OFFSET >>> 2)]) return;
+    if (exchange === undefined || exchange.generation !== this.#words[word + (EXCHANGE_GENERATION_OFFSET >>> 2)])
+      return;
     switch (opcode) {
       case BODY: {
         const start = at + BODY_BYTES;

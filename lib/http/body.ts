@@ -53,7 +53,10 @@ export function extractBody(body: unknown): ExtractedBody {
     if (ArrayBuffer.isView(body)) {
       return { source: new Uint8Array(body.buffer, body.byteOffset, body.byteLength), type: null };
     }
-    if (body instanceof ArrayBuffer || (typeof SharedArrayBuffer !== 'undefined' && body instanceof SharedArrayBuffer)) {
+    if (
+      body instanceof ArrayBuffer ||
+      (typeof SharedArrayBuffer !== 'undefined' && body instanceof SharedArrayBuffer)
+    ) {
       return { source: new Uint8Array(body), type: null };
     }
     if (body instanceof FormData) {
@@ -132,7 +135,10 @@ export function readBlob(source: BodySource | null, contentType: string | null):
 
 async function viaGlobal(source: BodySource | null, contentType: string | null): Promise<globalThis.Response> {
   const bytes = source === null ? null : await readBytes(source);
-  return new globalThis.Response(bytes as Uint8Array<ArrayBuffer> | null, contentType === null ? {} : { headers: { 'content-type': contentType } });
+  return new globalThis.Response(
+    bytes as Uint8Array<ArrayBuffer> | null,
+    contentType === null ? {} : { headers: { 'content-type': contentType } },
+  );
 }
 
 /** A ReadableStream over the source; from then on the stream is the body. */
@@ -180,7 +186,9 @@ export function checkChunk(chunk: unknown): Uint8Array | string {
   if (ArrayBuffer.isView(chunk)) {
     return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   }
-  throw new TypeError(`A body stream gave a chunk of type ${chunk === null ? 'null' : typeof chunk}; give Uint8Array or strings`);
+  throw new TypeError(
+    `A body stream gave a chunk of type ${chunk === null ? 'null' : typeof chunk}; give Uint8Array or strings`,
+  );
 }
 
 /** With U+FFFD for lone surrogates, as everything that becomes UTF-8. */

@@ -8,7 +8,14 @@ import { HEAD_CLOSE_FLAG, HEAD_HAS_CONNECTION_FLAG, HEAD_HAS_DATE_FLAG } from '.
 import { describeValue, HeaderError } from '../errors.js';
 import type { ResponseHead } from './exchange.js';
 
-export type FieldKind = 'plain' | 'content-type' | 'content-length' | 'transfer-encoding' | 'connection' | 'date' | 'set-cookie';
+export type FieldKind =
+  | 'plain'
+  | 'content-type'
+  | 'content-length'
+  | 'transfer-encoding'
+  | 'connection'
+  | 'date'
+  | 'set-cookie';
 
 /** What is known of a field name. */
 export interface FieldName {
@@ -22,14 +29,19 @@ export interface FieldName {
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be sent
+// These are what must not be sent.
 const FORBIDDEN_IN_VALUE = /[\0\r\n\u0100-\uffff]/;
 const CONTENT_LENGTH = /^[0-9]{1,15}$/;
 const MAX_KNOWN_NAMES = 512;
 const MAX_REMEMBERED_VALUE_CHARS = 256;
 
 const SPECIAL: ReadonlySet<string> = new Set<FieldKind>([
-  'content-type', 'content-length', 'transfer-encoding', 'connection', 'date', 'set-cookie',
+  'content-type',
+  'content-length',
+  'transfer-encoding',
+  'connection',
+  'date',
+  'set-cookie',
 ]);
 
 const knownNames = new Map<string, FieldName>();
@@ -62,7 +74,8 @@ export function nameProblem(name: string): string {
 
 export function valueProblem(name: string, value: string): string {
   const found = FORBIDDEN_IN_VALUE.exec(value);
-  const char = found === null ? '' : `: U+${found[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')} at ${found.index}`;
+  const char =
+    found === null ? '' : `: U+${found[0].charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')} at ${found.index}`;
   return `The value of header '${name}' has a character that must not be sent${char}; encode it, for example with encodeURIComponent`;
 }
 
@@ -155,8 +168,19 @@ export function encodeFields(fields: readonly string[]): HeadBlock {
 }
 
 const NOT_IN_TRAILERS: ReadonlySet<string> = new Set([
-  'content-length', 'transfer-encoding', 'host', 'connection', 'trailer', 'content-encoding', 'content-type', 'content-range',
-  'keep-alive', 'te', 'upgrade', 'authorization', 'set-cookie',
+  'content-length',
+  'transfer-encoding',
+  'host',
+  'connection',
+  'trailer',
+  'content-encoding',
+  'content-type',
+  'content-range',
+  'keep-alive',
+  'te',
+  'upgrade',
+  'authorization',
+  'set-cookie',
 ]);
 
 /** A trailer section from name, value ... Throws HeaderError, also for fields that frame or route a message. */

@@ -3,8 +3,8 @@
  * something asks. No I/O. An instance is `instanceof` the global Headers too.
  */
 import { inspect } from 'node:util';
-import { HeadBlock, isFieldValue, lookUpName, nameProblem, valueProblem } from './header-block.js';
 import type { Exchange } from './exchange.js';
+import { HeadBlock, isFieldValue, lookUpName, nameProblem, valueProblem } from './header-block.js';
 
 export type HeadersInit =
   | Headers
@@ -43,7 +43,9 @@ export function normalizeValue(name: string, value: unknown): string {
 
 function requireArguments(count: number, required: number, method: string): void {
   if (count < required) {
-    throw new TypeError(`Headers.${method}: ${required} argument${required > 1 ? 's' : ''} required, but only ${count} present`);
+    throw new TypeError(
+      `Headers.${method}: ${required} argument${required > 1 ? 's' : ''} required, but only ${count} present`,
+    );
   }
 }
 
@@ -220,7 +222,9 @@ export class Headers {
         }
         const items = [...pair];
         if (items.length !== 2) {
-          throw new TypeError(`Headers: each item of the sequence must be a [name, value] pair, but one has ${items.length} items`);
+          throw new TypeError(
+            `Headers: each item of the sequence must be a [name, value] pair, but one has ${items.length} items`,
+          );
         }
         this.append(items[0] as string, items[1] as string);
       }
@@ -308,6 +312,17 @@ export function chainPrototype(ours: object, globalName: 'Headers' | 'Request' |
 }
 
 chainPrototype(Headers.prototype, 'Headers');
-for (const name of ['append', 'delete', 'get', 'has', 'set', 'getSetCookie', 'forEach', 'entries', 'keys', 'values'] as const) {
+for (const name of [
+  'append',
+  'delete',
+  'get',
+  'has',
+  'set',
+  'getSetCookie',
+  'forEach',
+  'entries',
+  'keys',
+  'values',
+] as const) {
   Object.defineProperty(Headers.prototype, name, { enumerable: true });
 }

@@ -6,8 +6,18 @@ import { inspect } from 'node:util';
 import { AbortedError } from '../errors.js';
 import { onExchangeAbort } from './abort.js';
 import {
-  type BodyInit, type BodySource, bodyUsedError, isSourceDisturbed, isSourceLocked, ownBytes, readBlob, readBytes, readForm, readText,
-  teeSource, toStream,
+  type BodyInit,
+  type BodySource,
+  bodyUsedError,
+  isSourceDisturbed,
+  isSourceLocked,
+  ownBytes,
+  readBlob,
+  readBytes,
+  readForm,
+  readText,
+  teeSource,
+  toStream,
 } from './body.js';
 import type { Exchange } from './exchange.js';
 import { chainPrototype, Headers, type HeadersInit, headersOfExchange } from './headers.js';

@@ -7,14 +7,40 @@
 import { inspect } from 'node:util';
 import { describeValue, HeaderError, ResponseError } from '../errors.js';
 import {
-  type BodyInit, type BodySource, bodyUsedError, extractBody, isSourceDisturbed, isSourceLocked, ownBytes, readBlob, readBytes, readForm,
-  readText, teeSource, toStream,
+  type BodyInit,
+  type BodySource,
+  bodyUsedError,
+  extractBody,
+  isSourceDisturbed,
+  isSourceLocked,
+  ownBytes,
+  readBlob,
+  readBytes,
+  readForm,
+  readText,
+  teeSource,
+  toStream,
 } from './body.js';
 import {
-  EMPTY_HEAD, HeadBlock, isReasonPhrase, JSON_HEAD, lookUpName, nameProblem, singleFieldHead, TEXT_HEAD, TEXT_TYPE,
+  EMPTY_HEAD,
+  HeadBlock,
+  isReasonPhrase,
+  JSON_HEAD,
+  lookUpName,
+  nameProblem,
+  singleFieldHead,
+  TEXT_HEAD,
+  TEXT_TYPE,
 } from './header-block.js';
 import {
-  chainPrototype, encodeHeaders, Headers, type HeadersInit, headersOfList, headerTypeError, makeImmutable, normalizeValue,
+  chainPrototype,
+  encodeHeaders,
+  Headers,
+  type HeadersInit,
+  headersOfList,
+  headerTypeError,
+  makeImmutable,
+  normalizeValue,
 } from './headers.js';
 
 export interface ResponseInit {
@@ -57,11 +83,18 @@ export class Response {
     headOf = (response) => (response.#headers === null ? response.#head : encodeHeaders(response.#headers));
     takeBody = (response) => {
       const source = response.#source;
-      if (response.#used || (source !== null && typeof source === 'object' && (isSourceDisturbed(source) || isSourceLocked(source)))) {
-        throw new ResponseError('The handler returned a Response whose body was used already; clone() it before reading');
+      if (
+        response.#used ||
+        (source !== null && typeof source === 'object' && (isSourceDisturbed(source) || isSourceLocked(source)))
+      ) {
+        throw new ResponseError(
+          'The handler returned a Response whose body was used already; clone() it before reading',
+        );
       }
       if (response.#type === 'error') {
-        throw new ResponseError('The handler returned Response.error(), which is no answer; return a Response with a status');
+        throw new ResponseError(
+          'The handler returned Response.error(), which is no answer; return a Response with a status',
+        );
       }
       if (source !== null && typeof source !== 'string' && !(source instanceof Uint8Array)) {
         response.#used = true;
@@ -109,8 +142,11 @@ export class Response {
     try {
       location = new URL(`${url as string}`).href;
     } catch (cause) {
-      const advice = "a server has no base URL: give an absolute one, or new Response(null, { status: 302, headers: { location: '/path' } })";
-      throw new TypeError(`Response.redirect: ${describeValue(`${url as string}`)} is not an absolute URL; ${advice}`, { cause });
+      const advice =
+        "a server has no base URL: give an absolute one, or new Response(null, { status: 302, headers: { location: '/path' } })";
+      throw new TypeError(`Response.redirect: ${describeValue(`${url as string}`)} is not an absolute URL; ${advice}`, {
+        cause,
+      });
     }
     const code = toStatus(status);
     if (code !== 301 && code !== 302 && code !== 303 && code !== 307 && code !== 308) {
@@ -303,7 +339,10 @@ function encodeRecord(record: Record<string, unknown>, type: string | null): Hea
       return head;
     }
   }
-  if (typeof (record as unknown as Iterable<unknown>)[Symbol.iterator] === 'function' || Object.getOwnPropertySymbols(record).length > 0) {
+  if (
+    typeof (record as unknown as Iterable<unknown>)[Symbol.iterator] === 'function' ||
+    Object.getOwnPropertySymbols(record).length > 0
+  ) {
     return null;
   }
   const head = new HeadBlock();
@@ -327,7 +366,9 @@ function encodeOnly(name: string, value: unknown, type: string | null): HeadBloc
   if (field === null || typeof value !== 'string' || (type !== null && field.kind !== 'content-type')) {
     return null;
   }
-  return value === field.lastValue && field.lastHead !== null ? field.lastHead : singleFieldHead(field, normalizeValue(name, value));
+  return value === field.lastValue && field.lastHead !== null
+    ? field.lastHead
+    : singleFieldHead(field, normalizeValue(name, value));
 }
 
 function addType(head: HeadBlock, type: string): HeadBlock {

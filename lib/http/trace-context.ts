@@ -16,7 +16,12 @@ export function parseTraceId(traceparent: string): string | null {
     return null;
   }
   const [, version, traceId, parentId, rest] = match;
-  if (version === 'ff' || (version === '00' && rest !== undefined) || traceId === ZERO_TRACE || parentId === ZERO_PARENT) {
+  if (
+    version === 'ff' ||
+    (version === '00' && rest !== undefined) ||
+    traceId === ZERO_TRACE ||
+    parentId === ZERO_PARENT
+  ) {
     return null;
   }
   return traceId as string;

@@ -1,4 +1,5 @@
-// Module init: what lib/bridge/binding.ts sees. One instance an environment (the main thread, or a worker): nothing here is global.
+// Module init: what lib/bridge/binding.ts sees. One instance an environment (the main thread, or a worker): nothing
+// here is global.
 #include <napi.h>
 
 #include "addon/engine_wrap.h"

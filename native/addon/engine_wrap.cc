@@ -105,18 +105,18 @@ EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Engine
 
 EngineWrap::~EngineWrap() = default;
 
-// The way into JavaScript: once a batch. make_callback runs nextTick callbacks and microtasks before it returns, so that what they answered
-// is in the submission ring when the reactor drains it.
+// The way into JavaScript: once a batch. make_callback runs nextTick callbacks and microtasks before it returns, so
+// that what they answered is in the submission ring when the reactor drains it.
 void EngineWrap::callBatch() {
   const Napi::Env env = Env();
   const Napi::HandleScope scope(env);
   napi_value result;
   calling_ = true;
-  const napi_status status =
-      napi_make_callback(env, *asyncContext_, Value(), onBatch_.Value(), 0, nullptr, &result);
+  const napi_status status = napi_make_callback(env, *asyncContext_, Value(), onBatch_.Value(), 0, nullptr, &result);
   calling_ = false;
   if (status == napi_ok) return;
-  // The bridge catches what handlers throw, so this is a worker being terminated, or an uncaughtException raised in a nextTick callback.
+  // The bridge catches what handlers throw, so this is a worker being terminated, or an uncaughtException raised in a
+  // nextTick callback.
   bool pending = false;
   if (napi_is_exception_pending(env, &pending) != napi_ok || !pending) return;
   napi_value error;
@@ -124,7 +124,8 @@ void EngineWrap::callBatch() {
 }
 
 void EngineWrap::tearDown() {
-  // An environment that ends while a batch is being handled (process.exit) takes the process with it: nothing to free, much to break.
+  // An environment that ends while a batch is being handled (process.exit) takes the process with it: nothing to free,
+  // much to break.
   if (engine_ == nullptr || calling_) return;
   driver_->stop([this] {
     driver_.reset();
@@ -197,7 +198,9 @@ Napi::Value EngineWrap::stats(const Napi::CallbackInfo& info) {
   const HttpCounters& counters = engine_->http(indexOf(info)).counters;
   Napi::Array values = Napi::Array::New(info.Env());
   uint32_t at = 0;
-  const auto push = [&](uint64_t value) { values.Set(at++, Napi::Number::New(info.Env(), static_cast<double>(value))); };
+  const auto push = [&](uint64_t value) {
+    values.Set(at++, Napi::Number::New(info.Env(), static_cast<double>(value)));
+  };
   push(counters.connectionsAccepted);
   push(counters.connectionsClosed);
   push(counters.connectionsDropped);

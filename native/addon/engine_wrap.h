@@ -1,7 +1,9 @@
-// EngineWrap: the Engine class as JavaScript has it: converts values, raises errors, and tears everything down in the right order.
+// EngineWrap: the Engine class as JavaScript has it: converts values, raises errors, and tears everything down in the
+// right order.
 //
-// Teardown: the environment's end (exit, or a worker that is terminated) closes every socket at once; the libuv handles follow, and only when the last of them
-// has closed is the environment let go (async cleanup hook). From then on JavaScript is not called any more.
+// Teardown: the environment's end (exit, or a worker that is terminated) closes every socket at once; the libuv handles
+// follow, and only when the last of them has closed is the environment let go (async cleanup hook). From then on
+// JavaScript is not called any more.
 //
 // Owns the engine, its driver and the references to the ring memory. Thread: the environment's.
 #pragma once

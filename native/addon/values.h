@@ -1,4 +1,5 @@
-// Conversions between JavaScript values and ours. Arguments were checked in TypeScript; what arrives here has the right shape.
+// Conversions between JavaScript values and ours. Arguments were checked in TypeScript; what arrives here has the right
+// shape.
 #pragma once
 
 #include <napi.h>

@@ -1,5 +1,5 @@
-// Arena: memory that lives until the end of the batch. Bump allocation in blocks that are kept from batch to batch, so that a steady
-// load allocates nothing. Owned by the reactor; its thread. Everything handed out is void after reset().
+// Arena: memory that lives until the end of the batch. Bump allocation in blocks that are kept from batch to batch, so
+// that a steady load allocates nothing. Owned by the reactor; its thread. Everything handed out is void after reset().
 #pragma once
 
 #include <cstddef>
@@ -13,10 +13,11 @@ namespace gammaloop {
 
 class Arena {
  public:
-  // At least `size` bytes to be filled in; advance() then keeps the part that was used. Never fails (out of memory ends the process, as
-  // everywhere). Aligned for any type as long as only multiples of 16 are taken.
+  // At least `size` bytes to be filled in; advance() then keeps the part that was used. Never fails (out of memory ends
+  // the process, as everywhere). Aligned for any type as long as only multiples of 16 are taken.
   uint8_t* reserve(size_t size) {
-    if (size > static_cast<size_t>(end_ - next_)) [[unlikely]] grow(size);
+    if (size > static_cast<size_t>(end_ - next_)) [[unlikely]]
+      grow(size);
     unpoison(next_, size);
     return next_;
   }

@@ -5,11 +5,10 @@
 #include <cstdio>
 #include <cstdlib>
 
-#define GAMMALOOP_CHECK(condition)                                                                     \
-  do {                                                                                                 \
-    if (!(condition)) [[unlikely]] {                                                                   \
-      std::fprintf(stderr, "gammaloop: internal check failed: %s (%s:%d)\n", #condition, __FILE__,     \
-                   __LINE__);                                                                          \
-      std::abort();                                                                                    \
-    }                                                                                                  \
+#define GAMMALOOP_CHECK(condition)                                                                            \
+  do {                                                                                                        \
+    if (!(condition)) [[unlikely]] {                                                                          \
+      std::fprintf(stderr, "gammaloop: internal check failed: %s (%s:%d)\n", #condition, __FILE__, __LINE__); \
+      std::abort();                                                                                           \
+    }                                                                                                         \
   } while (0)

@@ -1,5 +1,5 @@
-// A doubly linked list through nodes that stand in the objects themselves: O(1) unlinking, no allocation. A node unlinks itself when
-// destroyed. T derives from ListNode<Tag>; one object may be in several lists by several tags.
+// A doubly linked list through nodes that stand in the objects themselves: O(1) unlinking, no allocation. A node
+// unlinks itself when destroyed. T derives from ListNode<Tag>; one object may be in several lists by several tags.
 #pragma once
 
 #include <cstddef>
@@ -58,7 +58,8 @@ class IntrusiveList {
     root_.next->unlink();
     return element;
   }
-  // Moves everything out of `other` to the end of this list: drain a local list, so that what is added meanwhile waits its turn.
+  // Moves everything out of `other` to the end of this list: drain a local list, so that what is added meanwhile waits
+  // its turn.
   void takeAll(IntrusiveList& other) {
     while (T* element = other.popFront()) pushBack(*element);
   }

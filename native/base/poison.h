@@ -1,5 +1,5 @@
-// poison / unpoison: memory of our own allocators (slab, arena) that nobody may touch now. Under the address sanitizer a touch ends the
-// process with both places, as it does for freed heap memory; without it these are nothing.
+// poison / unpoison: memory of our own allocators (slab, arena) that nobody may touch now. Under the address sanitizer
+// a touch ends the process with both places, as it does for freed heap memory; without it these are nothing.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,7 @@
-// A ring of records between one producer and one consumer, over memory that JavaScript shares (records.h has the layout). Positions count
-// bytes modulo 2^32; the capacity is a power of two. One side holds a RecordProducer, the other a RecordConsumer: the type says who may do
-// what. Both sides may be on different threads; rewind() alone asks that they are not.
+// A ring of records between one producer and one consumer, over memory that JavaScript shares (records.h has the
+// layout). Positions count bytes modulo 2^32; the capacity is a power of two. One side holds a RecordProducer, the
+// other a RecordConsumer: the type says who may do what. Both sides may be on different threads; rewind() alone asks
+// that they are not.
 #pragma once
 
 #include <atomic>
@@ -18,7 +19,9 @@ inline uint32_t loadWord(const uint8_t* record, uint32_t offset) {
   return word;
 }
 
-inline void storeWord(uint8_t* record, uint32_t offset, uint32_t word) { std::memcpy(record + offset, &word, sizeof word); }
+inline void storeWord(uint8_t* record, uint32_t offset, uint32_t word) {
+  std::memcpy(record + offset, &word, sizeof word);
+}
 
 // The memory of one ring; not owned.
 struct RingMemory {
@@ -34,7 +37,8 @@ struct RingMemory {
     return word(records::kHeadWord).load(std::memory_order_acquire) ==
            word(records::kTailWord).load(std::memory_order_acquire);
   }
-  // Back to the beginning, which stays warm in the cache. Only while empty, and only when both sides are the same thread.
+  // Back to the beginning, which stays warm in the cache. Only while empty, and only when both sides are the same
+  // thread.
   void rewind() const {
     word(records::kHeadWord).store(0, std::memory_order_relaxed);
     word(records::kTailWord).store(0, std::memory_order_relaxed);
@@ -57,8 +61,8 @@ class RecordProducer {
     return untilEnd > fromStart ? untilEnd : fromStart;
   }
 
-  // `size` contiguous bytes (rounded up to the alignment) with the record header filled in, or nullptr when there is no room.
-  // Unpublished until commit().
+  // `size` contiguous bytes (rounded up to the alignment) with the record header filled in, or nullptr when there is no
+  // room. Unpublished until commit().
   uint8_t* reserve(uint32_t opcode, uint32_t flags, uint32_t size) {
     size = (size + records::kRecordAlign - 1) & ~(records::kRecordAlign - 1);
     uint32_t tail = position(records::kTailWord);
@@ -94,8 +98,8 @@ class RecordConsumer {
  public:
   explicit RecordConsumer(RingMemory memory) : memory_(memory) {}
 
-  // The next record, or nullptr. It stays valid until release(). The producer is JavaScript of our own (submission-writer.ts), so a
-  // malformed size is a broken invariant.
+  // The next record, or nullptr. It stays valid until release(). The producer is JavaScript of our own
+  // (submission-writer.ts), so a malformed size is a broken invariant.
   const uint8_t* next() {
     const uint32_t tail = memory_.word(records::kTailWord).load(std::memory_order_acquire);
     while (position_ != tail) {

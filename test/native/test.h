@@ -1,5 +1,6 @@
-// A test registry small enough to need no explanation: TEST("name") { EXPECT(...); EXPECT_EQ(a, b); }. Files register themselves; main.cc runs
-// all, or those whose name contains argv[1], prints each failure with its place, and ends with `N passed, N failed`.
+// A test registry small enough to need no explanation: TEST("name") { EXPECT(...); EXPECT_EQ(a, b); }. Files register
+// themselves; main.cc runs all, or those whose name contains argv[1], prints each failure with its place, and ends with
+// `N passed, N failed`.
 #pragma once
 
 #include <functional>
@@ -25,7 +26,7 @@ struct Registrar {
 
 template <typename T>
 std::string show(const T& value) {
-  if constexpr (requires(std::ostringstream& out) { out << value; }) {
+  if constexpr (requires(std::ostringstream & out) { out << value; }) {
     std::ostringstream out;
     out << value;
     return out.str();
@@ -38,22 +39,22 @@ std::string show(const T& value) {
 
 #define GL_CONCAT_(a, b) a##b
 #define GL_CONCAT(a, b) GL_CONCAT_(a, b)
-#define TEST(name)                                                                                      \
-  static void GL_CONCAT(testBody, __LINE__)();                                                          \
+#define TEST(name)                                                                                        \
+  static void GL_CONCAT(testBody, __LINE__)();                                                            \
   static ::gammaloop::test::Registrar GL_CONCAT(testCase, __LINE__)(name, GL_CONCAT(testBody, __LINE__)); \
   static void GL_CONCAT(testBody, __LINE__)()
 
-#define EXPECT(condition)                                                             \
-  do {                                                                                \
-    if (!(condition)) ::gammaloop::test::fail(__FILE__, __LINE__, #condition);        \
+#define EXPECT(condition)                                                      \
+  do {                                                                         \
+    if (!(condition)) ::gammaloop::test::fail(__FILE__, __LINE__, #condition); \
   } while (0)
 
-#define EXPECT_EQ(actual, expected)                                                                            \
-  do {                                                                                                         \
-    const auto& glActual = (actual);                                                                           \
-    const auto& glExpected = (expected);                                                                       \
-    if (!(glActual == glExpected))                                                                             \
-      ::gammaloop::test::fail(__FILE__, __LINE__,                                                              \
+#define EXPECT_EQ(actual, expected)                                                                             \
+  do {                                                                                                          \
+    const auto& glActual = (actual);                                                                            \
+    const auto& glExpected = (expected);                                                                        \
+    if (!(glActual == glExpected))                                                                              \
+      ::gammaloop::test::fail(__FILE__, __LINE__,                                                               \
                               std::string(#actual " is ") + ::gammaloop::test::show(glActual) + ", expected " + \
-                                  ::gammaloop::test::show(glExpected));                                        \
+                                  ::gammaloop::test::show(glExpected));                                         \
   } while (0)

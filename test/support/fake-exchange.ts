@@ -15,8 +15,18 @@ export interface FakeRequest {
   peer?: Peer;
 }
 
-export const LOCAL_PEER: Peer = { remoteAddress: '127.0.0.1', remotePort: 50000, localAddress: '127.0.0.1', localPort: 3000 };
-export const UNIX_PEER: Peer = { remoteAddress: undefined, remotePort: undefined, localAddress: undefined, localPort: undefined };
+export const LOCAL_PEER: Peer = {
+  remoteAddress: '127.0.0.1',
+  remotePort: 50000,
+  localAddress: '127.0.0.1',
+  localPort: 3000,
+};
+export const UNIX_PEER: Peer = {
+  remoteAddress: undefined,
+  remotePort: undefined,
+  localAddress: undefined,
+  localPort: undefined,
+};
 
 export class FakeExchange extends Exchange {
   readonly method: string;

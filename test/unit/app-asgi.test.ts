@@ -13,7 +13,10 @@ interface Run {
   errors: unknown[];
 }
 
-function run(application: (scope: HttpScope, receive: Receive, send: Send) => unknown, request: FakeRequest | FakeExchange = {}): Run {
+function run(
+  application: (scope: HttpScope, receive: Receive, send: Send) => unknown,
+  request: FakeRequest | FakeExchange = {},
+): Run {
   const errors: unknown[] = [];
   const app = new AsgiApp(application as AsgiApplication, { onError: (error) => errors.push(error) });
   const exchange = request instanceof FakeExchange ? request : new FakeExchange(request);
@@ -30,7 +33,9 @@ async function answered(...args: Parameters<typeof run>): Promise<Run> {
 
 function scopeOf(request: FakeRequest): HttpScope {
   let seen!: HttpScope;
-  run((scope) => { seen = scope; }, request);
+  run((scope) => {
+    seen = scope;
+  }, request);
   return seen;
 }
 
@@ -39,7 +44,11 @@ const BODY = { type: 'http.response.body', body: Buffer.from('hello') };
 
 describe('the http scope', () => {
   it('has the keys of the specification', () => {
-    const scope = scopeOf({ method: 'POST', target: '/a%20b/%C3%A4?q=%20&r', headers: ['Host', 'h', 'X-A', '1', 'x-a', 'ä'] });
+    const scope = scopeOf({
+      method: 'POST',
+      target: '/a%20b/%C3%A4?q=%20&r',
+      headers: ['Host', 'h', 'X-A', '1', 'x-a', 'ä'],
+    });
     const { headers, ...rest } = scope;
     expect(rest).toEqual({
       type: 'http',
@@ -57,7 +66,11 @@ describe('the http scope', () => {
       extensions: { 'http.response.trailers': {} },
     });
     expect(headers.length).toBe(3);
-    expect([...headers].map(([name, value]) => [name.toString('latin1'), value.toString('latin1')])).toEqual([['host', 'h'], ['x-a', '1'], ['x-a', 'ä']]);
+    expect([...headers].map(([name, value]) => [name.toString('latin1'), value.toString('latin1')])).toEqual([
+      ['host', 'h'],
+      ['x-a', '1'],
+      ['x-a', 'ä'],
+    ]);
   });
 
   it('may be spread and changed', () => {
@@ -104,19 +117,34 @@ describe('the http scope', () => {
 describe('send', () => {
   it('answers head and body in one', async () => {
     const { exchange, errors } = await answered(async (_scope, _receive, send) => {
-      const started = send({ ...START, headers: [[Buffer.from('content-type'), Buffer.from('text/x')], ['set-cookie', 'a'], ['set-cookie', 'b'], ['transfer-encoding', 'chunked']] });
+      const started = send({
+        ...START,
+        headers: [
+          [Buffer.from('content-type'), Buffer.from('text/x')],
+          ['set-cookie', 'a'],
+          ['set-cookie', 'b'],
+          ['transfer-encoding', 'chunked'],
+        ],
+      });
       const sent = send(BODY);
       expect(started).toBe(sent);
       await sent;
     });
     expect(errors).toEqual([]);
     expect([exchange.calls, exchange.status, exchange.block, exchange.text]).toEqual([
-      ['respond'], 200, 'content-type: text/x\r\nset-cookie: a\r\nset-cookie: b\r\n', 'hello',
+      ['respond'],
+      200,
+      'content-type: text/x\r\nset-cookie: a\r\nset-cookie: b\r\n',
+      'hello',
     ]);
   });
 
   it('takes a Uint8Array, text, an empty body, any iterable of headers, and an application that is not async', () => {
-    const cases: [unknown, string][] = [[new Uint8Array([104]), 'h'], ['ä', 'ä'], [undefined, '']];
+    const cases: [unknown, string][] = [
+      [new Uint8Array([104]), 'h'],
+      ['ä', 'ä'],
+      [undefined, ''],
+    ];
     for (const [body, text] of cases) {
       const { exchange, errors } = run((_scope, _receive, send) => {
         void send({ ...START, headers: new Map([['a', '1']]) });
@@ -147,26 +175,34 @@ describe('send', () => {
   });
 
   it('keeps to a content-length', async () => {
-    const make = (length: string, ...bodies: string[]) => async (_scope: HttpScope, _receive: Receive, send: Send) => {
-      await send({ ...START, headers: [['content-length', length]] });
-      for (const [index, body] of bodies.entries()) {
-        await send({ type: 'http.response.body', body, more_body: index < bodies.length - 1 });
-      }
-    };
+    const make =
+      (length: string, ...bodies: string[]) =>
+      async (_scope: HttpScope, _receive: Receive, send: Send) => {
+        await send({ ...START, headers: [['content-length', length]] });
+        for (const [index, body] of bodies.entries()) {
+          await send({ type: 'http.response.body', body, more_body: index < bodies.length - 1 });
+        }
+      };
     const right = await answered(make('4', 'ab', 'cd'));
     expect([right.errors, right.exchange.contentLength, right.exchange.calls.at(-1)]).toEqual([[], 4, 'end']);
     expect((await answered(make('2', 'ab'))).exchange.calls).toEqual(['respond']);
     const short = await answered(make('3', 'ab'));
-    expect([short.exchange.status, short.errors]).toEqual([500, [expect.objectContaining({ code: 'ERR_GAMMALOOP_ASGI' })]]);
+    expect([short.exchange.status, short.errors]).toEqual([
+      500,
+      [expect.objectContaining({ code: 'ERR_GAMMALOOP_ASGI' })],
+    ]);
     const long = await answered(make('3', 'ab', 'cd'));
     expect([long.exchange.destroyed, long.errors.length]).toEqual([true, 1]);
   });
 
   it('announces a length to HEAD without a body', async () => {
-    const { exchange } = await answered(async (_scope, _receive, send) => {
-      await send({ ...START, headers: [['content-length', '100']] });
-      await send({ type: 'http.response.body' });
-    }, { method: 'HEAD' });
+    const { exchange } = await answered(
+      async (_scope, _receive, send) => {
+        await send({ ...START, headers: [['content-length', '100']] });
+        await send({ type: 'http.response.body' });
+      },
+      { method: 'HEAD' },
+    );
     expect([exchange.calls, exchange.contentLength]).toEqual([['start', 'end'], 100]);
   });
 
@@ -177,7 +213,11 @@ describe('send', () => {
       await send({ type: 'http.response.trailers', headers: [['x-a', '1']], more_trailers: true });
       await send({ type: 'http.response.trailers', headers: [['x-b', '2']] });
     });
-    expect([errors, exchange.calls, exchange.trailers]).toEqual([[], ['start', 'write', 'end'], 'x-a: 1\r\nx-b: 2\r\n']);
+    expect([errors, exchange.calls, exchange.trailers]).toEqual([
+      [],
+      ['start', 'write', 'end'],
+      'x-a: 1\r\nx-b: 2\r\n',
+    ]);
   });
 
   it('ignores messages after the response', async () => {
@@ -204,7 +244,10 @@ describe('send', () => {
     ['CR LF in a header', [{ ...START, headers: [['a', Buffer.from('1\r\nb: 2')]] }]],
     ['a body that is no bytes', [START, { type: 'http.response.body', body: {} }]],
     ['trailers that were not announced', [START, { ...BODY, more_body: true }, { type: 'http.response.trailers' }]],
-    ['trailers before the end of the body', [{ ...START, trailers: true }, { ...BODY, more_body: true }, { type: 'http.response.trailers' }]],
+    [
+      'trailers before the end of the body',
+      [{ ...START, trailers: true }, { ...BODY, more_body: true }, { type: 'http.response.trailers' }],
+    ],
     ['a body after the last one', [{ ...START, trailers: true }, BODY, BODY]],
   ])('throws in the application for %s', async (_case, messages) => {
     let caught: unknown;
@@ -277,13 +320,39 @@ describe('an application that does not answer', () => {
   it.each<[string, (scope: HttpScope, receive: Receive, send: Send) => unknown]>([
     ['returns', () => {}],
     ['resolves', async () => {}],
-    ['stops after the start', async (_scope, _receive, send) => { await send(START); }],
-    ['throws', () => { throw new Error('secret'); }],
-    ['rejects', async () => { throw new Error('secret'); }],
-    ['rejects after the start', async (_scope, _receive, send) => { await send(START); throw new Error('secret'); }],
+    [
+      'stops after the start',
+      async (_scope, _receive, send) => {
+        await send(START);
+      },
+    ],
+    [
+      'throws',
+      () => {
+        throw new Error('secret');
+      },
+    ],
+    [
+      'rejects',
+      async () => {
+        throw new Error('secret');
+      },
+    ],
+    [
+      'rejects after the start',
+      async (_scope, _receive, send) => {
+        await send(START);
+        throw new Error('secret');
+      },
+    ],
   ])('and %s, is answered 500 and reported', async (_case, application) => {
     const { exchange, errors, app } = await answered(application);
-    expect([exchange.status, exchange.text, errors.length, app.handlerErrors]).toEqual([500, 'Internal Server Error', 1, 1]);
+    expect([exchange.status, exchange.text, errors.length, app.handlerErrors]).toEqual([
+      500,
+      'Internal Server Error',
+      1,
+      1,
+    ]);
   });
 
   it('to its end, is cut', async () => {
@@ -307,16 +376,19 @@ describe('an application that does not answer', () => {
 describe('receive', () => {
   it('gives the body, then waits for the end', async () => {
     const seen: Message[] = [];
-    await answered(async (_scope, receive, send) => {
-      seen.push(await receive());
-      const next = receive().then((message) => seen.push(message));
-      await turn();
-      expect(seen.length).toBe(1);
-      await send(START);
-      await send(BODY);
-      await next;
-      seen.push(await receive());
-    }, { method: 'POST', body: 'abc' });
+    await answered(
+      async (_scope, receive, send) => {
+        seen.push(await receive());
+        const next = receive().then((message) => seen.push(message));
+        await turn();
+        expect(seen.length).toBe(1);
+        await send(START);
+        await send(BODY);
+        await next;
+        seen.push(await receive());
+      },
+      { method: 'POST', body: 'abc' },
+    );
     expect(seen).toEqual([
       { type: 'http.request', body: Buffer.from('abc'), more_body: false },
       { type: 'http.disconnect' },
@@ -326,30 +398,41 @@ describe('receive', () => {
 
   it('gives an empty body where there is none', async () => {
     let message: unknown;
-    await answered(async (_scope, receive, send) => { message = await receive(); await send(START); await send(BODY); });
+    await answered(async (_scope, receive, send) => {
+      message = await receive();
+      await send(START);
+      await send(BODY);
+    });
     expect(message).toEqual({ type: 'http.request', body: Buffer.alloc(0), more_body: false });
   });
 
   it('gives a streamed body in parts, acknowledging each when the next is asked for', async () => {
     const seen: Message[] = [];
-    const { exchange } = run(async (_scope, receive, send) => {
-      for (;;) {
-        const message = await receive();
-        seen.push(message);
-        if (message.more_body !== true) {
-          break;
+    const { exchange } = run(
+      async (_scope, receive, send) => {
+        for (;;) {
+          const message = await receive();
+          seen.push(message);
+          if (message.more_body !== true) {
+            break;
+          }
         }
-      }
-      await send(START);
-      await send(BODY);
-    }, { method: 'POST', streamed: true });
+        await send(START);
+        await send(BODY);
+      },
+      { method: 'POST', streamed: true },
+    );
     expect(exchange.calls).toEqual(['readBody']);
     exchange.feed('one');
     exchange.feed('two');
     await exchange.until(() => exchange.consumedBytes === 6);
     exchange.feedEnd();
     await exchange.over();
-    expect(seen.map((message) => [String(message.body), message.more_body])).toEqual([['one', true], ['two', true], ['', false]]);
+    expect(seen.map((message) => [String(message.body), message.more_body])).toEqual([
+      ['one', true],
+      ['two', true],
+      ['', false],
+    ]);
   });
 
   it('marks the last part where its end is known', async () => {
@@ -366,7 +449,10 @@ describe('receive', () => {
     exchange.feed('two');
     exchange.feedEnd();
     await exchange.over();
-    expect(seen.map((message) => [String(message.body), message.more_body])).toEqual([['one', true], ['two', false]]);
+    expect(seen.map((message) => [String(message.body), message.more_body])).toEqual([
+      ['one', true],
+      ['two', false],
+    ]);
   });
 
   it('gives a disconnect when the client goes', async () => {
@@ -431,14 +517,33 @@ describe('lifespan', () => {
       await receive();
       await send({ type: 'lifespan.startup.failed', message: 'no database' });
     });
-    await expect(app.startup()).rejects.toMatchObject({ code: 'ERR_GAMMALOOP_LIFESPAN', message: expect.stringContaining('no database') });
+    await expect(app.startup()).rejects.toMatchObject({
+      code: 'ERR_GAMMALOOP_LIFESPAN',
+      message: expect.stringContaining('no database'),
+    });
     await app.shutdown();
   });
 
   it.each<[string, AsgiApplication]>([
-    ['throws', () => { throw new Error('no such scope'); }],
-    ['rejects', async (scope) => { throw new Error(`no scope ${scope.type}`); }],
-    ['rejects after receiving', async (_scope, receive) => { await receive(); throw new Error('x'); }],
+    [
+      'throws',
+      () => {
+        throw new Error('no such scope');
+      },
+    ],
+    [
+      'rejects',
+      async (scope) => {
+        throw new Error(`no scope ${scope.type}`);
+      },
+    ],
+    [
+      'rejects after receiving',
+      async (_scope, receive) => {
+        await receive();
+        throw new Error('x');
+      },
+    ],
     ['returns', async () => {}],
   ])('that is not supported (the application %s), is left out', async (_case, application) => {
     const errors: unknown[] = [];
@@ -450,22 +555,32 @@ describe('lifespan', () => {
 
   it.each<[string, (send: Send) => unknown]>([
     ['fails', (send) => send({ type: 'lifespan.shutdown.failed', message: 'stuck' })],
-    ['throws', () => { throw new Error('stuck'); }],
+    [
+      'throws',
+      () => {
+        throw new Error('stuck');
+      },
+    ],
   ])('whose shutdown %s, is reported and lets go', async (_case, stop) => {
     const errors: unknown[] = [];
-    const app = new AsgiApp(async (_scope, receive, send) => {
-      await receive();
-      await send({ type: 'lifespan.startup.complete' });
-      await receive();
-      await stop(send);
-    }, { onError: (error) => errors.push(error) });
+    const app = new AsgiApp(
+      async (_scope, receive, send) => {
+        await receive();
+        await send({ type: 'lifespan.startup.complete' });
+        await receive();
+        await stop(send);
+      },
+      { onError: (error) => errors.push(error) },
+    );
     await app.startup();
     await app.shutdown();
     expect(errors).toEqual([expect.objectContaining({ message: expect.stringContaining('stuck') })]);
   });
 
   it('waits for nobody where the application has returned already', async () => {
-    const app = new AsgiApp(async (_scope, _receive, send) => { await send({ type: 'lifespan.startup.complete' }); });
+    const app = new AsgiApp(async (_scope, _receive, send) => {
+      await send({ type: 'lifespan.startup.complete' });
+    });
     await app.startup();
     await turn();
     await app.shutdown();
@@ -474,7 +589,12 @@ describe('lifespan', () => {
   it('checks the order of messages', async () => {
     const seen: unknown[] = [];
     const app = new AsgiApp(async (_scope, _receive, send) => {
-      for (const type of ['lifespan.shutdown.complete', 'http.response.start', 'lifespan.startup.complete', 'lifespan.startup.complete']) {
+      for (const type of [
+        'lifespan.shutdown.complete',
+        'http.response.start',
+        'lifespan.startup.complete',
+        'lifespan.startup.complete',
+      ]) {
         try {
           await send({ type });
         } catch (error) {

@@ -28,15 +28,43 @@ function listen(emitter: NodeJS.EventEmitter, log: string[], ...events: string[]
 describe('req', () => {
   it('tells what node tells', () => {
     let req!: IncomingMessage;
-    run((given) => { req = given; }, {
-      method: 'POST',
-      target: '/x?y',
-      httpVersion: '1.0',
-      headers: ['Host', 'a', 'host', 'b', 'X-A', '1', 'x-a', '2', 'Cookie', 'a=1', 'cookie', 'b=2', 'Set-Cookie', 'c', '__proto__', 'x'],
-    });
+    run(
+      (given) => {
+        req = given;
+      },
+      {
+        method: 'POST',
+        target: '/x?y',
+        httpVersion: '1.0',
+        headers: [
+          'Host',
+          'a',
+          'host',
+          'b',
+          'X-A',
+          '1',
+          'x-a',
+          '2',
+          'Cookie',
+          'a=1',
+          'cookie',
+          'b=2',
+          'Set-Cookie',
+          'c',
+          '__proto__',
+          'x',
+        ],
+      },
+    );
     expect(req).toBeInstanceOf(IncomingMessage);
     expect(req).toBeInstanceOf(Readable);
-    expect([req.method, req.url, req.httpVersion, req.httpVersionMajor, req.httpVersionMinor]).toEqual(['POST', '/x?y', '1.0', 1, 0]);
+    expect([req.method, req.url, req.httpVersion, req.httpVersionMajor, req.httpVersionMinor]).toEqual([
+      'POST',
+      '/x?y',
+      '1.0',
+      1,
+      0,
+    ]);
     expect({ ...req.headers }).toMatchObject({ host: 'a', 'x-a': '1, 2', cookie: 'a=1; b=2', 'set-cookie': ['c'] });
     expect(Object.getPrototypeOf(req.headers)).toBeNull();
     expect(req.rawHeaders.slice(0, 4)).toEqual(['Host', 'a', 'host', 'b']);
@@ -48,7 +76,10 @@ describe('req', () => {
   it('ends at once without a body', async () => {
     let req!: IncomingMessage;
     const log: string[] = [];
-    run((given) => { req = given; listen(req, log, 'data', 'end', 'close'); });
+    run((given) => {
+      req = given;
+      listen(req, log, 'data', 'end', 'close');
+    });
     await turn();
     await turn();
     expect([log, req.complete]).toEqual([['end', 'close'], true]);
@@ -56,13 +87,16 @@ describe('req', () => {
 
   it('gives a body that has arrived', async () => {
     let text = '';
-    run(async (req, res) => {
-      req.setEncoding('utf8');
-      for await (const chunk of req) {
-        text += chunk;
-      }
-      res.end();
-    }, { method: 'POST', body: 'häl' });
+    run(
+      async (req, res) => {
+        req.setEncoding('utf8');
+        for await (const chunk of req) {
+          text += chunk;
+        }
+        res.end();
+      },
+      { method: 'POST', body: 'häl' },
+    );
     await turn();
     await turn();
     expect(text).toBe('häl');
@@ -70,7 +104,12 @@ describe('req', () => {
 
   it('gives a streamed body, with trailers, and acknowledges what is taken', async () => {
     let req!: IncomingMessage;
-    const { exchange } = run((given) => { req = given; }, { method: 'POST', streamed: true });
+    const { exchange } = run(
+      (given) => {
+        req = given;
+      },
+      { method: 'POST', streamed: true },
+    );
     expect(exchange.sink).toBeNull();
     const reading = req.toArray();
     await exchange.until(() => exchange.sink !== null);
@@ -83,7 +122,12 @@ describe('req', () => {
 
   it('holds back when it is not read', async () => {
     let req!: IncomingMessage;
-    const { exchange } = run((given) => { req = given; }, { method: 'POST', streamed: true });
+    const { exchange } = run(
+      (given) => {
+        req = given;
+      },
+      { method: 'POST', streamed: true },
+    );
     req.read(0);
     await exchange.until(() => exchange.sink !== null);
     exchange.feed(Buffer.alloc(100_000));
@@ -96,17 +140,27 @@ describe('req', () => {
     const log: string[] = [];
     let req!: IncomingMessage;
     let code = '';
-    const { exchange } = run((given, res) => {
-      req = given;
-      listen(req, log, 'aborted', 'error', 'close');
-      req.on('error', (error: NodeJS.ErrnoException) => { code = error.code ?? ''; });
-      res.on('close', () => log.push('res close'));
-      req.resume();
-    }, { method: 'POST', streamed: true });
+    const { exchange } = run(
+      (given, res) => {
+        req = given;
+        listen(req, log, 'aborted', 'error', 'close');
+        req.on('error', (error: NodeJS.ErrnoException) => {
+          code = error.code ?? '';
+        });
+        res.on('close', () => log.push('res close'));
+        req.resume();
+      },
+      { method: 'POST', streamed: true },
+    );
     await exchange.until(() => exchange.sink !== null);
     exchange.abort('client');
     await turn();
-    expect([log.sort(), code, req.aborted, req.destroyed]).toEqual([['aborted', 'close', 'error', 'res close'], 'ECONNRESET', true, true]);
+    expect([log.sort(), code, req.aborted, req.destroyed]).toEqual([
+      ['aborted', 'close', 'error', 'res close'],
+      'ECONNRESET',
+      true,
+      true,
+    ]);
   });
 
   it('that nobody listens to may be aborted', async () => {
@@ -130,7 +184,11 @@ describe('res', () => {
     });
     expect(res).toBeInstanceOf(ServerResponse);
     expect([exchange.calls, exchange.status, exchange.reason, exchange.block, exchange.text]).toEqual([
-      ['respond'], 200, 'OK', 'Content-Type: text/x\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n', 'hello',
+      ['respond'],
+      200,
+      'OK',
+      'Content-Type: text/x\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n',
+      'hello',
     ]);
     expect([res.headersSent, res.finished, res.writableEnded, res.writableFinished]).toEqual([true, true, true, false]);
     expect(log).toEqual([]);
@@ -141,13 +199,69 @@ describe('res', () => {
   });
 
   it.each<[string, NodeHandler, number, string, string]>([
-    ['writeHead with an object', (_req, res) => res.writeHead(201, { A: '1', b: ['2', '3'] }).end('x'), 201, 'Created', 'A: 1\r\nb: 2\r\nb: 3\r\n'],
-    ['writeHead with a reason', (_req, res) => res.writeHead(200, 'Fine', { A: '1' }).end('x'), 200, 'Fine', 'A: 1\r\n'],
-    ['writeHead with a flat list', (_req, res) => res.writeHead(200, ['A', '1', 'A', '2']).end('x'), 200, 'OK', 'A: 1\r\nA: 2\r\n'],
-    ['writeHead over setHeader', (_req, res) => { res.setHeader('A', '1'); res.setHeader('b', '2'); res.writeHead(200, { a: '3' }).end('x'); }, 200, 'OK', 'a: 3\r\nb: 2\r\n'],
-    ['statusCode and statusMessage', (_req, res) => { res.statusCode = 299; res.statusMessage = 'Own'; res.end('x'); }, 299, 'Own', ''],
-    ['appendHeader and removeHeader', (_req, res) => { res.appendHeader('a', '1'); res.appendHeader('a', '2'); res.setHeader('b', '1'); res.removeHeader('b'); res.end('x'); }, 200, 'OK', 'a: 1\r\na: 2\r\n'],
-    ['framing fields', (_req, res) => res.writeHead(200, { 'Content-Length': 1, 'Transfer-Encoding': 'identity' }).end('x'), 200, 'OK', ''],
+    [
+      'writeHead with an object',
+      (_req, res) => res.writeHead(201, { A: '1', b: ['2', '3'] }).end('x'),
+      201,
+      'Created',
+      'A: 1\r\nb: 2\r\nb: 3\r\n',
+    ],
+    [
+      'writeHead with a reason',
+      (_req, res) => res.writeHead(200, 'Fine', { A: '1' }).end('x'),
+      200,
+      'Fine',
+      'A: 1\r\n',
+    ],
+    [
+      'writeHead with a flat list',
+      (_req, res) => res.writeHead(200, ['A', '1', 'A', '2']).end('x'),
+      200,
+      'OK',
+      'A: 1\r\nA: 2\r\n',
+    ],
+    [
+      'writeHead over setHeader',
+      (_req, res) => {
+        res.setHeader('A', '1');
+        res.setHeader('b', '2');
+        res.writeHead(200, { a: '3' }).end('x');
+      },
+      200,
+      'OK',
+      'a: 3\r\nb: 2\r\n',
+    ],
+    [
+      'statusCode and statusMessage',
+      (_req, res) => {
+        res.statusCode = 299;
+        res.statusMessage = 'Own';
+        res.end('x');
+      },
+      299,
+      'Own',
+      '',
+    ],
+    [
+      'appendHeader and removeHeader',
+      (_req, res) => {
+        res.appendHeader('a', '1');
+        res.appendHeader('a', '2');
+        res.setHeader('b', '1');
+        res.removeHeader('b');
+        res.end('x');
+      },
+      200,
+      'OK',
+      'a: 1\r\na: 2\r\n',
+    ],
+    [
+      'framing fields',
+      (_req, res) => res.writeHead(200, { 'Content-Length': 1, 'Transfer-Encoding': 'identity' }).end('x'),
+      200,
+      'OK',
+      '',
+    ],
   ])('takes %s', (_case, handler, status, reason, block) => {
     const { exchange, errors } = run(handler);
     expect(errors).toEqual([]);
@@ -169,14 +283,17 @@ describe('res', () => {
   it('survives another prototype', async () => {
     const reqProto = Object.create(IncomingMessage.prototype);
     const resProto = Object.create(ServerResponse.prototype);
-    const { exchange } = run(async (req, res) => {
-      Object.setPrototypeOf(req, reqProto);
-      Object.setPrototypeOf(res, resProto);
-      const body = Buffer.concat(await req.toArray());
-      res.setHeader('a', '1');
-      res.write(body);
-      res.end();
-    }, { method: 'POST', body: 'abc' });
+    const { exchange } = run(
+      async (req, res) => {
+        Object.setPrototypeOf(req, reqProto);
+        Object.setPrototypeOf(res, resProto);
+        const body = Buffer.concat(await req.toArray());
+        res.setHeader('a', '1');
+        res.write(body);
+        res.end();
+      },
+      { method: 'POST', body: 'abc' },
+    );
     await exchange.over();
     expect([exchange.text, exchange.block, exchange.calls]).toEqual(['abc', 'a: 1\r\n', ['start', 'write', 'end']]);
   });
@@ -200,7 +317,11 @@ describe('res', () => {
     expect(res.write('6869', 'hex')).toBe(true);
     res.end('!');
     exchange.flush();
-    expect([exchange.text, exchange.calls, log]).toEqual(['onetwohi!', ['start', 'write', 'write', 'write', 'write', 'end'], ['written', 'drain', 'finish']]);
+    expect([exchange.text, exchange.calls, log]).toEqual([
+      'onetwohi!',
+      ['start', 'write', 'write', 'write', 'write', 'end'],
+      ['written', 'drain', 'finish'],
+    ]);
   });
 
   it('is the end of a pipeline from req', async () => {
@@ -225,9 +346,21 @@ describe('res', () => {
   });
 
   it('announces a length to HEAD and drops the body', () => {
-    const head = run((_req, res) => { res.setHeader('content-length', '7'); res.end(); }, { method: 'HEAD' });
+    const head = run(
+      (_req, res) => {
+        res.setHeader('content-length', '7');
+        res.end();
+      },
+      { method: 'HEAD' },
+    );
     expect([head.exchange.calls, head.exchange.contentLength]).toEqual([['start', 'end'], 7]);
-    const dropped = run((_req, res) => { res.write('x'); res.end('y'); }, { method: 'HEAD' });
+    const dropped = run(
+      (_req, res) => {
+        res.write('x');
+        res.end('y');
+      },
+      { method: 'HEAD' },
+    );
     expect(dropped.exchange.calls).toEqual(['start', 'end']);
   });
 
@@ -258,8 +391,17 @@ describe('res', () => {
     await turn();
     expect(exchange.text).toBe('x');
     expect(codes).toEqual([
-      'ERR_INVALID_HTTP_TOKEN', 'ERR_INVALID_CHAR', 'ERR_HTTP_INVALID_STATUS_CODE', 'ERR_INVALID_CHAR', 'ERR_STREAM_NULL_VALUES', 'ERR_INVALID_ARG_TYPE',
-      'ERR_HTTP_HEADERS_SENT', 'ERR_HTTP_HEADERS_SENT', 'ERR_STREAM_WRITE_AFTER_END', 'ERR_STREAM_WRITE_AFTER_END', 'ERR_STREAM_ALREADY_FINISHED',
+      'ERR_INVALID_HTTP_TOKEN',
+      'ERR_INVALID_CHAR',
+      'ERR_HTTP_INVALID_STATUS_CODE',
+      'ERR_INVALID_CHAR',
+      'ERR_STREAM_NULL_VALUES',
+      'ERR_INVALID_ARG_TYPE',
+      'ERR_HTTP_HEADERS_SENT',
+      'ERR_HTTP_HEADERS_SENT',
+      'ERR_STREAM_WRITE_AFTER_END',
+      'ERR_STREAM_WRITE_AFTER_END',
+      'ERR_STREAM_ALREADY_FINISHED',
     ]);
   });
 
@@ -270,7 +412,9 @@ describe('res', () => {
     exchange.writeResult = false;
     run((_req, res) => {
       listen(res, log, 'finish', 'close');
-      res.write('x', (error) => { failure = error; });
+      res.write('x', (error) => {
+        failure = error;
+      });
     }, exchange);
     exchange.abort('client');
     await turn();
@@ -291,11 +435,14 @@ describe('res', () => {
 
   it('cuts the connection when req is destroyed', async () => {
     const log: string[] = [];
-    const { exchange } = run((req, res) => {
-      listen(req, log, 'aborted', 'close');
-      listen(res, log, 'close');
-      req.destroy();
-    }, { method: 'POST', streamed: true });
+    const { exchange } = run(
+      (req, res) => {
+        listen(req, log, 'aborted', 'close');
+        listen(res, log, 'close');
+        req.destroy();
+      },
+      { method: 'POST', streamed: true },
+    );
     await turn();
     expect([exchange.destroyed, log.sort()]).toEqual([true, ['aborted', 'close', 'close']]);
   });
@@ -315,17 +462,42 @@ describe('res', () => {
 
 describe('a node handler that fails', () => {
   it.each<[string, NodeHandler]>([
-    ['throws', () => { throw new Error('secret'); }],
-    ['rejects', async () => { throw new Error('secret'); }],
-    ['throws after setting headers', (_req, res) => { res.setHeader('a', '1'); throw new Error('secret'); }],
+    [
+      'throws',
+      () => {
+        throw new Error('secret');
+      },
+    ],
+    [
+      'rejects',
+      async () => {
+        throw new Error('secret');
+      },
+    ],
+    [
+      'throws after setting headers',
+      (_req, res) => {
+        res.setHeader('a', '1');
+        throw new Error('secret');
+      },
+    ],
   ])('and %s, is answered 500 and reported', async (_case, handler) => {
     const { exchange, errors, app } = run(handler);
     await turn();
-    expect([exchange.status, exchange.text, exchange.block, errors.length, app.handlerErrors]).toEqual([500, 'Internal Server Error', 'content-type: text/plain\r\n', 1, 1]);
+    expect([exchange.status, exchange.text, exchange.block, errors.length, app.handlerErrors]).toEqual([
+      500,
+      'Internal Server Error',
+      'content-type: text/plain\r\n',
+      1,
+      1,
+    ]);
   });
 
   it('in the middle, is cut', async () => {
-    const { exchange, errors } = run(async (_req, res) => { res.write('x'); throw new Error('secret'); });
+    const { exchange, errors } = run(async (_req, res) => {
+      res.write('x');
+      throw new Error('secret');
+    });
     await turn();
     expect([exchange.destroyed, errors.length]).toEqual([true, 1]);
   });

@@ -39,7 +39,11 @@ describe('serve({ fetch }) over a connection', () => {
       },
     });
     const text = await fetch(`${url}/text`);
-    expect([await text.text(), text.headers.get('content-type'), text.headers.get('content-length')]).toEqual(['häl', 'text/plain;charset=UTF-8', '4']);
+    expect([await text.text(), text.headers.get('content-type'), text.headers.get('content-length')]).toEqual([
+      'häl',
+      'text/plain;charset=UTF-8',
+      '4',
+    ]);
     const blob = await fetch(`${url}/blob`);
     expect([(await blob.text()).length, blob.headers.get('content-length')]).toEqual([500_000, '500000']);
     const global = await fetch(`${url}/global`);
@@ -121,12 +125,14 @@ describe('serve({ app }) over a connection', () => {
   });
 
   it('refuses to serve where startup fails', async () => {
-    await expect(start({
-      app: async (_scope, receive, send) => {
-        await receive();
-        await send({ type: 'lifespan.startup.failed', message: 'no' });
-      },
-    })).rejects.toBeInstanceOf(LifespanError);
+    await expect(
+      start({
+        app: async (_scope, receive, send) => {
+          await receive();
+          await send({ type: 'lifespan.startup.failed', message: 'no' });
+        },
+      }),
+    ).rejects.toBeInstanceOf(LifespanError);
   });
 });
 

@@ -11,8 +11,19 @@ const IMPLEMENTATIONS: [string, typeof globalThis.Headers][] = [
 
 describe.each(IMPLEMENTATIONS)('Headers: %s', (_name, HeadersClass) => {
   it('lower-cases names, combines values, and keeps set-cookie apart', () => {
-    const headers = new HeadersClass([['B', '1'], ['a', '2'], ['b', '3'], ['Set-Cookie', 'x=1'], ['set-cookie', 'y=2']]);
-    expect([...headers]).toEqual([['a', '2'], ['b', '1, 3'], ['set-cookie', 'x=1'], ['set-cookie', 'y=2']]);
+    const headers = new HeadersClass([
+      ['B', '1'],
+      ['a', '2'],
+      ['b', '3'],
+      ['Set-Cookie', 'x=1'],
+      ['set-cookie', 'y=2'],
+    ]);
+    expect([...headers]).toEqual([
+      ['a', '2'],
+      ['b', '1, 3'],
+      ['set-cookie', 'x=1'],
+      ['set-cookie', 'y=2'],
+    ]);
     expect(headers.get('B')).toBe('1, 3');
     expect(headers.get('Set-Cookie')).toBe('x=1, y=2');
     expect(headers.getSetCookie()).toEqual(['x=1', 'y=2']);
@@ -33,7 +44,10 @@ describe.each(IMPLEMENTATIONS)('Headers: %s', (_name, HeadersClass) => {
   });
 
   it('joins cookie with a semicolon', () => {
-    const headers = new HeadersClass([['cookie', 'a=1'], ['Cookie', 'b=2']]);
+    const headers = new HeadersClass([
+      ['cookie', 'a=1'],
+      ['Cookie', 'b=2'],
+    ]);
     expect(headers.get('cookie')).toBe('a=1; b=2');
   });
 
@@ -58,7 +72,10 @@ describe.each(IMPLEMENTATIONS)('Headers: %s', (_name, HeadersClass) => {
     headers.forEach(function (this: unknown, value, name, all) {
       seen.push([value, name, all === headers, this === self]);
     }, self);
-    expect(seen).toEqual([['1', 'a', true, true], ['2', 'b', true, true]]);
+    expect(seen).toEqual([
+      ['1', 'a', true, true],
+      ['2', 'b', true, true],
+    ]);
   });
 
   it('sees what is appended while iterating', () => {
@@ -100,11 +117,15 @@ describe('Headers', () => {
   });
 
   it('names the header in a coded error', () => {
-    expect(() => new Headers({ 'x-thing': 'a\nb' })).toThrow(expect.objectContaining({ code: 'ERR_GAMMALOOP_HEADER', message: expect.stringContaining('x-thing') }));
+    expect(() => new Headers({ 'x-thing': 'a\nb' })).toThrow(
+      expect.objectContaining({ code: 'ERR_GAMMALOOP_HEADER', message: expect.stringContaining('x-thing') }),
+    );
   });
 
   it('reads single fields of a request without making a list', () => {
-    const exchange = new FakeExchange({ headers: ['Host', 'h', 'X-A', ' 1 ', 'x-a', '2', 'Cookie', 'a=1', 'cookie', 'b=2'] });
+    const exchange = new FakeExchange({
+      headers: ['Host', 'h', 'X-A', ' 1 ', 'x-a', '2', 'Cookie', 'a=1', 'cookie', 'b=2'],
+    });
     const headers = headersOfExchange(exchange);
     expect(headers.get('Host')).toBe('h');
     expect(headers.has('nothing')).toBe(false);
@@ -118,7 +139,18 @@ describe('Headers', () => {
 
 describe('header block', () => {
   it('leaves framing out and keeps the rest in order', () => {
-    const head = encodeFields(['A', '1', 'Content-Length', '12', 'Transfer-Encoding', 'chunked', 'Set-Cookie', 'x', 'set-cookie', 'y']);
+    const head = encodeFields([
+      'A',
+      '1',
+      'Content-Length',
+      '12',
+      'Transfer-Encoding',
+      'chunked',
+      'Set-Cookie',
+      'x',
+      'set-cookie',
+      'y',
+    ]);
     expect(head.block).toBe('A: 1\r\nSet-Cookie: x\r\nset-cookie: y\r\n');
     expect(head.contentLength).toBe(12);
     expect(head.flags).toBe(0);
@@ -137,8 +169,19 @@ describe('header block', () => {
   });
 
   it.each([
-    ['a b', '1'], ['a:', '1'], ['', '1'], ['a\r\nb', '1'], ['a', '\r'], ['a', '\n'], ['a', '1\r\nb: 2'], ['a', '\0'], ['a', '\u2028'],
-    ['content-length', '-1'], ['content-length', '1, 2'], ['content-length', '1e3'], ['content-length', ''],
+    ['a b', '1'],
+    ['a:', '1'],
+    ['', '1'],
+    ['a\r\nb', '1'],
+    ['a', '\r'],
+    ['a', '\n'],
+    ['a', '1\r\nb: 2'],
+    ['a', '\0'],
+    ['a', '\u2028'],
+    ['content-length', '-1'],
+    ['content-length', '1, 2'],
+    ['content-length', '1e3'],
+    ['content-length', ''],
   ])('refuses %j: %j', (name, value) => {
     expect(() => encodeFields([name, value])).toThrow(expect.objectContaining({ code: 'ERR_GAMMALOOP_HEADER' }));
   });

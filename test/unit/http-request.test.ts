@@ -80,7 +80,11 @@ describe('the request of an exchange', () => {
     expect(await make({ method: 'POST', body }).request.text()).toBe('{"a":1}');
     expect((await make({ method: 'POST', body }).request.arrayBuffer()).byteLength).toBe(10);
     expect((await make({ method: 'POST', body }).request.blob()).size).toBe(10);
-    const form = make({ method: 'POST', body: 'a=1', headers: ['content-type', 'application/x-www-form-urlencoded'] }).request;
+    const form = make({
+      method: 'POST',
+      body: 'a=1',
+      headers: ['content-type', 'application/x-www-form-urlencoded'],
+    }).request;
     expect((await form.formData()).get('a')).toBe('1');
     const { request } = make({ method: 'POST', body });
     await request.text();
@@ -219,7 +223,32 @@ describe('the URL of a request', () => {
   });
 
   it('is what URL makes of it, for generated targets', () => {
-    const parts = ['a', '/', '.', '..', '%2e', '%', '%41', '?', '&', '=', "'", '"', '|', '^', '[', ']', '{', ' ', 'ä', '\\', ';', '@', ':', '~'];
+    const parts = [
+      'a',
+      '/',
+      '.',
+      '..',
+      '%2e',
+      '%',
+      '%41',
+      '?',
+      '&',
+      '=',
+      "'",
+      '"',
+      '|',
+      '^',
+      '[',
+      ']',
+      '{',
+      ' ',
+      'ä',
+      '\\',
+      ';',
+      '@',
+      ':',
+      '~',
+    ];
     let seed = 7;
     for (let i = 0; i < 3000; i++) {
       let target = '/';

@@ -58,7 +58,12 @@ describe.each(IMPLEMENTATIONS)('Response: %s', (_name, ResponseClass) => {
     ['an ArrayBuffer', () => new Uint8Array([104, 105]).buffer, null, 'hi'],
     ['a Blob with a type', () => new Blob(['hi'], { type: 'text/x' }), 'text/x', 'hi'],
     ['a Blob without a type', () => new Blob(['hi']), null, 'hi'],
-    ['URLSearchParams', () => new URLSearchParams({ a: '1 2', b: 'ä' }), 'application/x-www-form-urlencoded;charset=UTF-8', 'a=1+2&b=%C3%A4'],
+    [
+      'URLSearchParams',
+      () => new URLSearchParams({ a: '1 2', b: 'ä' }),
+      'application/x-www-form-urlencoded;charset=UTF-8',
+      'a=1+2&b=%C3%A4',
+    ],
     ['a stream', () => streamOf('h', 'i'), null, 'hi'],
     ['an async iterable', () => generate('h', 'i'), null, 'hi'],
   ])('takes %s, with its content-type', async (_case, body, type, text) => {
@@ -81,11 +86,18 @@ describe.each(IMPLEMENTATIONS)('Response: %s', (_name, ResponseClass) => {
   });
 
   it('keeps a content-type that was given', () => {
-    for (const headers of [{ 'Content-Type': 'a/b' }, [['content-type', 'a/b']], new Headers({ 'content-type': 'a/b' })]) {
+    for (const headers of [
+      { 'Content-Type': 'a/b' },
+      [['content-type', 'a/b']],
+      new Headers({ 'content-type': 'a/b' }),
+    ]) {
       expect(new ResponseClass('x', { headers: headers as HeadersInit }).headers.get('content-type')).toBe('a/b');
     }
     expect(new ResponseClass(null, { headers: { a: '1' } }).headers.get('content-type')).toBeNull();
-    expect([...new ResponseClass('x', { headers: { a: '1' } }).headers]).toEqual([['a', '1'], ['content-type', 'text/plain;charset=UTF-8']]);
+    expect([...new ResponseClass('x', { headers: { a: '1' } }).headers]).toEqual([
+      ['a', '1'],
+      ['content-type', 'text/plain;charset=UTF-8'],
+    ]);
   });
 
   it('writes and reads forms', async () => {
@@ -162,7 +174,11 @@ describe.each(IMPLEMENTATIONS)('Response: %s', (_name, ResponseClass) => {
 
   it('makes JSON, redirects and errors', async () => {
     const json = ResponseClass.json({ a: 1 }, { status: 201, headers: { x: 'y' } });
-    expect([json.status, json.headers.get('content-type'), json.headers.get('x')]).toEqual([201, 'application/json', 'y']);
+    expect([json.status, json.headers.get('content-type'), json.headers.get('x')]).toEqual([
+      201,
+      'application/json',
+      'y',
+    ]);
     expect(await json.json()).toEqual({ a: 1 });
     expect(ResponseClass.json(1).headers.get('content-type')).toBe('application/json');
     expect(ResponseClass.json(1, { headers: { 'content-type': 'a/b' } }).headers.get('content-type')).toBe('a/b');
@@ -210,7 +226,9 @@ describe.each(IMPLEMENTATIONS)('Response: %s', (_name, ResponseClass) => {
   });
 
   it('holds unusual headers as they are', () => {
-    const response = new ResponseClass('abc', { headers: { 'Content-Length': '99', 'Transfer-Encoding': 'chunked', 'Set-Cookie': 'a' } });
+    const response = new ResponseClass('abc', {
+      headers: { 'Content-Length': '99', 'Transfer-Encoding': 'chunked', 'Set-Cookie': 'a' },
+    });
     expect(response.headers.get('content-length')).toBe('99');
     expect(response.headers.get('transfer-encoding')).toBe('chunked');
     expect(response.headers.getSetCookie()).toEqual(['a']);
@@ -227,7 +245,7 @@ describe('Response', () => {
   it('is instanceof the global Response and prints itself', () => {
     const response = new Response('x', { headers: { a: '1' } });
     expect(response).toBeInstanceOf(globalThis.Response);
-    expect(inspect(response)).toContain("status: 200");
+    expect(inspect(response)).toContain('status: 200');
   });
 
   it('can be the source of a global Response', async () => {
