@@ -9,8 +9,8 @@
 namespace gammaloop {
 
 std::string_view nameOf(SessionError error) {
-  static constexpr std::string_view kNames[] = {"HEADERS_TIMEOUT", "REQUEST_TIMEOUT", "BODY_RATE_TIMEOUT", "HANDLER_TIMEOUT",
-                                                "RESPONSE_LENGTH"};
+  static constexpr std::string_view kNames[] = {"HEADERS_TIMEOUT", "REQUEST_TIMEOUT", "BODY_RATE_TIMEOUT",
+                                                "HANDLER_TIMEOUT", "RESPONSE_LENGTH"};
   static_assert(std::size(kNames) == static_cast<size_t>(SessionError::Count));
   return kNames[static_cast<size_t>(error)];
 }
@@ -90,6 +90,7 @@ size_t Http1Session::readHead(std::span<const uint8_t> bytes) {
     return bytes.size();
   }
   if (outcome.status == ParseStatus::NeedMore) {
+    if (const size_t empty = emptyLines(bytes)) return empty;
     scanned_ = bytes.size();
     reparseAt_ = bytes.size() * 2;
     if (requestStartMs_ == 0) {
@@ -103,8 +104,21 @@ size_t Http1Session::readHead(std::span<const uint8_t> bytes) {
   return beginRequest(head, bytes);
 }
 
-// A head that comes in many small pieces must not be parsed once a piece: only when its end may have come, or when it has doubled (to
-// refuse early what can be refused).
+// Empty lines before a request are nothing (RFC 9112 2.2): with only those, a connection is as idle as without.
+size_t Http1Session::emptyLines(std::span<const uint8_t> bytes) {
+  size_t length = 0;
+  while (length + 1 < bytes.size() && bytes[length] == '\r' && bytes[length + 1] == '\n') length += 2;
+  if (length == 0) return 0;
+  scanned_ = reparseAt_ = 0;
+  if (requestStartMs_ != 0) {  // the CR came alone
+    requestStartMs_ = headDeadlineMs_ = 0;
+    if (first_ == nullptr) becomeIdle();
+  }
+  return length;
+}
+
+// A head that comes in many small pieces must not be parsed once a piece: only when its end may have come, or when it
+// has doubled (to refuse early what can be refused).
 bool Http1Session::headMayBeComplete(std::span<const uint8_t> bytes) const {
   if (scanned_ == 0 || bytes.size() >= reparseAt_ || bytes.size() > server_.limits.head.headerBytes) return true;
   const uint8_t* end = bytes.data() + bytes.size();
@@ -135,8 +149,8 @@ size_t Http1Session::beginRequest(const RequestHead& head, std::span<const uint8
   exchange.isHead = head.method == Method::HEAD;
   exchange.isHttp10 = head.versionMinor == 0;
   exchange.clientAskedClose = !head.keepAlive;
-  exchange.keepAlive = head.keepAlive &&
-                       (limits.requestsPerConnection == 0 || requestCount_ + 1 < limits.requestsPerConnection);
+  exchange.keepAlive =
+      head.keepAlive && (limits.requestsPerConnection == 0 || requestCount_ + 1 < limits.requestsPerConnection);
   exchange.requestComplete = !hasBody || complete;
   exchange.continueAwaited = head.expectContinue && !exchange.requestComplete;
   if (!context_.sink.onRequest(exchange, head, std::span(context_.fields).first(head.fieldCount), bytes,
@@ -396,7 +410,8 @@ void Http1Session::rearm() {
 void Http1Session::onDeadline(uint64_t now) {
   const auto passed = [now](uint64_t deadlineMs) { return deadlineMs != 0 && deadlineMs <= now; };
   // What the client has sent in time may still wait in the kernel, if JavaScript kept the loop: look before judging.
-  if (!blocked_ && (passed(idleDeadlineMs_) || passed(headDeadlineMs_) || passed(bodyDeadlineMs_) || passed(rateDeadlineMs_))) {
+  if (!blocked_ &&
+      (passed(idleDeadlineMs_) || passed(headDeadlineMs_) || passed(bodyDeadlineMs_) || passed(rateDeadlineMs_))) {
     connection_.readOnce();
     if (!connection_.isWritable() || connection_.isClosingAfterFlush()) return;
   }
@@ -439,7 +454,8 @@ void Http1Session::onDeadline(uint64_t now) {
 void Http1Session::closeGracefully(bool inputIsClean) {
   read_ = ReadState::Stopped;
   reading_ = nullptr;
-  for (Exchange* exchange = first_; exchange != nullptr; exchange = exchange->next) abort(*exchange, AbortReason::Local);
+  for (Exchange* exchange = first_; exchange != nullptr; exchange = exchange->next)
+    abort(*exchange, AbortReason::Local);
   idleDeadlineMs_ = headDeadlineMs_ = bodyDeadlineMs_ = rateDeadlineMs_ = 0;
   connection_.setDeadline(0);
   connection_.closeAfterFlush(inputIsClean ? 0 : server_.timeouts.lingerMs);

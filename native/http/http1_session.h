@@ -1,9 +1,10 @@
-// Http1Session: HTTP/1 on one connection. Turns bytes into exchanges, and what the application submits into bytes, in the order of the requests whatever the
-// order of the answers. Enforces the server's limits and timeouts, each with its own answer.
+// Http1Session: HTTP/1 on one connection. Turns bytes into exchanges, and what the application submits into bytes, in
+// the order of the requests whatever the order of the answers. Enforces the server's limits and timeouts, each with its
+// own answer.
 //
-// Reading:  Head -> (Fixed | Chunked) -> Head ...; Stopped once no further request is wanted (what still comes is dropped).
-// A session that cannot go on (too many requests in flight, too much unsent, no room towards the application, a closed body window) keeps what it has
-// read in input_, pauses reading, and goes on in resume().
+// Reading:  Head -> (Fixed | Chunked) -> Head ...; Stopped once no further request is wanted (what still comes is
+// dropped). A session that cannot go on (too many requests in flight, too much unsent, no room towards the application,
+// a closed body window) keeps what it has read in input_, pauses reading, and goes on in resume().
 //
 // Owned by its connection. Thread: the reactor's.
 #pragma once
@@ -37,10 +38,12 @@ class Http1Session final : public Session, public ListNode<ServerTag>, public Li
   void onDeadline(uint64_t nowMs) override;
   void onClosed(CloseReason reason) override;
 
-  // From the application, by way of the submission ring. `head.framing`, `connection` and `contentLength` are decided here.
-  // Bytes stay valid until the flush phase is over.
-  void respond(Exchange& exchange, ResponseHead head, bool close, bool hasConnectionField, std::span<const uint8_t> body);
-  void start(Exchange& exchange, ResponseHead head, bool close, bool hasConnectionField, std::optional<uint64_t> contentLength);
+  // From the application, by way of the submission ring. `head.framing`, `connection` and `contentLength` are decided
+  // here. Bytes stay valid until the flush phase is over.
+  void respond(Exchange& exchange, ResponseHead head, bool close, bool hasConnectionField,
+               std::span<const uint8_t> body);
+  void start(Exchange& exchange, ResponseHead head, bool close, bool hasConnectionField,
+             std::optional<uint64_t> contentLength);
   void write(Exchange& exchange, std::span<const uint8_t> bytes, bool notify);
   void end(Exchange& exchange, std::string_view trailers, bool notify);
   void consume(Exchange& exchange, uint32_t byteCount);
@@ -60,10 +63,12 @@ class Http1Session final : public Session, public ListNode<ServerTag>, public Li
  private:
   enum class ReadState : uint8_t { Head, Fixed, Chunked, Stopped };
 
-  // Reading, in the order of the flow. Each takes the unread bytes and returns how many it used; 0: it needs more, or cannot go on.
+  // Reading, in the order of the flow. Each takes the unread bytes and returns how many it used; 0: it needs more, or
+  // cannot go on.
   size_t process(std::span<const uint8_t> bytes);
   void processInput();
   size_t readHead(std::span<const uint8_t> bytes);
+  size_t emptyLines(std::span<const uint8_t> bytes);
   bool headMayBeComplete(std::span<const uint8_t> bytes) const;
   size_t beginRequest(const RequestHead& head, std::span<const uint8_t> bytes);
   size_t readFixed(std::span<const uint8_t> bytes);
@@ -117,8 +122,8 @@ class Http1Session final : public Session, public ListNode<ServerTag>, public Li
   uint64_t requestStartMs_ = 0;
   uint64_t discarded_ = 0;
   int64_t bodyWindow_ = 0;
-  size_t scanned_ = 0;     // of a partial head: looked at for its end
-  size_t reparseAt_ = 0;   // of a partial head: parsed again at this size at the latest
+  size_t scanned_ = 0;    // of a partial head: looked at for its end
+  size_t reparseAt_ = 0;  // of a partial head: parsed again at this size at the latest
   uint32_t inFlight_ = 0;
   uint32_t requestCount_ = 0;
   ReadState read_ = ReadState::Head;

@@ -46,6 +46,26 @@ TEST("close: idle connections at once, busy ones after their answers, partial on
   EXPECT(!world.engine.has(world.server));
 }
 
+TEST("close: a connection that sent an empty line behind its request is idle, in pieces, too") {
+  const DescriptorCheck descriptors;
+  for (const bool halfClosed : {false, true}) {
+    World world;
+    answerEcho(world);
+    Client client = world.connect();
+    client.send(get("/1") + "\r");
+    world.run({&client});
+    client.send("\n\r\n");
+    world.run({&client});
+    if (halfClosed) client.halfClose();
+    if (!halfClosed) world.engine.close(world.server);
+    world.run({&client});
+    EXPECT(client.ended);
+    EXPECT_EQ(withoutDate(client.received), ok("/1"));
+    client.close();
+    expectAllFreed(world);
+  }
+}
+
 TEST("close: reported in the turn in which the last connection goes, also without lingering") {
   const DescriptorCheck descriptors;
   Options options;

@@ -69,6 +69,10 @@ TEST("split: pipelined GETs, on poll") {
   expectSameAtEverySplit("gets on poll", get("/1") + get("/2"), ok("/1") + ok("/2"), options);
 }
 
+TEST("split: empty lines before, between and after requests") {
+  expectSameAtEverySplit("empty lines", "\r\n\r\n" + get("/1") + "\r\n" + get("/2") + "\r\n", ok("/1") + ok("/2"));
+}
+
 TEST("split: POST with a length between GETs") {
   expectSameAtEverySplit("post",
                          get("/1") + "POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world" + get("/3"),
