@@ -13,7 +13,7 @@
  *
  * One object and one promise for each waiter; no closure but the promise's own.
  */
-import type { Cancelled } from '../errors.js';
+import { Cancelled } from '../errors.js';
 import { DeadlineEntry, type Deadlines } from './deadlines.js';
 import { activeScope, type Cancellable, type ScopeLink, type ScopeNode, unlinkWaiter } from './scope-tree.js';
 import { SignalLink, type SignalTarget } from './signal-link.js';
@@ -138,6 +138,9 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
     }
     this.#resolve!(new Rejection(error) as never);
     this.#resolve = null;
+    if (error instanceof Cancelled) {
+      ignoreRejection(this.#promise!);
+    }
     return true;
   }
 
@@ -156,8 +159,6 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
 
   /** @internal */
   cancelledBy(error: Cancelled): void {
-    // A Cancelled that nobody looks at is no mistake: its scope knows of it. Other errors stay visible as unhandled rejections.
-    ignoreRejection(this.#promise!);
     this.abort(error);
   }
 
@@ -208,9 +209,26 @@ class Rejection {
 /** Only waiters with a signal have one, so the others need no field for it. */
 const signalLinks = new WeakMap<DeadlineEntry, SignalLink>();
 
-/** No unhandledRejection for this one. */
+let ignored: Promise<unknown>[] = [];
+
+/**
+ * No unhandledRejection for this promise, which is about to reject. A Cancelled that nobody looks at is no mistake: its scope knows of it.
+ * Other errors stay visible. Handled one after the other, within the present turn, for that costs least: there may be very many.
+ */
 export function ignoreRejection(promise: Promise<unknown>): void {
-  promise.then(undefined, ignore);
+  if (ignored.push(promise) === 1) {
+    queueMicrotask(handleIgnored);
+  }
 }
 
-function ignore(): void {}
+async function handleIgnored(): Promise<void> {
+  const batch = ignored;
+  ignored = [];
+  for (const promise of batch) {
+    try {
+      await promise;
+    } catch {
+      // As expected.
+    }
+  }
+}

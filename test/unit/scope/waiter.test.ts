@@ -1,9 +1,9 @@
-import { describe, expect } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Cancelled } from '../../../lib/errors.js';
 import { CancelScope } from '../../../lib/scope/cancel-scope.js';
 import { activeDeadlines, currentTime } from '../../../lib/scope/scope-tree.js';
 import { plainOwner, Waiter, type WaiterOwner } from '../../../lib/scope/waiter.js';
-import { outcome, virtualTest } from './support.js';
+import { outcome, unhandledDuring, virtualTest } from './support.js';
 
 describe('Waiter', () => {
   virtualTest('is settled once: the first wins, later calls say false', async () => {
@@ -164,11 +164,24 @@ describe('Waiter', () => {
     expect(listeners).toBe(0);
   });
 
-  virtualTest('a cancelled waiter that nobody looks at is no unhandled rejection', async () => {
+  virtualTest('cancelled waiters that nobody looks at are no unhandled rejections', async () => {
     const scope = new CancelScope();
     await scope.run(() => {
-      void new Waiter<void>(plainOwner).park();
+      for (let count = 0; count < 1000; count++) {
+        void new Waiter<void>(plainOwner).park();
+      }
       scope.cancel();
+      void new Waiter<void>(plainOwner).park();
     });
+  });
+
+  test('other errors stay visible', async () => {
+    const failure = new Error('nobody handles it');
+    const unhandled = await unhandledDuring(async () => {
+      const waiter = new Waiter<void>(plainOwner);
+      void waiter.park();
+      waiter.reject(failure);
+    });
+    expect(unhandled).toEqual([failure]);
   });
 });
