@@ -1,6 +1,6 @@
-// Completions: the sessions' way to JavaScript: writes completion records (ring/records.h). Records that must not be lost when the ring is full wait
-// in order in an overflow list, and as long as one waits there is no room for requests and bodies.
-// Owned by the engine. Thread: the reactor's.
+// Completions: the sessions' way to JavaScript: writes completion records (ring/records.h). Records that must not be
+// lost when the ring is full wait in order in an overflow list, and as long as one waits there is no room for requests
+// and bodies. Owned by the engine. Thread: the reactor's.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ class Completions final : public ExchangeSink {
                  std::span<const uint8_t> bytes, std::span<const uint8_t> completeBody) override;
   size_t bodyRoom() override;
   void onBody(const Exchange& exchange, std::span<const uint8_t> bytes) override;
-  void onBodyEnd(const Exchange& exchange, std::span<const HeaderField> trailers, std::span<const uint8_t> bytes) override;
+  void onBodyEnd(const Exchange& exchange, std::span<const HeaderField> trailers,
+                 std::span<const uint8_t> bytes) override;
   void onAbort(const Exchange& exchange, AbortReason reason, bool soft) override;
   void onWritable(const Exchange& exchange) override;
   void stall(Http1Session& session) override { stalled_.pushBack(session); }

@@ -27,7 +27,7 @@ Engine::~Engine() {
 // Servers.
 
 Result<uint32_t> Engine::listen(const ListenTarget& target, const HttpLimits& limits, const HttpTimeouts& timeouts) {
-  Result<OwnedFd> bound = target.fd >= 0          ? adoptListener(target.fd)
+  Result<OwnedFd> bound = target.fd >= 0         ? adoptListener(target.fd)
                           : !target.path.empty() ? listenUnix(target.path, target.options)
                                                  : listenTcp(target.address, target.port, target.options);
   if (!bound) return bound.error();
@@ -176,7 +176,8 @@ void Engine::carryOut(const uint8_t* record) {
   const uint32_t opcode = loadWord(record, kOpcodeOffset) & 0xffff;
   const uint32_t flags = loadWord(record, kOpcodeOffset) >> 16;
   // An exchange that is over has no taker for what comes late.
-  Exchange* found = http_.exchanges.get({loadWord(record, kExchangeIndexOffset), loadWord(record, kExchangeGenerationOffset)});
+  Exchange* found =
+      http_.exchanges.get({loadWord(record, kExchangeIndexOffset), loadWord(record, kExchangeGenerationOffset)});
   if (found == nullptr) return;
   Exchange& exchange = *found;
   Http1Session& session = exchange.session;
@@ -185,7 +186,8 @@ void Engine::carryOut(const uint8_t* record) {
     case kStart:
       return carryOutHead(exchange, record, opcode, flags);
     case kWrite:
-      return session.write(exchange, {record + kWriteBytes, loadWord(record, kWriteLengthOffset)}, flags & kWriteNotifyFlag);
+      return session.write(exchange, {record + kWriteBytes, loadWord(record, kWriteLengthOffset)},
+                           flags & kWriteNotifyFlag);
     case kEnd: {
       const auto* trailers = reinterpret_cast<const char*>(record + kEndBytes);
       return session.end(exchange, {trailers, loadWord(record, kEndTrailerLengthOffset)}, flags & kEndNotifyFlag);
@@ -225,11 +227,13 @@ void Engine::carryOutHead(Exchange& exchange, const uint8_t* record, uint32_t op
   exchange.session.start(exchange, head, close, hasConnectionField, length);
 }
 
-// Whether the process stays alive on our account, as node has it: open connections, and listening servers that were not unref'd.
+// Whether the process stays alive on our account, as node has it: open connections, and listening servers that were not
+// unref'd.
 void Engine::updateDriver() {
   if (driver_ == nullptr) return;
   const bool listening = std::any_of(servers_.begin(), servers_.end(), [](const std::unique_ptr<Server>& server) {
-    return server != nullptr && ((server->listening && server->referenced) || (server->http.closing && !server->closedReported));
+    return server != nullptr &&
+           ((server->listening && server->referenced) || (server->http.closing && !server->closedReported));
   });
   driver_->setReferenced(listening || reactor_.connectionCount() != 0);
   driver_->wakeIn(reactor_.nextTimerDelayMs());

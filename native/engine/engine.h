@@ -1,8 +1,8 @@
-// Engine: the composition root. Wires the poller, the reactor, the HTTP sessions and the two rings into what one Node environment (the main
-// thread, or a worker) uses for all of its servers.
+// Engine: the composition root. Wires the poller, the reactor, the HTTP sessions and the two rings into what one Node
+// environment (the main thread, or a worker) uses for all of its servers.
 //
-// Owns everything below it. Thread: the driver's. JavaScript runs only inside the doorbell, where no native code is in the middle of anything:
-// whatever it calls back may close, flush and free.
+// Owns everything below it. Thread: the driver's. JavaScript runs only inside the doorbell, where no native code is in
+// the middle of anything: whatever it calls back may close, flush and free.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,9 @@
-// The head of a request as JavaScript gets it: one latin1 text that holds an index and then the strings, so that the other side
-// makes one string a request and slices names and values only when they are read.
+// The head of a request as JavaScript gets it: one latin1 text that holds an index and then the strings, so that the
+// other side makes one string a request and slices names and values only when they are read.
 //
-//   index   for each field kHeadIndexEntryBytes bytes: HeaderId; name length (2, big-endian); value length (3, big-endian)
-//   target  the request-target as received (absent for trailers)
-//   fields  name, value, name, value ... as received, without separators
+//   index   for each field kHeadIndexEntryBytes bytes: HeaderId; name length (2, big-endian); value length (3,
+//   big-endian) target  the request-target as received (absent for trailers) fields  name, value, name, value ... as
+//   received, without separators
 //
 // The counterpart is lib/bridge/head-text.ts.
 #pragma once

@@ -1,9 +1,9 @@
-// parseRequestHead: one HTTP/1.0 or 1.1 request head out of a byte buffer, strict as RFC 9112 where leniency lets requests be
-// smuggled. Stateless: the caller keeps the bytes, and calls again with more of them when told NeedMore.
+// parseRequestHead: one HTTP/1.0 or 1.1 request head out of a byte buffer, strict as RFC 9112 where leniency lets
+// requests be smuggled. Stateless: the caller keeps the bytes, and calls again with more of them when told NeedMore.
 //
-// Guaranteed: reads only inside `bytes`; writes only inside `fields`; never NeedMore when the buffer already holds a violation that no
-// further byte can heal; for every prefix of an accepted head the answer is NeedMore; limits hold before memory is touched.
-// Leading empty lines (CRLF) before the request line are skipped and counted in headLength.
+// Guaranteed: reads only inside `bytes`; writes only inside `fields`; never NeedMore when the buffer already holds a
+// violation that no further byte can heal; for every prefix of an accepted head the answer is NeedMore; limits hold
+// before memory is touched. Leading empty lines (CRLF) before the request line are skipped and counted in headLength.
 #pragma once
 
 #include <cstddef>
@@ -31,14 +31,14 @@ struct ParserLimits {
 struct RequestHead {
   Method method = Method::GET;
   uint8_t versionMinor = 1;
-  bool keepAlive = false;       // as version and Connection ask
+  bool keepAlive = false;  // as version and Connection ask
   bool chunked = false;
   bool hasContentLength = false;
   bool expectContinue = false;  // Expect: 100-continue on 1.1; any other expectation is InvalidExpectation (417)
   bool upgrade = false;         // Upgrade present and named in Connection, or CONNECT
   uint32_t targetOffset = 0;
   uint32_t targetLength = 0;
-  uint32_t headLength = 0;      // bytes consumed, the empty line included
+  uint32_t headLength = 0;  // bytes consumed, the empty line included
   uint32_t fieldCount = 0;
   uint64_t contentLength = 0;
 };
@@ -54,8 +54,8 @@ struct ParseOutcome {
 ParseOutcome parseRequestHead(std::span<const uint8_t> bytes, const ParserLimits& limits, RequestHead& head,
                               std::span<HeaderField> fields);
 
-// The field lines of a trailer section (RFC 9112 7.1.2) up to and including the empty line. Framing, routing and authentication fields
-// are ForbiddenTrailer. `consumed` gets the section's length when Done.
+// The field lines of a trailer section (RFC 9112 7.1.2) up to and including the empty line. Framing, routing and
+// authentication fields are ForbiddenTrailer. `consumed` gets the section's length when Done.
 ParseOutcome parseTrailers(std::span<const uint8_t> bytes, const ParserLimits& limits, std::span<HeaderField> fields,
                            uint32_t& fieldCount, uint32_t& consumed);
 

@@ -1,4 +1,5 @@
-// The answering half of Http1Session: submissions become bytes, in the order of the requests. The reading half is in http1_session.cc.
+// The answering half of Http1Session: submissions become bytes, in the order of the requests. The reading half is in
+// http1_session.cc.
 #include <cstring>
 
 #include "http/http1_session.h"

@@ -1,5 +1,5 @@
-// What the sessions of one server share: its limits, its counters, and the exchanges and the way to the application that all servers of an engine
-// share. Owned by the engine. Thread: the reactor's.
+// What the sessions of one server share: its limits, its counters, and the exchanges and the way to the application
+// that all servers of an engine share. Owned by the engine. Thread: the reactor's.
 #pragma once
 
 #include <array>
@@ -41,7 +41,14 @@ struct HttpTimeouts {
 };
 
 // Failures that are not a matter of the request's bytes; counted beside HttpError.
-enum class SessionError : uint8_t { HeadersTimeout, RequestTimeout, BodyRateTimeout, HandlerTimeout, ResponseLength, Count };
+enum class SessionError : uint8_t {
+  HeadersTimeout,
+  RequestTimeout,
+  BodyRateTimeout,
+  HandlerTimeout,
+  ResponseLength,
+  Count
+};
 std::string_view nameOf(SessionError error);
 
 struct HttpCounters {
@@ -60,11 +67,18 @@ struct HttpCounters {
 
 // Why an exchange ended early; the numbers of records::kAbort...
 enum class AbortReason : uint32_t {
-  Client = 1, HandlerTimeout, BodyTimeout, BodyInvalid, BodyTooLarge, ServerClosing, Local,
+  Client = 1,
+  HandlerTimeout,
+  BodyTimeout,
+  BodyInvalid,
+  BodyTooLarge,
+  ServerClosing,
+  Local,
 };
 
-// One request and its response. Lives from the end of the request's head until the response has been handed over and all of the request
-// was read or given up. Owned by the slab in HttpContext; listed by its session in the order of arrival.
+// One request and its response. Lives from the end of the request's head until the response has been handed over and
+// all of the request was read or given up. Owned by the slab in HttpContext; listed by its session in the order of
+// arrival.
 struct Exchange {
   static constexpr uint64_t kUnknownLength = UINT64_MAX;
 
@@ -72,27 +86,27 @@ struct Exchange {
 
   Http1Session& session;
   SlabKey key;
-  Exchange* next = nullptr;              // the one that came after it on the connection
+  Exchange* next = nullptr;                        // the one that came after it on the connection
   std::unique_ptr<std::vector<uint8_t>> deferred;  // output that has to wait for earlier responses
   uint64_t handlerDeadlineMs = 0;
   uint64_t responseRemaining = kUnknownLength;  // of an announced content length
   bool isHead = false;
   bool isHttp10 = false;
-  bool keepAlive = false;         // as things stand, the connection survives this response
+  bool keepAlive = false;  // as things stand, the connection survives this response
   bool clientAskedClose = false;
-  bool continueAwaited = false;   // the client waits for 100 Continue
+  bool continueAwaited = false;  // the client waits for 100 Continue
   bool requestComplete = false;
   bool responseStarted = false;
   bool responseEnded = false;
-  bool chunked = false;           // the response
-  bool withoutBody = false;       // the response: HEAD, 204, 304
-  bool notifyDrained = false;     // the application waits for room
-  bool notifyFlushed = false;     // the application waits for the last byte; keeps the exchange alive
-  bool detached = false;          // the application has been told that it is over (or never knew it)
+  bool chunked = false;        // the response
+  bool withoutBody = false;    // the response: HEAD, 204, 304
+  bool notifyDrained = false;  // the application waits for room
+  bool notifyFlushed = false;  // the application waits for the last byte; keeps the exchange alive
+  bool detached = false;       // the application has been told that it is over (or never knew it)
 };
 
-// The way to the application. When there is no room (onRequest says false, bodyRoom 0) the session keeps its bytes, asks to be resumed (stall), and goes on in
-// Http1Session::resume. Everything else always succeeds.
+// The way to the application. When there is no room (onRequest says false, bodyRoom 0) the session keeps its bytes,
+// asks to be resumed (stall), and goes on in Http1Session::resume. Everything else always succeeds.
 class ExchangeSink {
  public:
   virtual ~ExchangeSink() = default;
@@ -101,7 +115,8 @@ class ExchangeSink {
   // How many bytes the next onBody may bring.
   virtual size_t bodyRoom() = 0;
   virtual void onBody(const Exchange& exchange, std::span<const uint8_t> bytes) = 0;
-  virtual void onBodyEnd(const Exchange& exchange, std::span<const HeaderField> trailers, std::span<const uint8_t> bytes) = 0;
+  virtual void onBodyEnd(const Exchange& exchange, std::span<const HeaderField> trailers,
+                         std::span<const uint8_t> bytes) = 0;
   virtual void onAbort(const Exchange& exchange, AbortReason reason, bool soft) = 0;
   virtual void onWritable(const Exchange& exchange) = 0;
   // Resume this session when there is room.

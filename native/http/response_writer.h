@@ -1,4 +1,5 @@
-// ResponseWriter: the head of a response and the framing of its body, as bytes. No I/O, no state but the date, which is formatted once a second.
+// ResponseWriter: the head of a response and the framing of its body, as bytes. No I/O, no state but the date, which is
+// formatted once a second.
 #pragma once
 
 #include <cstddef>

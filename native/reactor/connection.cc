@@ -19,7 +19,8 @@ void Connection::onReady(uint8_t readiness) {
   }
   if (state_ == ConnectionState::Closed) return;
   const bool readable = readiness & Readiness::kReadable;
-  // A hang-up while reading is paused, or after FIN, would be reported without end: the peer is gone in both directions.
+  // A hang-up while reading is paused, or after FIN, would be reported without end: the peer is gone in both
+  // directions.
   const bool gone = readiness & (Readiness::kError | Readiness::kHangup);
   if (readable && (reading_ || state_ == ConnectionState::Lingering)) {
     readOnce();
@@ -199,7 +200,8 @@ void Connection::finishClosing() {
 
 void Connection::destroy(CloseReason reason, bool reset) {
   if (state_ == ConnectionState::Closed) return;
-  // What cannot be told to a socket that is being thrown away is of no consequence: both results are looked at by nobody on purpose.
+  // What cannot be told to a socket that is being thrown away is of no consequence: both results are looked at by
+  // nobody on purpose.
   if (reset) (void)setResetOnClose(fd_.get()).ok();
   (void)reactor_.poller().remove(fd_.get()).ok();
   state_ = ConnectionState::Closed;

@@ -1,11 +1,12 @@
-// Connection: one stream socket on a reactor: reads into a session, queues and sends what the session writes, half-closes, lingers, closes.
-// Knows no protocol. Owned by its reactor's slab; owns its descriptor and its session. Thread: the reactor's.
+// Connection: one stream socket on a reactor: reads into a session, queues and sends what the session writes,
+// half-closes, lingers, closes. Knows no protocol. Owned by its reactor's slab; owns its descriptor and its session.
+// Thread: the reactor's.
 //
 // States (the only order is downward):
 //   Open        reading and writing
 //   PeerEnded   the peer has sent FIN; writing goes on
-//   Lingering   we have sent FIN after the last byte; input is read and dropped until the peer's FIN or the linger deadline
-//   Closed      the descriptor is gone; the object is freed at the end of the reactor's turn
+//   Lingering   we have sent FIN after the last byte; input is read and dropped until the peer's FIN or the linger
+//   deadline Closed      the descriptor is gone; the object is freed at the end of the reactor's turn
 #pragma once
 
 #include <cstddef>
@@ -34,7 +35,8 @@ enum class CloseReason : uint8_t {
   Failed,      // another system call failed
 };
 
-// The protocol on a connection. A session may close its connection inside any of these; onClosed is the last call it gets.
+// The protocol on a connection. A session may close its connection inside any of these; onClosed is the last call it
+// gets.
 class Session {
  public:
   virtual ~Session() = default;
@@ -70,7 +72,8 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   Reactor& reactor() { return reactor_; }
 
   // Writing. Nothing is sent before the reactor's flush phase: all writes of a turn leave in one system call.
-  // `size` bytes of the batch's memory to be filled in by the caller; commit() the part that was used before anything else is written.
+  // `size` bytes of the batch's memory to be filled in by the caller; commit() the part that was used before anything
+  // else is written.
   uint8_t* reserve(size_t size);
   void commit(size_t size);
   void write(std::span<const uint8_t> bytes);
@@ -86,8 +89,8 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   // The one deadline of a connection; the session decides what it means. 0: none.
   void setDeadline(uint64_t deadlineMs);
 
-  // Closing. After the queue has been sent: at once where the input is known to be clean (`lingerMs` 0), else by FIN and reading on for up to
-  // lingerMs, so that the peer gets the answer before a reset.
+  // Closing. After the queue has been sent: at once where the input is known to be clean (`lingerMs` 0), else by FIN
+  // and reading on for up to lingerMs, so that the peer gets the answer before a reset.
   void closeAfterFlush(uint32_t lingerMs);
   bool isClosingAfterFlush() const { return closeAfterFlush_; }
   // At once; with RST where `reset`.

@@ -1,4 +1,5 @@
-// Driver: who calls Reactor::runOnce, and when. The seam between an engine on Node's own loop (InlineDriver) and one on a thread of its own.
+// Driver: who calls Reactor::runOnce, and when. The seam between an engine on Node's own loop (InlineDriver) and one on
+// a thread of its own.
 #pragma once
 
 #include <cstdint>

@@ -33,7 +33,8 @@ void InlineDriver::setReferenced(bool referenced) {
   hooks_.setReferenced(referenced);
 }
 
-// The timer is set again only when it would come too late: coming too early costs one empty turn, setting it costs every turn.
+// The timer is set again only when it would come too late: coming too early costs one empty turn, setting it costs
+// every turn.
 void InlineDriver::wakeIn(int64_t delayMs) {
   if (delayMs < 0) return;
   const int64_t wantedMs = monotonicMs() + delayMs;

@@ -1,7 +1,7 @@
-// InlineDriver: the engine on Node's own loop. The poller's descriptor is watched once by libuv; when it turns readable, one turn is run. A
-// prepare hook sends what timers, immediates and other I/O have answered before the loop blocks, a check hook what I/O callbacks have. A poller without a
-// descriptor of its own (uv) lives on the loop itself, and its turn is run by the check hook.
-// Owned by the addon. Thread: the loop's.
+// InlineDriver: the engine on Node's own loop. The poller's descriptor is watched once by libuv; when it turns
+// readable, one turn is run. A prepare hook sends what timers, immediates and other I/O have answered before the loop
+// blocks, a check hook what I/O callbacks have. A poller without a descriptor of its own (uv) lives on the loop itself,
+// and its turn is run by the check hook. Owned by the addon. Thread: the loop's.
 #pragma once
 
 #include <functional>

@@ -1,6 +1,6 @@
-// Listener: accepts until EAGAIN (bounded a turn), and survives running out of descriptors: at EMFILE it gives up a descriptor held in reserve,
-// takes one waiting connection, closes it (the client sees an end instead of a hang), and pauses accepting for kShedPauseMs.
-// Owned by its reactor's slab; owns its descriptor. Thread: the reactor's.
+// Listener: accepts until EAGAIN (bounded a turn), and survives running out of descriptors: at EMFILE it gives up a
+// descriptor held in reserve, takes one waiting connection, closes it (the client sees an end instead of a hang), and
+// pauses accepting for kShedPauseMs. Owned by its reactor's slab; owns its descriptor. Thread: the reactor's.
 #pragma once
 
 #include <cstdint>

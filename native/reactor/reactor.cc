@@ -42,9 +42,9 @@ void Reactor::settle() {
   inTurn_ = false;
 }
 
-// Carrying out answers may bring new completions (a pipelined request that had to wait): a bounded number of rounds, then other work of the
-// loop gets its chance first. What was submitted outside of a turn goes first, so that its completions, too, are handed over now: nothing
-// may be left behind a doorbell that does not ring.
+// Carrying out answers may bring new completions (a pipelined request that had to wait): a bounded number of rounds,
+// then other work of the loop gets its chance first. What was submitted outside of a turn goes first, so that its
+// completions, too, are handed over now: nothing may be left behind a doorbell that does not ring.
 void Reactor::runRounds() {
   flushSubmissions();
   for (int round = 0; delegate_.ringDoorbell(); round++) {
@@ -82,7 +82,8 @@ void Reactor::flushWrites() {
   IntrusiveList<Connection, DirtyTag> dirty;
   dirty.takeAll(dirty_);
   while (Connection* connection = dirty.popFront()) connection->flush();
-  // A session that was told of its drained queue may have written again: those leave with the same memory, before it is reset.
+  // A session that was told of its drained queue may have written again: those leave with the same memory, before it is
+  // reset.
   while (Connection* connection = dirty_.popFront()) connection->flush();
 }
 
@@ -111,7 +112,8 @@ void Reactor::removeListener(SlabKey key) {
 }
 
 Connection* Reactor::adopt(OwnedFd fd, const Endpoint& peer, ListenerOwner& owner) {
-  // Without TCP_NODELAY an answer in two pieces waits for the client's delayed ACK. A socket that refuses is already dead.
+  // Without TCP_NODELAY an answer in two pieces waits for the client's delayed ACK. A socket that refuses is already
+  // dead.
   if (peer.family != Endpoint::Family::Unix) (void)setNoDelay(fd.get(), true).ok();
   Connection* connection = connections_.create(*this, std::move(fd), peer);
   connection->onExpired = [](TimerNode& node, uint64_t nowMs) { static_cast<Connection&>(node).expire(nowMs); };

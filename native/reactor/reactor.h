@@ -8,8 +8,8 @@
 //   flushWrites          one system call a connection that has something to send
 //   reapClosed           free what was closed in this turn
 //
-// The delegate (engine) supplies ringDoorbell and drainSubmissions. Owns the poller, the connections, the listeners, the timer wheel and the
-// batch's memory. Owned by the engine. Thread: the one that its driver uses.
+// The delegate (engine) supplies ringDoorbell and drainSubmissions. Owns the poller, the connections, the listeners,
+// the timer wheel and the batch's memory. Owned by the engine. Thread: the one that its driver uses.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +54,8 @@ class Reactor {
 
   // One turn. timeoutMs as for Poller::wait.
   Result<void> runOnce(int timeoutMs);
-  // The later half of a turn, on its own: answers that were submitted outside of one (by timers, immediates, other I/O) leave.
+  // The later half of a turn, on its own: answers that were submitted outside of one (by timers, immediates, other I/O)
+  // leave.
   void settle();
   // drainSubmissions, flushWrites, reapClosed: also from within JavaScript, when the submission ring is full.
   void flushSubmissions();

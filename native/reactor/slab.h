@@ -1,6 +1,6 @@
-// Slab: objects in stable places, found by a token that carries a generation, so that a late event or a late answer for an object that has
-// gone finds nothing instead of its successor. Free places are reused last-in first-out; memory is kept for the slab's life.
-// Thread: its owner's.
+// Slab: objects in stable places, found by a token that carries a generation, so that a late event or a late answer for
+// an object that has gone finds nothing instead of its successor. Free places are reused last-in first-out; memory is
+// kept for the slab's life. Thread: its owner's.
 #pragma once
 
 #include <cstdint>

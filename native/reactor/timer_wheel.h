@@ -1,5 +1,6 @@
-// TimerWheel: many deadlines, cheap to move. A deadline that is moved later costs one store: the node stays in its slot and is
-// put where it belongs when that slot comes up. Resolution kTickMs; never early. Owned by the reactor; its thread.
+// TimerWheel: many deadlines, cheap to move. A deadline that is moved later costs one store: the node stays in its slot
+// and is put where it belongs when that slot comes up. Resolution kTickMs; never early. Owned by the reactor; its
+// thread.
 #pragma once
 
 #include <array>
@@ -30,7 +31,8 @@ class TimerWheel {
   void cancel(TimerNode& node) { node.deadlineMs = 0; }
   // The instant at which advance() has something to look at, or nothing.
   std::optional<uint64_t> nextWakeMs();
-  // Calls onExpired of each node whose deadline has passed; the node is disarmed, and may be scheduled again or destroyed.
+  // Calls onExpired of each node whose deadline has passed; the node is disarmed, and may be scheduled again or
+  // destroyed.
   void advance(uint64_t nowMs);
 
  private:
@@ -39,7 +41,7 @@ class TimerWheel {
   void insert(TimerNode& node);
 
   std::array<Slot, kSlots> slots_;
-  uint64_t tick_;  // the last tick that was dealt with
+  uint64_t tick_;          // the last tick that was dealt with
   uint64_t wakeTick_ = 0;  // no occupied slot comes before it
 };
 
