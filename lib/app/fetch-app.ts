@@ -11,6 +11,7 @@ import { headOf, isResponse, type Response, reasonOf, statusOf, takeBody } from 
 import { traceIdOf } from '../http/trace-context.js';
 import { discardBody, pumpBody } from './body-pump.js';
 import { type AppOptions, HandlerErrors } from './handler-errors.js';
+import { RequestScope } from './request-scope.js';
 
 export type FetchResult = Response | globalThis.Response;
 export type FetchHandler = (request: Request, ctx: FetchContext) => FetchResult | Promise<FetchResult>;
@@ -24,6 +25,7 @@ export class FetchContext {
   readonly #request: Request;
   readonly #deadline: number | null;
   #traceId: string | null = null;
+  #scope: RequestScope | null = null;
 
   constructor(exchange: Exchange, request: Request, deadline: number | null) {
     this.#exchange = exchange;
@@ -34,6 +36,15 @@ export class FetchContext {
   /** The request's signal. */
   get signal(): AbortSignal {
     return this.#request.signal;
+  }
+
+  /**
+   * A cancel scope that is cancelled when the request's signal aborts: `ctx.scope.run(async () => ...)`, once. What is awaited in it stops then,
+   * and `run` rejects with Cancelled.
+   */
+  get scope(): RequestScope {
+    this.#scope ??= new RequestScope(this.#exchange, this.#deadline);
+    return this.#scope;
   }
 
   /** Undefined on a unix socket. */
