@@ -55,6 +55,18 @@ export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
   writeBufferBytes: 1048576,
 });
 
+/**
+ * Where 0 would not mean none: a head is kept in memory and handed over in one piece, a body's framing is read to its end, and a request must be
+ * handled for the next one to be read.
+ */
+const LIMIT_RANGES: Readonly<Record<string, readonly [min: number, max: number]>> = {
+  headerBytes: [1, 262144],
+  headerCount: [1, 10000],
+  bodyBytes: [0, Number.MAX_SAFE_INTEGER],
+  chunkOverheadBytes: [1, 262144],
+  pipelinedRequests: [1, 65536],
+};
+
 export const DEFAULT_TIMEOUTS: Readonly<Timeouts> = Object.freeze({
   headers: 60000,
   request: 300000,
@@ -145,10 +157,8 @@ export function checkOptions(options: ServeOptions): CheckedOptions {
     backlog: integer('backlog', options.backlog, 511, 1, MAX_INT32),
     ipv6Only: flag('ipv6Only', options.ipv6Only),
     reusePort: flag('reusePort', options.reusePort),
-    limits: group('limits', options.limits, DEFAULT_LIMITS, (key) =>
-      key === 'bodyBytes' ? Number.MAX_SAFE_INTEGER : MAX_INT32,
-    ),
-    timeouts: group('timeouts', options.timeouts, DEFAULT_TIMEOUTS, () => MAX_INT32),
+    limits: group('limits', options.limits, DEFAULT_LIMITS, LIMIT_RANGES),
+    timeouts: group('timeouts', options.timeouts, DEFAULT_TIMEOUTS, {}),
     backend: options.backend,
     onError: options.onError,
     signal: options.signal,
@@ -224,7 +234,7 @@ function group<T extends Limits | Timeouts>(
   name: string,
   given: unknown,
   defaults: Readonly<T>,
-  maxOf: (key: string) => number,
+  ranges: Readonly<Record<string, readonly [min: number, max: number]>>,
 ): T {
   if (given === undefined) {
     return { ...defaults };
@@ -238,7 +248,8 @@ function group<T extends Limits | Timeouts>(
     if (fallback === undefined) {
       throw new OptionError(`${name}.${key}`, `no such option; known are ${Object.keys(defaults).join(', ')}`);
     }
-    result[key] = integer(`${name}.${key}`, value, fallback, 0, maxOf(key));
+    const [min, max] = ranges[key] ?? [0, MAX_INT32];
+    result[key] = integer(`${name}.${key}`, value, fallback, min, max);
   }
   return result as unknown as T;
 }

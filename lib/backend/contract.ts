@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import type { App } from '../http/exchange.js';
 
-/** Limits of one server; see docs/limits.md for the answer that each gets. 0 means none. */
+/** Limits of one server; see docs/limits.md for the answer that each gets, and for which of them 0 means none. */
 export interface Limits {
   /** Bytes of a request head (and of a trailer section). Default 16384. Over it: 431 and close. */
   headerBytes: number;

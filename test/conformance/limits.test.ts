@@ -34,6 +34,21 @@ describe.each(backends)('limits on %s', (backend) => {
     ).toEqual([200, 431]);
   });
 
+  it('the largest head that the options admit arrives whole, with a body beside it', async () => {
+    const server = await start({
+      fetch: async (request) => new Response(`${[...request.headers].length} ${(await request.text()).length}`),
+      limits: { headerBytes: 262144, headerCount: 10000, bodyBytes: 65536 },
+    });
+    const fields = Array.from({ length: 9997 }, (_, i) => `x${i}: ${'v'.repeat(14)}\r\n`).join('');
+    const head = `POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 65536\r\n${fields}`;
+    const filler = `y: ${'f'.repeat(262144 - head.length - 7)}\r\n\r\n`;
+    expect((head + filler).length).toBe(262144);
+    const client = await RawClient.open(server);
+    const { status, body } = await client.send(head + filler + 'b'.repeat(65536)).response();
+    expect(`${status} ${body}`).toBe('200 10000 65536');
+    client.socket.destroy();
+  });
+
   it('headerBytes: an endless head is refused before it ends', async () => {
     const server = await start({ fetch: echo, limits: { headerBytes: 500 } });
     const { responses } = await exchangeRaw(server, `GET / HTTP/1.1\r\nHost: x\r\nA: ${'a'.repeat(600)}`);
