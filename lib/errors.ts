@@ -339,8 +339,7 @@ export type ScopeErrorCode =
   | 'ERR_GAMMALOOP_NURSERY_CLOSED'
   | 'ERR_GAMMALOOP_NOT_READY'
   | 'ERR_GAMMALOOP_READY_TWICE'
-  | 'ERR_GAMMALOOP_NOT_HELD'
-  | 'ERR_GAMMALOOP_HELD';
+  | 'ERR_GAMMALOOP_NOT_HELD';
 
 /** A scope, nursery, lock or limiter was used against its rules. */
 export class ScopeError extends GammaloopError {
