@@ -3,15 +3,15 @@
  * ending through JobEnds, exactly once, unless it ended the job itself (`stop`).
  */
 import { ResponderError, TimeoutError } from '../errors.js';
-import type { CancelScope } from '../scope/cancel-scope.js';
 import { callIn, type ScopeNode } from '../scope/scope-tree.js';
 import { Waiter, type WaiterOwner } from '../scope/waiter.js';
 import type { CorrelationId, Envelope } from './envelope.js';
 import type { Handler, HandlerContext } from './responder.js';
-import { newTraceparent, parseTraceparent } from './trace-context.js';
 import { TracedScope } from './traced-scope.js';
 
 export interface JobEnds {
+  /** The handler has ended, whatever became of the answer. Comes last. */
+  finished(job: Job): void;
   part(job: Job, payload: unknown, count: number): void;
   replied(job: Job, payload: unknown): void;
   streamed(job: Job, count: number): void;
@@ -47,22 +47,48 @@ export class Job {
     return this.#over;
   }
 
-  /** Resolves when the handler has ended, whatever became of it. */
-  async run(parent: ScopeNode | null, handler: Handler): Promise<void> {
+  /** Calls the handler. A result that is there at once is sent at once, without a promise; `finished` may be called before this returns. */
+  run(parent: ScopeNode | null, handler: Handler): void {
     const { traceparent, deadline } = this.envelope;
-    const valid = parseTraceparent(traceparent) === null ? newTraceparent() : (traceparent as string);
-    const scope = new TracedScope(valid, deadline === Number.POSITIVE_INFINITY ? undefined : { deadline });
+    const scope = new TracedScope(traceparent, deadline === Number.POSITIVE_INFINITY ? undefined : { deadline });
     this.#scope = scope;
     scope.enter(parent);
-    try {
-      // Not even begun when it has waited too long.
-      if (scope.effective === null) await callIn(scope, this.#answer, handler, scope);
-    } catch (error) {
-      if (!this.#over && scope.effective === null) this.#end(() => this.#ends.failed(this, error));
-    } finally {
-      scope.exit();
-      if (!this.#over) this.#endCancelled(scope);
+    // Not even begun when it has waited too long.
+    if (scope.effective === null) {
+      try {
+        const context = new JobContext(this.envelope, scope);
+        const result = callIn(scope, handler, this.envelope, context);
+        if (isThenable(result) || isStream(result)) {
+          void this.#awaitResult(result, scope, context);
+          return;
+        }
+        if (!this.#over) this.#reply(result);
+      } catch (error) {
+        this.#fail(error, scope);
+      }
     }
+    this.#finish(scope);
+  }
+
+  async #awaitResult(pending: unknown, scope: TracedScope, context: HandlerContext): Promise<void> {
+    try {
+      const result = await pending;
+      if (isStream(result)) await callIn(scope, this.#answerStream, result, context);
+      else if (!this.#over) this.#reply(result);
+    } catch (error) {
+      this.#fail(error, scope);
+    }
+    this.#finish(scope);
+  }
+
+  #fail(error: unknown, scope: TracedScope): void {
+    if (!this.#over && scope.effective === null) this.#end(() => this.#ends.failed(this, error));
+  }
+
+  #finish(scope: TracedScope): void {
+    scope.exit();
+    if (!this.#over) this.#endCancelled(scope);
+    this.#ends.finished(this);
   }
 
   /** Ends it without an answer. */
@@ -76,18 +102,15 @@ export class Job {
     this.#creditWaiter?.resolve();
   }
 
-  readonly #answer = async (handler: Handler, scope: TracedScope): Promise<void> => {
-    const context = new JobContext(this.envelope, scope);
-    const result = await handler(this.envelope, context);
-    if (!isStream(result)) {
-      if (!this.#over) this.#reply(result);
-      return;
-    }
+  readonly #answerStream = async (
+    parts: AsyncIterable<unknown> | Iterable<unknown>,
+    context: HandlerContext,
+  ): Promise<void> => {
     if (context.stream) {
-      await this.#sendParts(result);
+      await this.#sendParts(parts);
       return;
     }
-    await (result as Partial<AsyncIterator<unknown>>).return?.();
+    await (parts as Partial<AsyncIterator<unknown>>).return?.();
     throw new ResponderError(
       'ERR_GAMMALOOP_RESPONDER_KIND',
       `'${this.envelope.subject}' answers with a stream; ask with requester.stream`,
@@ -142,13 +165,15 @@ const CREDIT: WaiterOwner<void> = { onAbort: () => true };
 
 class JobContext implements HandlerContext {
   readonly #envelope: Envelope;
-  readonly scope: CancelScope;
-  readonly traceparent: string;
+  readonly scope: TracedScope;
 
   constructor(envelope: Envelope, scope: TracedScope) {
     this.#envelope = envelope;
     this.scope = scope;
-    this.traceparent = scope.traceparent;
+  }
+
+  get traceparent(): string {
+    return this.scope.traceparent;
   }
 
   get signal(): AbortSignal {
@@ -166,6 +191,10 @@ class JobContext implements HandlerContext {
   get stream(): boolean {
     return this.#envelope.kind === 'stream';
   }
+}
+
+function isThenable(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
 /** What is sent part by part: async iterables, and generators. Arrays, strings and Maps are values. */

@@ -192,7 +192,7 @@ export class Requester {
 
   #onEnvelope(envelope: Envelope): void {
     const { id, kind } = envelope;
-    const stream = this.#streams.get(id as number);
+    const stream = this.#streams.size === 0 ? undefined : this.#streams.get(id as number);
     if (stream !== undefined) {
       this.#onStreamEnvelope(stream, id as number, envelope);
       return;

@@ -87,6 +87,7 @@ export class Responder {
   #head = 0;
   #queued = 0;
   #running = 0;
+  #starting = false;
   #closing: Promise<ResponderCloseReport> | null = null;
   #idle: Waiter<void> | null = null;
   readonly #counts = {
@@ -211,14 +212,20 @@ export class Responder {
 
   #start(job: Job): void {
     this.#running++;
-    void job.run(this.#parentNow(), this.#handler).then(this.#onFinished);
+    job.run(this.#parentNow(), this.#handler);
   }
 
-  readonly #onFinished = (): void => {
+  #onFinished(): void {
     this.#running--;
-    while (this.#queued > 0 && this.#running < this.#concurrency) this.#start(this.#shift());
     this.#checkIdle();
-  };
+    if (this.#starting) {
+      return;
+    }
+    // Not by recursion: a handler that answers at once finishes within #start.
+    this.#starting = true;
+    while (this.#queued > 0 && this.#running < this.#concurrency) this.#start(this.#shift());
+    this.#starting = false;
+  }
 
   /** The next job that somebody still waits for. */
   #shift(): Job {
@@ -319,8 +326,9 @@ export class Responder {
     );
   }
 
-  /** How jobs end; not called for those that were ended from here. */
+  /** How jobs end. Of those that were ended from here only `finished` is heard. */
   readonly #ends: JobEnds = {
+    finished: () => this.#onFinished(),
     part: (job, payload, count) => {
       this.#counts.partsSent++;
       this.#send(job.envelope, 'part', count, payload);

@@ -1,5 +1,5 @@
 /**
- * W3C Trace Context: `traceparent` read, written and continued. Ids come from a pool of random bytes, filled 2 KiB at a time.
+ * W3C Trace Context: `traceparent` read, written and continued. Ids come from a pool of random bytes, filled 12 KiB at a time.
  * Every function is total: what a peer sent that is no valid traceparent gives null, never an exception.
  */
 import { randomFillSync } from 'node:crypto';
@@ -20,7 +20,7 @@ const ZERO_PARENT = '0'.repeat(16);
 const TRACE_BYTES = 16;
 const PARENT_BYTES = 8;
 
-const pool = Buffer.alloc(2048);
+const pool = Buffer.alloc(12 * 1024);
 let used = pool.length;
 
 function randomHex(bytes: number): string {
@@ -61,7 +61,13 @@ export function formatTraceparent(context: TraceContext): string {
 }
 
 /** A new trace, or a new span in the trace of the given id. */
-export function newTraceparent(traceId: string = newTraceId(), sampled = true): string {
+export function newTraceparent(traceId?: string, sampled = true): string {
+  if (traceId === undefined) {
+    // Both ids at once. Neither is all zero, or it is done again.
+    const ids = randomHex(TRACE_BYTES + PARENT_BYTES);
+    const text = `00-${ids.slice(0, 32)}-${ids.slice(32)}-${sampled ? '01' : '00'}`;
+    return ids.startsWith(ZERO_PARENT) || ids.endsWith(ZERO_PARENT) ? newTraceparent(undefined, sampled) : text;
+  }
   return `00-${traceId}-${newParentId()}-${sampled ? '01' : '00'}`;
 }
 

@@ -4,14 +4,22 @@
  */
 import { CancelScope, type CancelScopeOptions } from '../scope/cancel-scope.js';
 import { activeScope } from '../scope/scope-tree.js';
+import { newTraceparent, parseTraceparent } from './trace-context.js';
 
 export class TracedScope extends CancelScope {
-  /** Of the message that the work is for. What is sent from here continues it. */
-  readonly traceparent: string;
+  readonly #received: unknown;
+  #traceparent: string | null = null;
 
-  constructor(traceparent: string, options?: CancelScopeOptions) {
+  /** `traceparent`: as it came with the message. Where it is missing or not valid, a new trace begins. */
+  constructor(traceparent: unknown, options?: CancelScopeOptions) {
     super(options);
-    this.traceparent = traceparent;
+    this.#received = traceparent;
+  }
+
+  /** Of the message that the work is for. What is sent from here continues it. Looked at when first asked for. */
+  get traceparent(): string {
+    this.#traceparent ??= parseTraceparent(this.#received) === null ? newTraceparent() : (this.#received as string);
+    return this.#traceparent;
   }
 }
 

@@ -11,6 +11,7 @@
  *   no longer tells a duplicate: it counts as late.
  */
 import { channel } from 'node:diagnostics_channel';
+import { setMaxListeners } from 'node:events';
 import { ClosedError, OptionError, TimeoutError, TooManyWaitersError } from '../errors.js';
 import type { Deadlines } from '../scope/deadlines.js';
 import { activeDeadlines, activeScope, type ScopeNode } from '../scope/scope-tree.js';
@@ -186,6 +187,9 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     if (this.#closedWith !== null) {
       throw this.#closedWith;
     }
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      throw new OptionError('signal', 'an AbortSignal', signal);
+    }
     if (this.#open === this.capacity) {
       this.#refused++;
       throw new TooManyWaitersError(this.capacity);
@@ -206,7 +210,11 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     this.#opened++;
     // In a cancelled scope, or with an aborted signal, it is settled already when it returns.
     waiter.promise = waiter.park(scope);
-    if (signal !== undefined) waiter.watch(signal);
+    if (signal !== undefined) {
+      // One signal for a thousand requests is no leak.
+      if (!signal.aborted) setMaxListeners(0, signal);
+      waiter.watch(signal);
+    }
     waiter.expireAt(deadline, timers);
     return waiter;
   }
@@ -295,10 +303,8 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     const { label, traceId } = (waiter.key ?? {}) as WaiterInfo;
     const what = label === undefined ? 'No reply' : `No reply from ${label}`;
     this.#timedOut++;
-    this.#abandon(
-      waiter as RegistryWaiter,
-      new TimeoutError(`${what} within its time${traceId === undefined ? '' : ` (trace ${traceId})`}`),
-    );
+    const text = `${what} within its time${traceId === undefined ? '' : ` (trace ${traceId})`}`;
+    this.#abandon(waiter as RegistryWaiter, timeoutError(text));
   }
 
   #abandon(waiter: RegistryWaiter, error: unknown): void {
@@ -405,6 +411,17 @@ export function instantOf(
 function checkTimeout(timeout: unknown): void {
   if (typeof timeout !== 'number' || !(timeout >= 0)) {
     throw new OptionError('timeout', 'milliseconds, 0 or more, or Infinity', timeout);
+  }
+}
+
+/** Without frames: they would show the timer, and cost more than all the rest where many expire together. */
+function timeoutError(message: string): TimeoutError {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return new TimeoutError(message);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
 }
 

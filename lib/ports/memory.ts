@@ -7,6 +7,7 @@
  * Delivery is a microtask later. After `TURN_BUDGET` deliveries without a turn of the event loop the bus waits for one, so that requests which answer
  * each other forever starve neither timers nor sockets.
  */
+import { AsyncResource } from 'node:async_hooks';
 import { type Envelope, failureOf } from '../correlation/envelope.js';
 import type { EnvelopeListener, SubscribeOptions, Subscription, TransferList } from '../correlation/port.js';
 import { PortBase, payloadError } from '../correlation/port-base.js';
@@ -27,13 +28,18 @@ interface Sent {
   readonly port: MemoryPort;
 }
 
-class MemoryBus {
+/** Listeners run in the asynchronous context that the bus was made in, not in that of whoever published first. */
+class MemoryBus extends AsyncResource {
   readonly subscriptions = new Subscriptions();
   #queue: Sent[] = [];
   #scheduled = false;
   /** Deliveries since the event loop last turned. */
   #delivered = 0;
   #turning = false;
+
+  constructor() {
+    super('GAMMALOOP_MEMORY_BUS', { requireManualDestroy: true });
+  }
 
   push(sent: Sent): void {
     this.#queue.push(sent);
@@ -59,8 +65,10 @@ class MemoryBus {
     if (waiting && this.#scheduled) this.#schedule();
   };
 
+  readonly #drain = (): void => this.runInAsyncScope(this.#deliverAll, this);
+
   /** What listeners publish meanwhile is the next batch. */
-  readonly #drain = (): void => {
+  #deliverAll(): void {
     const batch = this.#queue;
     this.#queue = [];
     this.#scheduled = false;
@@ -68,7 +76,7 @@ class MemoryBus {
     for (const { envelope, port } of batch) {
       if (!this.subscriptions.deliver(envelope)) port.undelivered(envelope);
     }
-  };
+  }
 }
 
 export class MemoryPort extends PortBase {

@@ -18,6 +18,7 @@ type Channel = Pick<ChildProcess, 'connected' | 'send' | 'channel'> & EventEmitt
 export class ProcessPort extends LinkPort {
   readonly kind = 'process';
   readonly #channel: Channel;
+  readonly #isChild: boolean;
   /** How the child ended. */
   #ending = '';
   #fatal: unknown;
@@ -33,7 +34,8 @@ export class ProcessPort extends LinkPort {
     this.#channel = channel as Channel;
     this.#channel.on('disconnect', this.#onDisconnect);
     this.#channel.on('message', this.receive);
-    if ('spawnfile' in channel) {
+    this.#isChild = 'spawnfile' in channel;
+    if (this.#isChild) {
       this.#channel.on('exit', this.#onExit);
       this.#channel.on(EventEmitter.errorMonitor, this.#onError);
     }
@@ -106,15 +108,20 @@ export class ProcessPort extends LinkPort {
 
   readonly #onExit = (code: number | null, signal: string | null): void => {
     this.#ending = signal === null ? `ended with exit code ${code}` : `was ended by ${signal}`;
-    if (!this.#channel.connected) this.#onDisconnect();
+    if (!this.#channel.connected) this.#broken();
   };
 
-  /** After the last message that came. */
+  /** After the last message that came. How a child ended is known a moment later, if it did: worth two turns of the loop. */
   readonly #onDisconnect = (): void => {
     this.#settleFlushed();
+    if (this.#isChild && this.#ending === '') setImmediate(() => setImmediate(() => this.#broken()));
+    else this.#broken();
+  };
+
+  #broken(): void {
     this.break(
       this.#fatal,
       this.#ending === '' ? 'the other process disconnected' : `the other process ${this.#ending}`,
     );
-  };
+  }
 }

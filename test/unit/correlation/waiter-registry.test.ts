@@ -44,6 +44,7 @@ describe('open', () => {
     ['timeout', { timeout: -1 }],
     ['timeout', { timeout: Number.NaN }],
     ['timeout', { timeout: '5' as never }],
+    ['signal', { signal: {} as never }],
     ['deadline', { deadline: Number.NaN }],
     ['deadline', { deadline: Number.NEGATIVE_INFINITY }],
   ])('refuses %s %j', (option, options) => {
