@@ -130,17 +130,19 @@ export class Deadlines {
     this.#alarm = Number.POSITIVE_INFINITY;
     this.#expiring = true;
     const target = Math.floor(this.clock.now() - this.#base);
-    let next = this.#nextTick();
-    while (next <= target) {
-      this.#elapsed = next;
-      this.#expireTick(next);
-      next = this.#nextTick();
-    }
-    this.#elapsed = Math.max(this.#elapsed, target);
-    this.#expiring = false;
-    if (this.#size > 0) {
-      this.#alarm = this.#base + next;
-      this.clock.setAlarm(this.#alarm);
+    try {
+      for (let next = this.#nextTick(); next <= target; next = this.#nextTick()) {
+        this.#elapsed = next;
+        this.#expireTick(next);
+      }
+      this.#elapsed = Math.max(this.#elapsed, target);
+    } finally {
+      // Also where an entry breaks its promise and throws: one bug must not stop every other deadline.
+      this.#expiring = false;
+      if (this.#size > 0) {
+        this.#alarm = this.#base + this.#nextTick();
+        this.clock.setAlarm(this.#alarm);
+      }
     }
   }
 

@@ -102,6 +102,24 @@ describe('Deadlines', () => {
     expect(probe.expiredAt).toBeLessThanOrEqual(102);
   });
 
+  test('an entry that throws stops no other one', () => {
+    const clock = new ManualClock();
+    const wheel = new Deadlines(clock);
+    const log: Probe[] = [];
+    class Bad extends DeadlineEntry {
+      override onDeadline(): void {
+        throw new Error('broken promise');
+      }
+    }
+    wheel.add(new Bad(), 5);
+    wheel.add(new Probe(5, log, clock), 5);
+    wheel.add(new Probe(9, log, clock), 9);
+    expect(() => clock.runTo(6)).toThrow('broken promise');
+    clock.runTo(20);
+    expect(log.map((probe) => probe.at)).toEqual([5, 9]);
+    expect(wheel.size).toBe(0);
+  });
+
   test('beyond the reach of the wheel: a deadline in 100 days comes in 100 days, also after 40 days of running', () => {
     const day = 86_400_000;
     const clock = new ManualClock();
