@@ -90,14 +90,19 @@ const ABANDONED = 2;
 
 /** The waiter itself is what `open` returns: one object for both. */
 class RegistryWaiter extends Waiter<unknown> {
-  readonly id: number;
-  readonly openedAt: { stack?: string } | null;
+  // Two small integers are held in place; the id is a number on the heap.
+  readonly generation: number;
+  readonly slot: number;
   promise!: Promise<unknown>;
 
-  constructor(owner: WaiterRegistry, id: number, info: WaiterInfo | undefined, openedAt: { stack?: string } | null) {
+  constructor(owner: WaiterRegistry, generation: number, slot: number, info: WaiterInfo | undefined) {
     super(owner, info);
-    this.id = id;
-    this.openedAt = openedAt;
+    this.generation = generation;
+    this.slot = slot;
+  }
+
+  get id(): number {
+    return this.generation * SLOT_SPAN + this.slot;
   }
 
   // Whoever holds the waiter settles it by way of the registry, as with its id.
@@ -119,6 +124,9 @@ class RegistryWaiter extends Waiter<unknown> {
     super.reject(error);
   }
 }
+
+/** Only with `stacks`, so that the others need no field for it. */
+const stacks = new WeakMap<RegistryWaiter, { stack?: string }>();
 
 export class WaiterRegistry implements WaiterOwner<unknown> {
   readonly capacity: number;
@@ -199,12 +207,12 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     const generation = last === MAX_GENERATION ? 1 : last + 1;
     this.#generations[slot] = generation;
     this.#endings[slot] = 0;
-    let openedAt: { stack?: string } | null = null;
+    const waiter = new RegistryWaiter(this, generation, slot, info);
     if (this.#stacks) {
-      openedAt = {};
+      const openedAt = {};
       Error.captureStackTrace(openedAt, this.openUntil);
+      stacks.set(waiter, openedAt);
     }
-    const waiter = new RegistryWaiter(this, generation * SLOT_SPAN + slot, info, openedAt);
     this.#waiters[slot] = waiter;
     this.#open++;
     this.#opened++;
@@ -317,9 +325,9 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     if (typeof id !== 'number') {
       return undefined;
     }
-    const slot = id - Math.floor(id / SLOT_SPAN) * SLOT_SPAN;
-    const waiter = this.#waiters[slot];
-    return waiter !== undefined && waiter.id === id ? waiter : undefined;
+    const generation = Math.floor(id / SLOT_SPAN);
+    const waiter = this.#waiters[id - generation * SLOT_SPAN];
+    return waiter !== undefined && waiter.generation === generation ? waiter : undefined;
   }
 
   /** Takes an open waiter out, and frees its slot. */
@@ -328,7 +336,7 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     if (waiter === undefined) {
       return undefined;
     }
-    const slot = waiter.id % SLOT_SPAN;
+    const { slot } = waiter;
     this.#waiters[slot] = undefined;
     this.#endings[slot] = ending;
     this.#open--;
@@ -427,10 +435,10 @@ function timeoutError(message: string): TimeoutError {
 
 /** Where `open` was called, under the error's own stack. Only with `stacks`. */
 function withStack(error: unknown, waiter: RegistryWaiter): unknown {
-  if (waiter.openedAt === null || !(error instanceof Error)) {
+  const opened = stacks.get(waiter)?.stack;
+  if (opened === undefined || !(error instanceof Error)) {
     return error;
   }
-  const opened = waiter.openedAt.stack ?? '';
   try {
     error.stack = `${error.stack ?? String(error)}\n${opened.slice(opened.indexOf('\n') + 1)}`;
   } catch {
