@@ -1,6 +1,7 @@
 /*
- * What the C load clients share: connecting, a minimal reader of answers, the processor time of another process, a latency record.
- * A client sends one request on a connection and waits for the whole answer before the next (closed loop), over IPv4 loopback.
+ * What the C load clients share: connecting, a minimal reader of answers, the processor time of another process, a
+ * latency record. A client sends one request on a connection and waits for the whole answer before the next (closed
+ * loop), over IPv4 loopback.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -20,7 +21,7 @@
 static const char kRequest[] = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
 enum { kReadBytes = 4096, kMaxPids = 64 };
 
-static inline void die(const char *what) {
+static inline void die(const char* what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
   exit(1);
 }
@@ -34,24 +35,24 @@ static inline uint64_t clockNs(clockid_t id) {
 static inline uint64_t nowNs(void) { return clockNs(CLOCK_MONOTONIC); }
 
 typedef struct {
-  uint64_t ns;          /* processor time of all threads, also ended ones */
+  uint64_t ns;           /* processor time of all threads, also ended ones */
   uint64_t user, system; /* the same from /proc/PID/stat, in clock ticks */
 } CpuTime;
 
 /* The sum over the processes. One that has ended counts 0. */
-static inline CpuTime cpuTimeOf(const int *pids, int count) {
+static inline CpuTime cpuTimeOf(const int* pids, int count) {
   CpuTime sum = {0, 0, 0};
   for (int i = 0; i < count; i++) {
     clockid_t id;
     if (clock_getcpuclockid(pids[i], &id) == 0) sum.ns += clockNs(id);
     char path[64], line[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", pids[i]);
-    FILE *f = fopen(path, "r");
+    FILE* f = fopen(path, "r");
     if (f == NULL) continue;
     size_t n = fread(line, 1, sizeof line - 1, f);
     fclose(f);
     line[n] = 0;
-    char *p = strrchr(line, ')'); /* the name may contain anything */
+    char* p = strrchr(line, ')'); /* the name may contain anything */
     unsigned long user, system;
     if (p != NULL && sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2) {
       sum.user += user;
@@ -70,8 +71,9 @@ static inline void raiseFileLimit(void) {
 
 static inline int connectTo(int port) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) < 0) die("connect");
+  struct sockaddr_in a = {
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  if (fd < 0 || connect(fd, (struct sockaddr*)&a, sizeof a) < 0) die("connect");
   int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   struct timeval tenSeconds = {.tv_sec = 10};
@@ -90,14 +92,15 @@ typedef struct {
   size_t len;
 } Inbox;
 
-/* Judges what has come. Only answers with content-length (or 204) and within kReadBytes are understood; anything else is kBroken. */
-static inline Answer judge(Inbox *in) {
+/* Judges what has come. Only answers with content-length (or 204) and within kReadBytes are understood; anything else
+ * is kBroken. */
+static inline Answer judge(Inbox* in) {
   if (in->len < 16) return kPartial;
-  char *end = memmem(in->data, in->len, "\r\n\r\n", 4);
+  char* end = memmem(in->data, in->len, "\r\n\r\n", 4);
   if (end == NULL) return in->len == sizeof in->data ? kBroken : kPartial;
   end += 4;
   size_t body = SIZE_MAX;
-  for (char *p = in->data; (p = memchr(p, '\n', (size_t)(end - p))) != NULL;) {
+  for (char* p = in->data; (p = memchr(p, '\n', (size_t)(end - p))) != NULL;) {
     p++;
     if ((*p | 0x20) == 'c' && strncasecmp(p, "content-length:", 15) == 0) body = strtoul(p + 15, NULL, 10);
   }
@@ -110,7 +113,7 @@ static inline Answer judge(Inbox *in) {
 }
 
 /* One recv, then judge. kPartial where nothing has come yet. */
-static inline Answer receive(int fd, Inbox *in, int flags) {
+static inline Answer receive(int fd, Inbox* in, int flags) {
   ssize_t n = recv(fd, in->data + in->len, sizeof in->data - in->len, flags);
   if (n < 0 && (errno == EINTR || (errno == EAGAIN && (flags & MSG_DONTWAIT)))) return kPartial;
   if (n <= 0) return kBroken;
@@ -118,7 +121,7 @@ static inline Answer receive(int fd, Inbox *in, int flags) {
   return judge(in);
 }
 
-static inline Answer receiveWhole(int fd, Inbox *in, int flags) {
+static inline Answer receiveWhole(int fd, Inbox* in, int flags) {
   Answer a;
   do a = receive(fd, in, flags);
   while (a == kPartial);
@@ -127,11 +130,11 @@ static inline Answer receiveWhole(int fd, Inbox *in, int flags) {
 
 /* Latencies in ns, kept whole and sorted at the end: exact quantiles. */
 typedef struct {
-  uint32_t *ns;
+  uint32_t* ns;
   size_t count, room;
 } Latencies;
 
-static inline void record(Latencies *l, uint64_t ns) {
+static inline void record(Latencies* l, uint64_t ns) {
   if (l->count == l->room) {
     l->room = l->room ? l->room * 2 : 1 << 20;
     l->ns = realloc(l->ns, l->room * sizeof *l->ns);
@@ -140,21 +143,25 @@ static inline void record(Latencies *l, uint64_t ns) {
   l->ns[l->count++] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
 }
 
-static inline int compareNs(const void *a, const void *b) {
-  uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+static inline int compareNs(const void* a, const void* b) {
+  uint32_t x = *(const uint32_t*)a, y = *(const uint32_t*)b;
   return x < y ? -1 : x > y;
 }
 
-static inline double quantileUs(const Latencies *l, double q) {
+static inline double quantileUs(const Latencies* l, double q) {
   return l->count == 0 ? 0 : l->ns[(size_t)(q * (double)(l->count - 1))] / 1000.0;
 }
 
 /* The one line of JSON that every client prints. */
-static inline void printResult(Latencies *l, uint64_t windowNs, uint64_t errors, uint64_t not2xx, CpuTime a, CpuTime b) {
+static inline void printResult(Latencies* l, uint64_t windowNs, uint64_t errors, uint64_t not2xx, CpuTime a,
+                               CpuTime b) {
   qsort(l->ns, l->count, sizeof *l->ns, compareNs);
-  printf("{\"requests\":%zu,\"seconds\":%.6f,\"errors\":%llu,\"non2xx\":%llu,\"cpuNs\":%llu,\"userTicks\":%llu,\"systemTicks\":%llu,"
-         "\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f}\n",
-         l->count, (double)windowNs / 1e9, (unsigned long long)errors, (unsigned long long)not2xx, (unsigned long long)(b.ns - a.ns),
-         (unsigned long long)(b.user - a.user), (unsigned long long)(b.system - a.system), quantileUs(l, 0.5), quantileUs(l, 0.9),
-         quantileUs(l, 0.99), quantileUs(l, 1));
+  printf(
+      "{\"requests\":%zu,\"seconds\":%.6f,\"errors\":%llu,\"non2xx\":%llu,\"cpuNs\":%llu,\"userTicks\":%llu,"
+      "\"systemTicks\":%llu,"
+      "\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f}\n",
+      l->count, (double)windowNs / 1e9, (unsigned long long)errors, (unsigned long long)not2xx,
+      (unsigned long long)(b.ns - a.ns), (unsigned long long)(b.user - a.user),
+      (unsigned long long)(b.system - a.system), quantileUs(l, 0.5), quantileUs(l, 0.9), quantileUs(l, 0.99),
+      quantileUs(l, 1));
 }

@@ -1,7 +1,7 @@
 /*
- * Many connections, one request in flight on each. Connects and warms up before the window opens, and reads the server's processor
- * time at both edges of the window itself: the cost of accepting and closing thousands of connections is not in the figure, as it
- * would be with a generator that is started and stopped around it.
+ * Many connections, one request in flight on each. Connects and warms up before the window opens, and reads the
+ * server's processor time at both edges of the window itself: the cost of accepting and closing thousands of
+ * connections is not in the figure, as it would be with a generator that is started and stopped around it.
  *
  * Usage: closed_loop PORT CONNECTIONS WARMUP_MS WINDOW_MS PID...
  */
@@ -15,20 +15,20 @@ typedef struct {
   Inbox in;
 } Conn;
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc < 6) return fprintf(stderr, "usage: closed_loop PORT CONNECTIONS WARMUP_MS WINDOW_MS PID...\n"), 2;
   int port = atoi(argv[1]), count = atoi(argv[2]), pids[kMaxPids], pidCount = 0;
   uint64_t warmupNs = strtoull(argv[3], NULL, 10) * 1000000u, windowNs = strtoull(argv[4], NULL, 10) * 1000000u;
   for (int i = 5; i < argc && pidCount < kMaxPids; i++) pids[pidCount++] = atoi(argv[i]);
   raiseFileLimit();
-  Conn *conns = calloc((size_t)count, sizeof *conns);
+  Conn* conns = calloc((size_t)count, sizeof *conns);
   int ep = epoll_create1(EPOLL_CLOEXEC);
   if (conns == NULL || ep < 0) die("start");
 
   uint64_t errors = 0, not2xx = 0;
   /* One answered request each before the next connect: no backlog overflows, whatever its length. */
   for (int i = 0; i < count; i++) {
-    Conn *c = &conns[i];
+    Conn* c = &conns[i];
     c->fd = connectTo(port);
     if (!sendRequest(c->fd) || receiveWhole(c->fd, &c->in, 0) != kOk) {
       errors++;
@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
     int n = epoll_wait(ep, ready, 512, 100);
     if (n < 0 && errno != EINTR) die("epoll_wait");
     for (int i = 0; i < n; i++) {
-      Conn *c = ready[i].data.ptr;
+      Conn* c = ready[i].data.ptr;
       Answer a = receive(c->fd, &c->in, MSG_DONTWAIT);
       if (a == kPartial) continue;
       now = nowNs();

@@ -1,18 +1,17 @@
 /*
- * Opens keep-alive connections, each of which makes one request, and holds them. Reads commands, one a line, from standard input:
- *   open N     opens N more, prints {"open":TOTAL,"errors":E}
- *   check      prints how many the server has closed meanwhile: {"open":TOTAL,"closed":C}
- * and ends, closing all, at the end of its input.
+ * Opens keep-alive connections, each of which makes one request, and holds them. Reads commands, one a line, from
+ * standard input: open N     opens N more, prints {"open":TOTAL,"errors":E} check      prints how many the server has
+ * closed meanwhile: {"open":TOTAL,"closed":C} and ends, closing all, at the end of its input.
  *
  * Usage: idle PORT
  */
 #include "client.h"
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc < 2) return fprintf(stderr, "usage: idle PORT\n"), 2;
   int port = atoi(argv[1]);
   raiseFileLimit();
-  int *fds = NULL;
+  int* fds = NULL;
   size_t open = 0;
   char line[64];
   while (fgets(line, sizeof line, stdin) != NULL) {
