@@ -2,13 +2,14 @@
  * serve({ fetch }): a standard Request in, a standard Response out, on any backend's Exchange. A handler that answers at once is answered
  * in the same call; nothing is parsed, no stream and no signal is made before the handler asks.
  */
+
+import { newTraceId, traceIdOf } from '../correlation/trace-context.js';
 import { describeValue, ResponseError } from '../errors.js';
 import type { BodySource } from '../http/body.js';
 import type { App, Exchange } from '../http/exchange.js';
 import { HeadBlock } from '../http/header-block.js';
 import { type Request, requestOf } from '../http/request.js';
 import { headOf, isResponse, type Response, reasonOf, statusOf, takeBody } from '../http/response.js';
-import { traceIdOf } from '../http/trace-context.js';
 import { discardBody, pumpBody } from './body-pump.js';
 import { type AppOptions, HandlerErrors } from './handler-errors.js';
 import { RequestScope } from './request-scope.js';
@@ -55,7 +56,7 @@ export class FetchContext {
   /** From a valid traceparent header, else a new one: 32 hexadecimal digits. */
   get traceId(): string {
     if (this.#traceId === null) {
-      this.#traceId = traceIdOf(this.#exchange);
+      this.#traceId = traceIdOf(this.#exchange.header('traceparent')) ?? newTraceId();
     }
     return this.#traceId;
   }

@@ -73,7 +73,7 @@ describe('the tarball', () => {
       (path) => !/^(dist\/|prebuilds\/|package\.json$|LICENSE$|README\.md$|CHANGELOG\.md$)/.test(path),
     );
     expect(others).toEqual([]);
-    expect(paths.filter((path) => /test|\.cc$|\.gyp$/.test(path))).toEqual([]);
+    expect(paths.filter((path) => /(^|\/)tests?\/|\.test\.|\.cc$|\.gyp$/.test(path))).toEqual([]);
   });
 
   test('has no install script, not even the one that npm adds for a binding.gyp', async () => {
