@@ -125,15 +125,14 @@ export class NativeLoop {
         process.nextTick(rethrow, error);
       }
     }
-    for (const exchange of this.#ringBodies) exchange.keepBody();
-    this.#ringBodies.length = 0;
-    for (const server of this.#touched) {
+    while (this.#ringBodies.length > 0) (this.#ringBodies.pop() as NativeExchange).keepBody();
+    while (this.#touched.length > 0) {
+      const server = this.#touched.pop() as LoopServer;
       server.batches.count++;
       server.batches.requests += server.inBatch;
       if (server.inBatch > server.batches.largest) server.batches.largest = server.inBatch;
       server.inBatch = 0;
     }
-    this.#touched.length = 0;
     control[HEAD_WORD] = head;
   }
 

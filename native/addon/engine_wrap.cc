@@ -79,7 +79,6 @@ EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Engine
   for (uint32_t i = 1; i <= 4; i++) memory.Set(i, info[i]);
   memory_ = Napi::Persistent(memory);
   onBatch_ = Napi::Persistent(info[5].As<Napi::Function>());
-  asyncContext_ = std::make_unique<Napi::AsyncContext>(env, "GAMMALOOP");
   engine_ = std::make_unique<Engine>(std::move(poller.value()), ringMemory(info[1], info[2]),
                                      ringMemory(info[3], info[4]), [this] { callBatch(); });
   driver_ = std::make_unique<InlineDriver>(loop, engine_->reactor().poller(),
@@ -112,7 +111,8 @@ void EngineWrap::callBatch() {
   const Napi::HandleScope scope(env);
   napi_value result;
   calling_ = true;
-  const napi_status status = napi_make_callback(env, *asyncContext_, Value(), onBatch_.Value(), 0, nullptr, &result);
+  // No async context of its own: each request of the batch enters that of its exchange.
+  const napi_status status = napi_make_callback(env, nullptr, Value(), onBatch_.Value(), 0, nullptr, &result);
   calling_ = false;
   if (status == napi_ok) return;
   // The bridge catches what handlers throw, so this is a worker being terminated, or an uncaughtException raised in a
@@ -129,7 +129,6 @@ void EngineWrap::tearDown() {
   if (engine_ == nullptr || calling_) return;
   driver_->stop([this] {
     driver_.reset();
-    asyncContext_.reset();
     if (cleanupHook_ != nullptr) napi_remove_async_cleanup_hook(cleanupHook_);
     cleanupHook_ = nullptr;
     Unref();

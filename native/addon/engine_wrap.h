@@ -42,7 +42,6 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
 
   Napi::FunctionReference onBatch_;
   Napi::ObjectReference memory_;  // keeps the arrays alive that the rings are in
-  std::unique_ptr<Napi::AsyncContext> asyncContext_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<InlineDriver> driver_;
   napi_async_cleanup_hook_handle cleanupHook_ = nullptr;
