@@ -87,8 +87,10 @@ describe('the choice of backend', () => {
     expect(await child(TWICE, { GAMMALOOP_BACKEND: '' })).toEqual({ out: ['native ok', 'native ok'], err: [] });
   });
 
-  it.runIf(backends.includes('native'))('GAMMALOOP_POLLER=uv: the engine on libuv, and the process ends by itself', async () => {
-    const code = `
+  it.runIf(backends.includes('native'))(
+    'GAMMALOOP_POLLER=uv: the engine on libuv, and the process ends by itself',
+    async () => {
+      const code = `
       const options = { fetch: async (request) => new Response(request.body) };
       const server = ${START};
       const sent = 'x'.repeat(300_000);
@@ -98,20 +100,24 @@ describe('the choice of backend', () => {
       }));
       console.log(server.stats().poller, answers.every(Boolean));
       await server.close();`;
-    expect(await child(code, { GAMMALOOP_BACKEND: 'native', GAMMALOOP_POLLER: 'uv' })).toEqual({
-      out: ['uv true'],
-      err: [],
-    });
-  });
+      expect(await child(code, { GAMMALOOP_BACKEND: 'native', GAMMALOOP_POLLER: 'uv' })).toEqual({
+        out: ['uv true'],
+        err: [],
+      });
+    },
+  );
 
-  it.runIf(backends.includes('native'))('a poller that does not exist, here or at all, is refused by name', async () => {
-    const absent = process.platform === 'linux' ? 'kqueue' : 'epoll';
-    for (const poller of [absent, 'select']) {
-      const { out } = await child(
-        `const options = {}; try { ${START}; } catch (error) { console.log(error.code, error.option); }`,
-        { GAMMALOOP_BACKEND: 'native', GAMMALOOP_POLLER: poller },
-      );
-      expect(out).toEqual(['ERR_GAMMALOOP_OPTION GAMMALOOP_POLLER (environment)']);
-    }
-  });
+  it.runIf(backends.includes('native'))(
+    'a poller that does not exist, here or at all, is refused by name',
+    async () => {
+      const absent = process.platform === 'linux' ? 'kqueue' : 'epoll';
+      for (const poller of [absent, 'select']) {
+        const { out } = await child(
+          `const options = {}; try { ${START}; } catch (error) { console.log(error.code, error.option); }`,
+          { GAMMALOOP_BACKEND: 'native', GAMMALOOP_POLLER: poller },
+        );
+        expect(out).toEqual(['ERR_GAMMALOOP_OPTION GAMMALOOP_POLLER (environment)']);
+      }
+    },
+  );
 });
