@@ -33,10 +33,11 @@ Result<uint32_t> Engine::listen(const ListenTarget& target, const HttpLimits& li
   if (!bound) return bound.error();
   const int fd = bound.value().get();
   auto server = std::make_unique<Server>(*this);
-  server->unixPath = target.path.empty() ? localUnixPath(fd) : target.path;
+  server->ownsUnixPath = !target.path.empty();
+  server->unixPath = server->ownsUnixPath ? target.path : localUnixPath(fd);
   const Result<SlabKey> listener = reactor_.addListener(std::move(bound.value()), *server);
   if (!listener) {
-    if (!target.path.empty()) unlinkUnix(target.path);
+    if (server->ownsUnixPath) unlinkUnix(server->unixPath);
     return listener.error();
   }
   server->listener = listener.value();
@@ -103,7 +104,7 @@ void Engine::stopListening(Server& server) {
   if (!server.listening) return;
   server.listening = false;
   reactor_.removeListener(server.listener);
-  if (!server.unixPath.empty()) unlinkUnix(server.unixPath);
+  if (server.ownsUnixPath) unlinkUnix(server.unixPath);
 }
 
 bool Engine::Server::admits() {
@@ -156,13 +157,8 @@ void Engine::reportClosed() {
   }
 }
 
-bool Engine::drainSubmissions() {
-  bool any = false;
-  while (const uint8_t* record = submissions_.next()) {
-    carryOut(record);
-    any = true;
-  }
-  return any;
+void Engine::drainSubmissions() {
+  while (const uint8_t* record = submissions_.next()) carryOut(record);
 }
 
 void Engine::onFlushed() {

@@ -66,7 +66,7 @@ class Engine final : public ReactorDelegate {
 
   // ReactorDelegate.
   bool ringDoorbell() override;
-  bool drainSubmissions() override;
+  void drainSubmissions() override;
   void onFlushed() override;
 
  private:
@@ -80,6 +80,7 @@ class Engine final : public ReactorDelegate {
     HttpServer http;
     SlabKey listener;
     std::string unixPath;
+    bool ownsUnixPath = false;  // bound here; a socket that was handed over keeps its path
     bool listening = false;
     bool referenced = true;
     bool closedReported = false;

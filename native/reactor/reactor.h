@@ -31,8 +31,8 @@ class ReactorDelegate {
   virtual ~ReactorDelegate() = default;
   // Hands completions over; returns whether there were any.
   virtual bool ringDoorbell() = 0;
-  // Carries out submissions; returns whether there were any.
-  virtual bool drainSubmissions() = 0;
+  // Carries out submissions.
+  virtual void drainSubmissions() = 0;
   // Everything that was submitted has been sent or copied: its memory may be reused.
   virtual void onFlushed() = 0;
 };

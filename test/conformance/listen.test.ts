@@ -186,6 +186,35 @@ os.execvp(sys.argv[1], sys.argv[1:])
     }
   });
 
+  it('fd: the path of a unix socket that it was handed is left to its owner', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'gammaloop-'));
+    const path = join(directory, 'handed.sock');
+    const child = spawnPython(
+      `
+import socket, os, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(16)
+os.dup2(s.fileno(), 9, inheritable=True)
+os.execvp(sys.argv[2], sys.argv[2:])
+`,
+      [
+        path,
+        process.execPath,
+        ...childArgs(`
+      const server = await serve({ fd: 9, backend: ${JSON.stringify(backend)}, fetch: () => new Response('ok') });
+      await server.close();
+      console.log('closed');
+    `),
+      ],
+    );
+    try {
+      expect(await child.line()).toBe('closed');
+      expect(existsSync(path)).toBe(true);
+    } finally {
+      child.process.kill('SIGKILL');
+      await rm(directory, { recursive: true });
+    }
+  });
+
   it('fd: a descriptor that is no socket is a coded error', async () => {
     const { stdout } = await run(
       process.execPath,
