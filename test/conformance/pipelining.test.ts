@@ -9,6 +9,16 @@ const pathOf = (request: { url: string }): string => new URL(request.url).pathna
 describe.each(backends)('pipelining on %s', (backend) => {
   const start = starter(backend);
 
+  it('requests that arrive together are handed over in one call of the engine', async () => {
+    const server = await start({ fetch: () => new Response('ok') });
+    const client = await RawClient.open(server);
+    await client.send('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(16)).responses(16);
+    const engine = { count: 1, requests: 16, largest: 16 };
+    const none = { count: 0, requests: 0, largest: 0 };
+    expect(server.stats().batches).toEqual(backend === 'native' ? engine : none);
+    client.socket.destroy();
+  });
+
   it('answers 200 requests of one write in order', async () => {
     const server = await start({ fetch: (request) => new Response(pathOf(request)) });
     const client = await RawClient.open(server);
