@@ -3,6 +3,9 @@ import type { AbortReason } from '../errors.js';
 
 export type { AbortReason };
 
+/** One object for all exchanges. Nobody listens for their destruction, so the garbage collector need not tell of it. */
+const RESOURCE_OPTIONS = { requireManualDestroy: true };
+
 /** The two ends of the connection that a request came by. Unix sockets have no addresses and port 0. */
 export interface Peer {
   readonly remoteAddress: string | undefined;
@@ -50,7 +53,7 @@ export abstract class Exchange extends AsyncResource {
   responseEnded = false;
 
   constructor() {
-    super('GAMMALOOP_REQUEST', { requireManualDestroy: true });
+    super('GAMMALOOP_REQUEST', RESOURCE_OPTIONS);
   }
 
   /** Why nobody may be waiting any more: what `request.signal` and `http.disconnect` go by. */
