@@ -24,6 +24,20 @@ export const ABORT = 4;
 export const WRITABLE = 5;
 export const SERVER_CLOSED = 6;
 
+// Completions of wire sessions: the key is the connection's.
+export const WIRE_OPEN = 7;
+export const WIRE_REQUEST = 8;
+export const WIRE_BODY = 9;
+export const WIRE_BODY_END = 10;
+export const WIRE_DATA = 11;
+export const WIRE_END = 12;
+export const WIRE_ERROR = 13;
+export const WIRE_CLOSED = 14;
+export const WIRE_FLUSHED = 15;
+export const WIRE_IDLE = 16;
+export const WIRE_OUTPUT = 17;
+export const WIRE_TRANSPORT = 18;
+
 // kRequest
 export const REQUEST_SERVER_OFFSET = 16;
 export const REQUEST_METHOD_OFFSET = 20;
@@ -40,6 +54,7 @@ export const REQUEST_BODY_COMPLETE_FLAG = 2;
 export const REQUEST_KEEP_ALIVE_FLAG = 4;
 export const REQUEST_EXPECT_CONTINUE_FLAG = 8;
 export const REQUEST_UPGRADE_FLAG = 16;
+export const REQUEST_EXPECT_OTHER_FLAG = 32;
 
 // kBody
 export const BODY_LENGTH_OFFSET = 16;
@@ -62,6 +77,42 @@ export const ABORT_BODY_TOO_LARGE = 5;
 export const ABORT_SERVER_CLOSING = 6;
 export const ABORT_LOCAL = 7;
 
+// kWireOpen
+export const WIRE_OPEN_SERVER_OFFSET = 16;
+export const WIRE_OPEN_BYTES = 24;
+
+// kWireEnd
+export const WIRE_END_IN_MESSAGE_FLAG = 1;
+
+// kWireError
+export const WIRE_ERROR_CODE_OFFSET = 16;
+export const WIRE_ERROR_LENGTH_OFFSET = 20;
+export const WIRE_ERROR_POSITION_OFFSET = 24;
+export const WIRE_ERROR_BYTES = 32;
+export const WIRE_ERROR_SESSION = 256;
+
+// kWireClosed
+export const WIRE_CLOSED_ERRNO_OFFSET = 16;
+export const WIRE_CLOSED_BYTES = 24;
+
+// kWireFlushed
+export const WIRE_FLUSHED_POSITION_OFFSET = 16;
+export const WIRE_FLUSHED_BYTES = 24;
+
+// kWireIdle
+export const WIRE_IDLE_KIND_OFFSET = 16;
+export const WIRE_IDLE_BYTES = 24;
+export const WIRE_IDLE_KEEP_ALIVE = 1;
+export const WIRE_IDLE_INACTIVITY = 2;
+
+// kWireTransport
+export const WIRE_TRANSPORT_COMMAND_OFFSET = 16;
+export const WIRE_TRANSPORT_BYTES = 24;
+export const WIRE_TRANSPORT_PAUSE = 1;
+export const WIRE_TRANSPORT_RESUME = 2;
+export const WIRE_TRANSPORT_END = 3;
+export const WIRE_TRANSPORT_DESTROY = 4;
+
 // Submissions: JavaScript to native.
 export const RESPOND = 1;
 export const START = 2;
@@ -70,6 +121,16 @@ export const END = 4;
 export const CONSUME = 5;
 export const CONTINUE = 6;
 export const DESTROY = 7;
+
+// Submissions to wire sessions: the key is the connection's.
+export const WIRE_WRITE = 8;
+export const WIRE_CONSUME = 9;
+export const WIRE_PROCEED = 10;
+export const WIRE_SHUTDOWN = 11;
+export const WIRE_DESTROY = 12;
+export const WIRE_READING = 13;
+export const WIRE_INACTIVITY = 14;
+export const WIRE_SENT = 15;
 
 // kRespond and kStart
 export const HEAD_STATUS_OFFSET = 16;
@@ -87,6 +148,16 @@ export const HEAD_KNOWN_LENGTH_FLAG = 8;
 export const WRITE_LENGTH_OFFSET = 16;
 export const WRITE_BYTES = 24;
 export const WRITE_NOTIFY_FLAG = 1;
+
+// kWireWrite
+export const WIRE_WRITE_NOTIFY_FLAG = 1;
+export const WIRE_WRITE_END_FLAG = 2;
+export const WIRE_WRITE_CLOSE_FLAG = 4;
+
+// kWireProceed, kWireDestroy, kWireReading
+export const WIRE_PROCEED_UPGRADE_FLAG = 1;
+export const WIRE_DESTROY_RESET_FLAG = 1;
+export const WIRE_READING_ON_FLAG = 1;
 
 // kEnd
 export const END_TRAILER_LENGTH_OFFSET = 16;

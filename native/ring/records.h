@@ -32,6 +32,21 @@ inline constexpr uint32_t kAbort = 4;     // the exchange is over: client gone, 
 inline constexpr uint32_t kWritable = 5;  // what was written has left; writing may go on
 inline constexpr uint32_t kServerClosed = 6;  // the last connection of a closed server is gone
 
+// Completions of wire sessions (http/wire_session.h), where the application frames its own responses: the key of the
+// record is the connection's. Layouts are those named in brackets where they are not given below.
+inline constexpr uint32_t kWireOpen = 7;     // a connection was accepted
+inline constexpr uint32_t kWireRequest = 8;  // a request head, with the whole body where it arrived together [kRequest]
+inline constexpr uint32_t kWireBody = 9;     // a piece of the body of the latest request [kBody]
+inline constexpr uint32_t kWireBodyEnd = 10;    // its end, and its trailers [kBodyEnd]
+inline constexpr uint32_t kWireData = 11;       // bytes of a connection that was upgraded [kBody]
+inline constexpr uint32_t kWireEnd = 12;        // the peer has sent FIN; header only
+inline constexpr uint32_t kWireError = 13;      // bytes were refused, or came too late; nothing more is read
+inline constexpr uint32_t kWireClosed = 14;     // the connection is gone: the last record of its key
+inline constexpr uint32_t kWireFlushed = 15;    // what was written with kWireWriteNotifyFlag has left
+inline constexpr uint32_t kWireIdle = 16;       // keep-alive or inactivity timeout; nothing was done about it
+inline constexpr uint32_t kWireOutput = 17;     // fed connections: bytes for the transport [kBody]
+inline constexpr uint32_t kWireTransport = 18;  // fed connections: a command for the transport
+
 // kRequest
 inline constexpr uint32_t kRequestServerOffset = 16;                // u32: server index
 inline constexpr uint32_t kRequestMethodOffset = 20;                // u32: index into METHODS
@@ -47,7 +62,8 @@ inline constexpr uint32_t kRequestHasBodyFlag = 1;                  // a body ex
 inline constexpr uint32_t kRequestBodyCompleteFlag = 2;             // all of it is in this record
 inline constexpr uint32_t kRequestKeepAliveFlag = 4;
 inline constexpr uint32_t kRequestExpectContinueFlag = 8;
-inline constexpr uint32_t kRequestUpgradeFlag = 16;
+inline constexpr uint32_t kRequestUpgradeFlag = 16;      // wire sessions: reading waits for kWireProceed
+inline constexpr uint32_t kRequestExpectOtherFlag = 32;  // wire sessions: an Expect other than 100-continue
 
 // kBody
 inline constexpr uint32_t kBodyLengthOffset = 16;  // u32
@@ -72,6 +88,42 @@ inline constexpr uint32_t kAbortServerClosing = 6;   // cut by close({ deadline 
 inline constexpr uint32_t kAbortLocal = 7;  // destroyed by the application, or its response broke its own framing
 
 // kWritable: header only.
+
+// kWireOpen
+inline constexpr uint32_t kWireOpenServerOffset = 16;  // u32: server index
+inline constexpr uint32_t kWireOpenBytes = 24;
+
+// kWireEnd
+inline constexpr uint32_t kWireEndInMessageFlag = 1;  // in the middle of a request
+
+// kWireError
+inline constexpr uint32_t kWireErrorCodeOffset = 16;      // u32: HttpError, or kWireErrorSession + SessionError
+inline constexpr uint32_t kWireErrorLengthOffset = 20;    // u32: bytes that were being read
+inline constexpr uint32_t kWireErrorPositionOffset = 24;  // u32: how many of them were understood
+inline constexpr uint32_t kWireErrorBytes = 32;           // then the bytes
+inline constexpr uint32_t kWireErrorSession = 256;
+
+// kWireClosed
+inline constexpr uint32_t kWireClosedErrnoOffset = 16;  // u32: 0: in order, or destroyed from here; else errno
+inline constexpr uint32_t kWireClosedBytes = 24;
+
+// kWireFlushed
+inline constexpr uint32_t kWireFlushedPositionOffset = 16;  // u32: bytes handed to the system so far, modulo 2^32
+inline constexpr uint32_t kWireFlushedBytes = 24;
+
+// kWireIdle
+inline constexpr uint32_t kWireIdleKindOffset = 16;  // u32
+inline constexpr uint32_t kWireIdleBytes = 24;
+inline constexpr uint32_t kWireIdleKeepAlive = 1;   // no request within the server's keep-alive timeout
+inline constexpr uint32_t kWireIdleInactivity = 2;  // no byte in or out within the time set with kWireInactivity
+
+// kWireTransport
+inline constexpr uint32_t kWireTransportCommandOffset = 16;  // u32
+inline constexpr uint32_t kWireTransportBytes = 24;
+inline constexpr uint32_t kWireTransportPause = 1;    // feed nothing more
+inline constexpr uint32_t kWireTransportResume = 2;   // feed again
+inline constexpr uint32_t kWireTransportEnd = 3;      // end the sending side, after the output
+inline constexpr uint32_t kWireTransportDestroy = 4;  // destroy it
 // kServerClosed: kExchangeIndex holds the server index; header only.
 
 // Submissions: JavaScript to native.
@@ -82,6 +134,17 @@ inline constexpr uint32_t kEnd = 4;       // its end, with trailers
 inline constexpr uint32_t kConsume = 5;   // body bytes that the application has taken: the window opens by as many
 inline constexpr uint32_t kContinue = 6;  // the application wants the body: send 100 Continue if it was asked for
 inline constexpr uint32_t kDestroy = 7;   // close the connection at once
+
+// Submissions to wire sessions: the key is the connection's.
+inline constexpr uint32_t kWireWrite = 8;      // bytes as they are [kWrite]
+inline constexpr uint32_t kWireConsume = 9;    // body or data bytes that the application has taken [kConsume]
+inline constexpr uint32_t kWireProceed = 10;   // after a request with kRequestUpgradeFlag; header only
+inline constexpr uint32_t kWireShutdown = 11;  // FIN after what was written; header only
+inline constexpr uint32_t kWireDestroy = 12;   // close at once; header only
+inline constexpr uint32_t kWireReading = 13;   // stop reading, or go on; header only
+inline constexpr uint32_t kWireInactivity =
+    14;                                    // the connection's inactivity timeout [kConsume: milliseconds, 0: none]
+inline constexpr uint32_t kWireSent = 15;  // fed connections: bytes of output that the transport has sent [kConsume]
 
 // kRespond and kStart
 inline constexpr uint32_t kHeadStatusOffset =
@@ -101,6 +164,16 @@ inline constexpr uint32_t kHeadKnownLengthFlag = 8;     // kStart: the content l
 inline constexpr uint32_t kWriteLengthOffset = 16;  // u32
 inline constexpr uint32_t kWriteBytes = 24;         // then the bytes
 inline constexpr uint32_t kWriteNotifyFlag = 1;     // answer with kWritable once the connection's queue is low again
+
+// kWireWrite
+inline constexpr uint32_t kWireWriteNotifyFlag = 1;  // answer with kWireFlushed once they have left
+inline constexpr uint32_t kWireWriteEndFlag = 2;     // they end the response to the earliest request that has none yet
+inline constexpr uint32_t kWireWriteCloseFlag = 4;   // close the connection once they have left
+
+// kWireProceed, kWireDestroy, kWireReading
+inline constexpr uint32_t kWireProceedUpgradeFlag = 1;  // what follows the head is kWireData
+inline constexpr uint32_t kWireDestroyResetFlag = 1;    // with RST
+inline constexpr uint32_t kWireReadingOnFlag = 1;       // go on
 
 // kEnd
 inline constexpr uint32_t kEndTrailerLengthOffset = 16;  // u32: bytes of the trailer block
