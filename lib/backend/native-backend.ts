@@ -14,10 +14,10 @@ import {
   STAT_REQUESTS_COMPLETED,
   STAT_REQUESTS_RECEIVED,
 } from '../bridge/binding.js';
-import { AddonMissingError, ListenError, OptionError } from '../errors.js';
+import { AddonMissingError, ListenError } from '../errors.js';
 import type { App } from '../http/exchange.js';
 import type { Backend, BackendServer, CloseReport, Limits, ListenTarget, ServerStats, Timeouts } from './contract.js';
-import { type LoopServer, NativeLoop } from './native-loop.js';
+import { type LoopServer, type NativeLoop, nativeLoop } from './native-loop.js';
 
 /** Whether the addon loads here. */
 export function probeNative(): { ok: true } | { ok: false; error: AddonMissingError } {
@@ -30,31 +30,13 @@ export function probeNative(): { ok: true } | { ok: false; error: AddonMissingEr
   }
 }
 
-let loop: NativeLoop | null = null;
-
 export function createNativeBackend(): Backend {
   return {
     name: 'native',
     async listen(target, limits, timeouts, app) {
-      loop ??= openLoop();
-      return new NativeServer(loop, target, limits, timeouts, app);
+      return new NativeServer(nativeLoop(), target, limits, timeouts, app);
     },
   };
-}
-
-const POLLERS = ['auto', 'epoll', 'kqueue', 'uv'];
-
-/** GAMMALOOP_POLLER chooses the poller: for comparisons, and for tests of the one that Windows will have. */
-function openLoop(): NativeLoop {
-  const poller = process.env['GAMMALOOP_POLLER'] || 'auto';
-  const option = 'GAMMALOOP_POLLER (environment)';
-  if (!POLLERS.includes(poller)) throw new OptionError(option, `one of ${POLLERS.join(', ')}`, poller);
-  try {
-    return new NativeLoop(poller);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
-    throw new OptionError(option, `a poller that ${process.platform} has`, poller);
-  }
 }
 
 class NativeServer implements BackendServer, LoopServer {

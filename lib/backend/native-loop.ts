@@ -33,11 +33,14 @@ import {
   SERVER_CLOSED,
   SUBMISSION_RING_BYTES,
   TAIL_WORD,
+  WIRE_OPEN,
   WRITABLE,
 } from '../bridge/records.js';
 import { createRing, SubmissionWriter } from '../bridge/submission-writer.js';
+import { OptionError } from '../errors.js';
 import type { App, Peer } from '../http/exchange.js';
 import { NativeExchange } from './native-exchange.js';
+import { WireReader } from './wire.js';
 
 /** What a server of this loop is to it. */
 export interface LoopServer {
@@ -53,6 +56,7 @@ export class NativeLoop {
   readonly engine: NativeEngine;
   readonly submissions: SubmissionWriter;
   readonly completionBytes: Buffer;
+  readonly wire: WireReader;
   readonly #control: Uint32Array;
   readonly #words: Uint32Array;
   readonly #servers: (LoopServer | undefined)[] = [];
@@ -81,6 +85,7 @@ export class NativeLoop {
       () => this.#onBatch(),
     );
     this.submissions = new SubmissionWriter(submissions, () => this.engine.flush());
+    this.wire = new WireReader(this, completions);
   }
 
   addServer(index: number, server: LoopServer): void {
@@ -139,6 +144,10 @@ export class NativeLoop {
   #dispatch(opcode: number, flags: number, at: number, word: number): void {
     if (opcode === REQUEST) {
       this.#onRequest(flags, at, word);
+      return;
+    }
+    if (opcode >= WIRE_OPEN) {
+      this.wire.dispatch(opcode, flags, at, word);
       return;
     }
     const index = this.#words[word + (EXCHANGE_INDEX_OFFSET >>> 2)] as number;
@@ -215,6 +224,29 @@ const NO_PEER: Peer = {
   localAddress: undefined,
   localPort: undefined,
 };
+
+let loop: NativeLoop | null = null;
+
+/** The loop of this environment; made at the first call. */
+export function nativeLoop(): NativeLoop {
+  loop ??= openLoop();
+  return loop;
+}
+
+const POLLERS = ['auto', 'epoll', 'kqueue', 'uv'];
+
+/** GAMMALOOP_POLLER chooses the poller: for comparisons, and for tests of the one that Windows will have. */
+function openLoop(): NativeLoop {
+  const poller = process.env['GAMMALOOP_POLLER'] || 'auto';
+  const option = 'GAMMALOOP_POLLER (environment)';
+  if (!POLLERS.includes(poller)) throw new OptionError(option, `one of ${POLLERS.join(', ')}`, poller);
+  try {
+    return new NativeLoop(poller);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    throw new OptionError(option, `a poller that ${process.platform} has`, poller);
+  }
+}
 
 function rethrow(error: unknown): never {
   throw error;

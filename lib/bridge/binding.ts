@@ -28,6 +28,25 @@ export const STAT_ERRORS = 9;
 /** native/addon/engine_wrap.h. Calls throw an Error with `errno` and `syscall` where a system call failed. */
 export interface NativeEngine {
   listen(target: object, limits: object, timeouts: object): number;
+  /** A server without a listener. `wire`: its connections are wire sessions (lib/backend/wire.ts). */
+  openServer(limits: object, timeouts: object, wire: boolean): number;
+  listenOn(server: number, target: object): void;
+  stopListening(server: number): void;
+  configure(server: number, limits: object, timeouts: object): void;
+  /** Takes a duplicate of an accepted socket's descriptor as a connection of the server. */
+  adopt(server: number, fd: number): void;
+  closeIdle(server: number): void;
+  openFed(server: number): [index: number, generation: number];
+  feed(index: number, generation: number, bytes: Uint8Array): void;
+  feedEnd(index: number, generation: number): void;
+  feedClosed(index: number, generation: number, errno: number): void;
+  /** Bytes that have left on the connection so far, modulo 2^32; -1: it is gone. */
+  wireSent(index: number, generation: number): number;
+  /** 0, or a negative errno. */
+  setNoDelay(index: number, generation: number, on: boolean): number;
+  setKeepAlive(index: number, generation: number, on: boolean, delaySeconds: number): number;
+  connectionFd(index: number, generation: number): number;
+  setConnectionReferenced(index: number, generation: number, on: boolean): void;
   address(server: number): NativeEndpoint | string;
   setReferenced(server: number, referenced: boolean): void;
   closeServer(server: number): void;

@@ -26,14 +26,25 @@ import {
   RESPOND,
   START,
   TAIL_WORD,
+  WIRE_CONSUME,
+  WIRE_DESTROY,
+  WIRE_DESTROY_RESET_FLAG,
+  WIRE_INACTIVITY,
+  WIRE_PROCEED,
+  WIRE_PROCEED_UPGRADE_FLAG,
+  WIRE_READING,
+  WIRE_READING_ON_FLAG,
+  WIRE_SENT,
+  WIRE_SHUTDOWN,
+  WIRE_WRITE,
   WRITE,
   WRITE_BYTES,
   WRITE_LENGTH_OFFSET,
   WRITE_NOTIFY_FLAG,
 } from './records.js';
 
-/** Whom a submission is for. */
-export interface ExchangeKey {
+/** Whom a submission is for: an exchange, or the connection of a wire session. */
+export interface RecordKey {
   readonly index: number;
   readonly generation: number;
 }
@@ -67,7 +78,7 @@ export class SubmissionWriter {
 
   /** `block` and `reason` are latin1. The sizes together stay below MAX_SUBMISSION_BYTES. */
   respond(
-    to: ExchangeKey,
+    to: RecordKey,
     status: number,
     reason: string,
     block: string,
@@ -97,7 +108,7 @@ export class SubmissionWriter {
   }
 
   /** `contentLength` -1: unknown. */
-  start(to: ExchangeKey, status: number, reason: string, block: string, flags: number, contentLength: number): void {
+  start(to: RecordKey, status: number, reason: string, block: string, flags: number, contentLength: number): void {
     const at = this.#reserve(HEAD_BYTES + reason.length + block.length);
     const word = at >>> 2;
     const words = this.#words;
@@ -114,20 +125,20 @@ export class SubmissionWriter {
   }
 
   /** Returns the number of bytes written. */
-  writeText(to: ExchangeKey, text: string, notify: boolean): number {
+  writeText(to: RecordKey, text: string, notify: boolean): number {
     const at = this.#reserve(WRITE_BYTES + text.length * 3);
     const length = this.#bytes.utf8Write(text, at + WRITE_BYTES);
     return this.#commitWrite(to, at, length, notify);
   }
 
-  writeBytes(to: ExchangeKey, chunk: Uint8Array, notify: boolean): number {
+  writeBytes(to: RecordKey, chunk: Uint8Array, notify: boolean): number {
     const at = this.#reserve(WRITE_BYTES + chunk.byteLength);
     this.#bytes.set(chunk, at + WRITE_BYTES);
     return this.#commitWrite(to, at, chunk.byteLength, notify);
   }
 
   /** `trailers` is latin1. */
-  end(to: ExchangeKey, trailers: string, notify: boolean): void {
+  end(to: RecordKey, trailers: string, notify: boolean): void {
     const at = this.#reserve(END_BYTES + trailers.length);
     const word = at >>> 2;
     if (trailers !== '') this.#bytes.latin1Write(trailers, at + END_BYTES);
@@ -135,18 +146,77 @@ export class SubmissionWriter {
     this.#commit(word, END, notify ? END_NOTIFY_FLAG : 0, to, END_BYTES + trailers.length);
   }
 
-  consume(to: ExchangeKey, byteCount: number): void {
+  consume(to: RecordKey, byteCount: number): void {
+    this.#count(CONSUME, to, byteCount);
+  }
+
+  sendContinue(to: RecordKey): void {
+    this.#plain(CONTINUE, 0, to);
+  }
+
+  destroy(to: RecordKey): void {
+    this.#plain(DESTROY, 0, to);
+  }
+
+  // To wire sessions.
+
+  /** `head` as latin1, `text` as UTF-8; flags: WIRE_WRITE_*. Returns the number of bytes. */
+  wireText(to: RecordKey, head: string, text: string, flags: number): number {
+    const at = this.#reserve(WRITE_BYTES + head.length + text.length * 3);
+    const bytes = this.#bytes;
+    let end = at + WRITE_BYTES;
+    if (head !== '') end += bytes.latin1Write(head, end);
+    if (text !== '') end += bytes.utf8Write(text, end);
+    return this.#commitWire(to, at, end - at - WRITE_BYTES, flags);
+  }
+
+  /** `head` as latin1, then `chunk`. */
+  wireBytes(to: RecordKey, head: string, chunk: Uint8Array, flags: number): number {
+    const at = this.#reserve(WRITE_BYTES + head.length + chunk.byteLength);
+    let end = at + WRITE_BYTES;
+    if (head !== '') end += this.#bytes.latin1Write(head, end);
+    this.#bytes.set(chunk, end);
+    return this.#commitWire(to, at, head.length + chunk.byteLength, flags);
+  }
+
+  wireConsume(to: RecordKey, byteCount: number): void {
+    this.#count(WIRE_CONSUME, to, byteCount);
+  }
+
+  wireProceed(to: RecordKey, upgrade: boolean): void {
+    this.#plain(WIRE_PROCEED, upgrade ? WIRE_PROCEED_UPGRADE_FLAG : 0, to);
+  }
+
+  wireShutdown(to: RecordKey): void {
+    this.#plain(WIRE_SHUTDOWN, 0, to);
+  }
+
+  wireDestroy(to: RecordKey, reset: boolean): void {
+    this.#plain(WIRE_DESTROY, reset ? WIRE_DESTROY_RESET_FLAG : 0, to);
+  }
+
+  wireReading(to: RecordKey, on: boolean): void {
+    this.#plain(WIRE_READING, on ? WIRE_READING_ON_FLAG : 0, to);
+  }
+
+  wireInactivity(to: RecordKey, timeoutMs: number): void {
+    this.#count(WIRE_INACTIVITY, to, timeoutMs);
+  }
+
+  wireSent(to: RecordKey, byteCount: number): void {
+    this.#count(WIRE_SENT, to, byteCount);
+  }
+
+  // Records.
+
+  #plain(opcode: number, flags: number, to: RecordKey): void {
+    this.#commit(this.#reserve(HEADER_BYTES) >>> 2, opcode, flags, to, HEADER_BYTES);
+  }
+
+  #count(opcode: number, to: RecordKey, count: number): void {
     const word = this.#reserve(CONSUME_BYTES) >>> 2;
-    this.#words[word + (CONSUME_COUNT_OFFSET >>> 2)] = byteCount;
-    this.#commit(word, CONSUME, 0, to, CONSUME_BYTES);
-  }
-
-  sendContinue(to: ExchangeKey): void {
-    this.#commit(this.#reserve(HEADER_BYTES) >>> 2, CONTINUE, 0, to, HEADER_BYTES);
-  }
-
-  destroy(to: ExchangeKey): void {
-    this.#commit(this.#reserve(HEADER_BYTES) >>> 2, DESTROY, 0, to, HEADER_BYTES);
+    this.#words[word + (CONSUME_COUNT_OFFSET >>> 2)] = count;
+    this.#commit(word, opcode, 0, to, CONSUME_BYTES);
   }
 
   /** The offset of `size` contiguous bytes. */
@@ -174,14 +244,21 @@ export class SubmissionWriter {
     return 0;
   }
 
-  #commitWrite(to: ExchangeKey, at: number, length: number, notify: boolean): number {
+  #commitWrite(to: RecordKey, at: number, length: number, notify: boolean): number {
     const word = at >>> 2;
     this.#words[word + (WRITE_LENGTH_OFFSET >>> 2)] = length;
     this.#commit(word, WRITE, notify ? WRITE_NOTIFY_FLAG : 0, to, WRITE_BYTES + length);
     return length;
   }
 
-  #commit(word: number, opcode: number, flags: number, to: ExchangeKey, size: number): void {
+  #commitWire(to: RecordKey, at: number, length: number, flags: number): number {
+    const word = at >>> 2;
+    this.#words[word + (WRITE_LENGTH_OFFSET >>> 2)] = length;
+    this.#commit(word, WIRE_WRITE, flags, to, WRITE_BYTES + length);
+    return length;
+  }
+
+  #commit(word: number, opcode: number, flags: number, to: RecordKey, size: number): void {
     const aligned = (size + RECORD_ALIGN - 1) & -RECORD_ALIGN;
     const words = this.#words;
     words[word] = aligned;

@@ -1,0 +1,297 @@
+/**
+ * Wire sessions on this side of the border (native/http/wire_session.h): native code reads, parses and times out; whoever listens here frames
+ * the responses and decides what becomes of the connection. The drop-in for node:http stands on it.
+ */
+
+import { loadBinding } from '../bridge/binding.js';
+import { rawHeadersOf } from '../bridge/head-text.js';
+import {
+  BODY_BYTES,
+  BODY_END_BYTES,
+  BODY_END_HEADER_COUNT_OFFSET,
+  BODY_END_TEXT_LENGTH_OFFSET,
+  BODY_LENGTH_OFFSET,
+  EXCHANGE_GENERATION_OFFSET,
+  EXCHANGE_INDEX_OFFSET,
+  MAX_SUBMISSION_BYTES,
+  METHODS,
+  REQUEST_BODY_COMPLETE_FLAG,
+  REQUEST_BODY_LENGTH_OFFSET,
+  REQUEST_BYTES,
+  REQUEST_HEADER_COUNT_OFFSET,
+  REQUEST_METHOD_OFFSET,
+  REQUEST_TARGET_LENGTH_OFFSET,
+  REQUEST_TEXT_LENGTH_OFFSET,
+  REQUEST_VERSION_MINOR_OFFSET,
+  WIRE_BODY,
+  WIRE_BODY_END,
+  WIRE_CLOSED,
+  WIRE_CLOSED_ERRNO_OFFSET,
+  WIRE_DATA,
+  WIRE_END,
+  WIRE_END_IN_MESSAGE_FLAG,
+  WIRE_ERROR,
+  WIRE_ERROR_BYTES,
+  WIRE_ERROR_CODE_OFFSET,
+  WIRE_ERROR_LENGTH_OFFSET,
+  WIRE_ERROR_POSITION_OFFSET,
+  WIRE_ERROR_SESSION,
+  WIRE_FLUSHED,
+  WIRE_FLUSHED_POSITION_OFFSET,
+  WIRE_IDLE,
+  WIRE_IDLE_KEEP_ALIVE,
+  WIRE_IDLE_KIND_OFFSET,
+  WIRE_OPEN,
+  WIRE_OPEN_SERVER_OFFSET,
+  WIRE_OUTPUT,
+  WIRE_REQUEST,
+  WIRE_TRANSPORT,
+  WIRE_TRANSPORT_COMMAND_OFFSET,
+  WIRE_WRITE_NOTIFY_FLAG,
+} from '../bridge/records.js';
+import type { RingMemory } from '../bridge/submission-writer.js';
+import type { NativeLoop } from './native-loop.js';
+
+/** Who hears of one connection. Nothing is called after onClosed. What these throw is rethrown in the next tick: they stop no other connection. */
+export interface WireListener {
+  /**
+   * A request, in the order of arrival. `body`: all of it where it came with the head (REQUEST_BODY_COMPLETE_FLAG), else null: then, if REQUEST_HAS_BODY_FLAG,
+   * onBody and onBodyEnd follow before the next request. With REQUEST_UPGRADE_FLAG nothing follows before `proceed`.
+   */
+  onRequest(
+    method: string,
+    versionMinor: number,
+    flags: number,
+    headerCount: number,
+    targetLength: number,
+    text: string,
+    body: Buffer | null,
+  ): void;
+  /** `chunk` is the receiver's own. `consume` as many bytes once they have been taken. */
+  onBody(chunk: Buffer): void;
+  /** `trailers`: name, value, name, value ... as received. */
+  onBodyEnd(trailers: string[]): void;
+  /** After an upgrade. As onBody. */
+  onData(chunk: Buffer): void;
+  /** The peer has sent FIN: nothing more will come. `inMessage`: in the middle of a request. */
+  onEnd(inMessage: boolean): void;
+  /** Refused: `name` is that of an HttpError ('INVALID_METHOD') or a SessionError ('HEADERS_TIMEOUT'); what was being read, and how much of it was understood. Nothing more is read. */
+  onError(name: string, bytes: Buffer, position: number): void;
+  /** The connection is gone. `errno` is positive, or 0: in order, or destroyed from here. */
+  onClosed(errno: number): void;
+  /** `position`: bytes handed to the system so far, modulo 2^32; see WireConnection.position. */
+  onFlushed(position: number): void;
+  /** The server's keep-alive timeout, or the connection's inactivity timeout; nothing was done about it. */
+  onIdle(keepAlive: boolean): void;
+  /** Fed connections only: bytes for the transport; `sent` as many once it has taken them. */
+  onOutput(chunk: Buffer): void;
+  /** Fed connections only: WIRE_TRANSPORT_*. */
+  onTransport(command: number): void;
+}
+
+/** A server of wire sessions. */
+export interface WireServer {
+  /** A connection was accepted or adopted. */
+  onConnection(connection: WireConnection): WireListener;
+}
+
+/** Texts and bytes of one submission stay below this; larger ones are split. */
+const PIECE_BYTES = MAX_SUBMISSION_BYTES / 4;
+
+/** What can be done with one connection. Calls on one that is gone are ignored. */
+export class WireConnection {
+  readonly loop: NativeLoop;
+  readonly index: number;
+  readonly generation: number;
+  /** Bytes written so far, modulo 2^32: once onFlushed has brought it, they have left. */
+  position = 0;
+
+  constructor(loop: NativeLoop, index: number, generation: number) {
+    this.loop = loop;
+    this.index = index;
+    this.generation = generation;
+  }
+
+  /** `head` as latin1, then `body` (text as UTF-8), as they are; flags: WIRE_WRITE_*. */
+  write(head: string, body: string | Uint8Array, flags: number): void {
+    const { submissions } = this.loop;
+    if (typeof body === 'string') {
+      if (head.length + body.length <= PIECE_BYTES) {
+        this.position = (this.position + submissions.wireText(this, head, body, flags)) >>> 0;
+        return;
+      }
+      this.write(head, Buffer.from(body), flags);
+      return;
+    }
+    let rest = body;
+    let before = head;
+    while (before.length + rest.byteLength > PIECE_BYTES) {
+      const headPiece = before.slice(0, PIECE_BYTES);
+      const piece = rest.subarray(0, PIECE_BYTES - headPiece.length);
+      this.position = (this.position + submissions.wireBytes(this, headPiece, piece, 0)) >>> 0;
+      before = before.slice(headPiece.length);
+      rest = rest.subarray(piece.byteLength);
+    }
+    this.position = (this.position + submissions.wireBytes(this, before, rest, flags)) >>> 0;
+  }
+
+  /** Sends what was submitted, at once. Returns how many bytes have left so far, modulo 2^32; -1: the connection is gone. */
+  flush(): number {
+    this.loop.engine.flush();
+    return this.loop.engine.wireSent(this.index, this.generation);
+  }
+
+  /** Asks for onFlushed with the present position. */
+  notify(): void {
+    this.loop.submissions.wireText(this, '', '', WIRE_WRITE_NOTIFY_FLAG);
+  }
+
+  consume(byteCount: number): void {
+    this.loop.submissions.wireConsume(this, byteCount);
+  }
+
+  /** After a request with REQUEST_UPGRADE_FLAG: onData from here on, or HTTP goes on. */
+  proceed(upgrade: boolean): void {
+    this.loop.submissions.wireProceed(this, upgrade);
+  }
+
+  /** FIN after what was written; reading goes on. */
+  shutdown(): void {
+    this.loop.submissions.wireShutdown(this);
+  }
+
+  destroy(reset = false): void {
+    this.loop.submissions.wireDestroy(this, reset);
+  }
+
+  setReading(on: boolean): void {
+    this.loop.submissions.wireReading(this, on);
+  }
+
+  /** onIdle(false) after each such time without a byte in either direction. 0: never. */
+  setInactivity(timeoutMs: number): void {
+    this.loop.submissions.wireInactivity(this, timeoutMs);
+  }
+
+  /** Fed connections only. */
+  sent(byteCount: number): void {
+    this.loop.submissions.wireSent(this, byteCount);
+  }
+}
+
+/** Reads the completions of wire sessions. */
+export class WireReader {
+  readonly #loop: NativeLoop;
+  readonly #bytes: Buffer;
+  readonly #words: Uint32Array;
+  readonly #servers: (WireServer | undefined)[] = [];
+  readonly #connections: ({ generation: number; listener: WireListener } | undefined)[] = [];
+
+  constructor(loop: NativeLoop, completions: RingMemory) {
+    this.#loop = loop;
+    this.#bytes = completions.bytes;
+    this.#words = completions.words;
+  }
+
+  addServer(index: number, server: WireServer): void {
+    this.#servers[index] = server;
+  }
+
+  removeServer(index: number): void {
+    this.#servers[index] = undefined;
+  }
+
+  /** A fed connection, which its opener knows already. */
+  open(serverIndex: number, index: number, generation: number): WireListener {
+    const server = this.#servers[serverIndex] as WireServer;
+    const listener = server.onConnection(new WireConnection(this.#loop, index, generation));
+    this.#connections[index] = { generation, listener };
+    return listener;
+  }
+
+  dispatch(opcode: number, flags: number, at: number, word: number): void {
+    const words = this.#words;
+    const index = words[word + (EXCHANGE_INDEX_OFFSET >>> 2)] as number;
+    const generation = words[word + (EXCHANGE_GENERATION_OFFSET >>> 2)] as number;
+    if (opcode === WIRE_OPEN) {
+      const known = this.#connections[index];
+      if (known !== undefined && known.generation === generation) return;
+      this.open(words[word + (WIRE_OPEN_SERVER_OFFSET >>> 2)] as number, index, generation);
+      return;
+    }
+    const connection = this.#connections[index];
+    if (connection === undefined || connection.generation !== generation) return;
+    const { listener } = connection;
+    switch (opcode) {
+      case WIRE_REQUEST: {
+        const textStart = at + REQUEST_BYTES;
+        const textEnd = textStart + (words[word + (REQUEST_TEXT_LENGTH_OFFSET >>> 2)] as number);
+        listener.onRequest(
+          METHODS[words[word + (REQUEST_METHOD_OFFSET >>> 2)] as number] as string,
+          words[word + (REQUEST_VERSION_MINOR_OFFSET >>> 2)] as number,
+          flags,
+          words[word + (REQUEST_HEADER_COUNT_OFFSET >>> 2)] as number,
+          words[word + (REQUEST_TARGET_LENGTH_OFFSET >>> 2)] as number,
+          this.#bytes.latin1Slice(textStart, textEnd),
+          (flags & REQUEST_BODY_COMPLETE_FLAG) === 0
+            ? null
+            : this.#copy(textEnd, words[word + (REQUEST_BODY_LENGTH_OFFSET >>> 2)] as number),
+        );
+        break;
+      }
+      case WIRE_BODY:
+        listener.onBody(this.#copy(at + BODY_BYTES, words[word + (BODY_LENGTH_OFFSET >>> 2)] as number));
+        break;
+      case WIRE_BODY_END: {
+        const start = at + BODY_END_BYTES;
+        const length = words[word + (BODY_END_TEXT_LENGTH_OFFSET >>> 2)] as number;
+        const count = words[word + (BODY_END_HEADER_COUNT_OFFSET >>> 2)] as number;
+        listener.onBodyEnd(count === 0 ? [] : rawHeadersOf(this.#bytes.latin1Slice(start, start + length), count, 0));
+        break;
+      }
+      case WIRE_DATA:
+        listener.onData(this.#copy(at + BODY_BYTES, words[word + (BODY_LENGTH_OFFSET >>> 2)] as number));
+        break;
+      case WIRE_END:
+        listener.onEnd((flags & WIRE_END_IN_MESSAGE_FLAG) !== 0);
+        break;
+      case WIRE_ERROR:
+        listener.onError(
+          errorName(words[word + (WIRE_ERROR_CODE_OFFSET >>> 2)] as number),
+          this.#copy(at + WIRE_ERROR_BYTES, words[word + (WIRE_ERROR_LENGTH_OFFSET >>> 2)] as number),
+          words[word + (WIRE_ERROR_POSITION_OFFSET >>> 2)] as number,
+        );
+        break;
+      case WIRE_CLOSED:
+        this.#connections[index] = undefined;
+        listener.onClosed(words[word + (WIRE_CLOSED_ERRNO_OFFSET >>> 2)] as number);
+        break;
+      case WIRE_FLUSHED:
+        listener.onFlushed(words[word + (WIRE_FLUSHED_POSITION_OFFSET >>> 2)] as number);
+        break;
+      case WIRE_IDLE:
+        listener.onIdle(words[word + (WIRE_IDLE_KIND_OFFSET >>> 2)] === WIRE_IDLE_KEEP_ALIVE);
+        break;
+      case WIRE_OUTPUT:
+        listener.onOutput(this.#copy(at + BODY_BYTES, words[word + (BODY_LENGTH_OFFSET >>> 2)] as number));
+        break;
+      case WIRE_TRANSPORT:
+        listener.onTransport(words[word + (WIRE_TRANSPORT_COMMAND_OFFSET >>> 2)] as number);
+        break;
+    }
+  }
+
+  /** The ring's memory is reused after the batch. */
+  #copy(start: number, length: number): Buffer {
+    const chunk = Buffer.allocUnsafe(length);
+    this.#bytes.copy(chunk, 0, start, start + length);
+    return chunk;
+  }
+}
+
+/** `httpErrors` is indexed by HttpError, `sessionErrors` by SessionError. */
+function errorName(code: number): string {
+  const { httpErrors, sessionErrors } = loadBinding();
+  const name = code >= WIRE_ERROR_SESSION ? sessionErrors[code - WIRE_ERROR_SESSION] : httpErrors[code];
+  return name ?? 'UNKNOWN';
+}

@@ -1,0 +1,80 @@
+/**
+ * How the parts of the drop-in see each other. One HttpConnection (connection.ts) stands between a wire session of the engine and the messages on
+ * it: it makes a request and a response of each head, keeps the responses in order, and makes a socket when somebody asks for one.
+ */
+import type { Socket } from 'node:net';
+import type { IncomingMessage } from './incoming-message.js';
+import type { Server } from './server.js';
+import type { ServerResponse } from './server-response.js';
+
+/** Called once the bytes have been handed to the system, or with an error when that will not happen. Never inside the call that wrote them. */
+export type WriteCallback = (error?: Error | null) => void;
+
+/** A connection as a request sees it. */
+export interface RequestSource {
+  readonly server: Server;
+  /** What `req.socket` gives: made at the first call; the TLS socket or the foreign Duplex where the connection is fed by one. */
+  readonly socket: Socket;
+  /** The peer's next bytes of this request's body may come: as many as the application has taken. */
+  consume(byteCount: number): void;
+  /** `req.destroy()`: as node, the connection goes with it. */
+  destroyFromRequest(request: IncomingMessage, error: Error | null): void;
+}
+
+/** A connection as a response sees it. */
+export interface ResponseSink {
+  readonly server: Server;
+  readonly socket: Socket;
+  /** Nothing can be sent any more: closed, or destroyed from here. */
+  readonly destroyed: boolean;
+  /** Written by anybody and not yet handed to the system, in bytes. */
+  readonly writableLength: number;
+  /** The server's `highWaterMark` option, or that of node's sockets. */
+  readonly writableHighWaterMark: number;
+  /**
+   * Sends `head` (latin1) and then `body` (text as UTF-8), for the response whose turn it is. False: the caller should wait for `onDrain`.
+   * The bytes are copied.
+   */
+  send(head: string, body: string | Uint8Array, callback: WriteCallback | null): boolean;
+  /**
+   * The same for its last bytes: the response is over, the next one's turn comes (`onTurn`, before this returns), and with `close` the
+   * connection ends after them. `callback` null: nobody asks when they have left.
+   */
+  sendLast(
+    response: ServerResponse,
+    head: string,
+    body: string | Uint8Array,
+    callback: WriteCallback | null,
+    close: boolean,
+  ): void;
+  /** Calls back once everything that was written so far has left; at once in the next tick where it has. */
+  whenFlushed(callback: WriteCallback): void;
+  /** Of responses whose turn has not come: how much more (or less) they keep. The connection stops reading when it is too much. */
+  onPendingBytes(delta: number): void;
+  /** `res.destroy()`. */
+  destroyFromResponse(response: ServerResponse, error: Error | null): void;
+}
+
+/** What a connection calls on its requests (methods of IncomingMessage keyed so that no program meets them). */
+export const kPushBody = Symbol('gammaloop.pushBody');
+export const kEndBody = Symbol('gammaloop.endBody');
+/** The connection closed before the request was complete, or before its response was: 'aborted', ECONNRESET, 'close' as node has them. */
+export const kConnectionClosed = Symbol('gammaloop.connectionClosed');
+/** What a connection calls on its responses. */
+export const kTurn = Symbol('gammaloop.turn');
+export const kDrain = Symbol('gammaloop.drain');
+
+export interface RequestHooks {
+  [kPushBody](chunk: Buffer): void;
+  [kEndBody](trailers: string[]): void;
+  [kConnectionClosed](): void;
+}
+
+export interface ResponseHooks {
+  /** The responses before it are over: what it kept is sent now, and it writes straight from here on. */
+  [kTurn](): void;
+  /** What the connection had too much of has left: 'drain', where a write returned false. */
+  [kDrain](): void;
+  /** The connection is gone: 'close' without 'finish' where the response had not been sent. */
+  [kConnectionClosed](): void;
+}
