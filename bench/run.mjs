@@ -18,7 +18,11 @@ const known = knownServers(options);
 
 function chosenWorkloads() {
   const asked = options.workloads ?? (options.quick ? quickWorkloads : Object.keys(workloads));
-  const ids = asked.flatMap((name) => (name === 'load' ? ['load-64', 'load-512', 'load-4096'] : [name]));
+  const groups = {
+    load: ['load-64', 'load-512', 'load-4096'],
+    dropin: Object.keys(workloads).filter((id) => workloads[id].dropIn),
+  };
+  const ids = asked.flatMap((name) => groups[name] ?? [name]);
   for (const id of ids) if (!workloads[id]) fail(`no workload '${id}'; there are ${Object.keys(workloads).join(', ')}`);
   return ids;
 }

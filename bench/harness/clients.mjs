@@ -1,5 +1,6 @@
 // One measurement: the load on a started server, and what came of it.
 
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { benchDir, builtDir, coreTime, memoryOf } from './host.mjs';
@@ -7,17 +8,27 @@ import { conversation, output, start, stop } from './processes.mjs';
 
 const big = 'x'.repeat(16384);
 const body = `{"data":"${'x'.repeat(1024 - 11)}"}`;
+const upload = 'x'.repeat(1024 * 1024);
+
+/** What is asked of each app, and what it must answer. */
+const plain = (text, path = '/') => ({ path, type: 'text/plain', text });
+const checks = {
+  hello: plain('Hello, World!'),
+  plain: plain('Hello, World!'),
+  busy: plain('Hello, World!'),
+  '16k': plain(big),
+  static: plain(big, '/16k.txt'),
+  echo: { path: '/echo', type: 'application/json', text: body, post: body },
+  json: { path: '/echo', type: 'application/json', text: body, post: body },
+  upload: plain(createHash('sha1').update(upload).digest('hex'), '/upload'),
+};
+checks.upload.post = upload;
 
 /** The right answer, before anything is measured. Throws what was wrong. */
 export async function verify(port, app) {
-  const echo = app === 'echo';
-  const init = echo ? { method: 'POST', body, headers: { 'content-type': 'application/json' } } : {};
-  const response = await fetch(`http://127.0.0.1:${port}/${echo ? 'echo' : ''}`, {
-    ...init,
-    signal: AbortSignal.timeout(5000),
-  });
-  const type = echo ? 'application/json' : 'text/plain';
-  const expected = echo ? body : app === '16k' ? big : 'Hello, World!';
+  const { path, type, text: expected, post } = checks[app];
+  const init = post ? { method: 'POST', body: post, headers: { 'content-type': 'application/json' } } : {};
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, { ...init, signal: AbortSignal.timeout(5000) });
   const text = await response.text();
   if (response.status !== 200) throw new Error(`status ${response.status} instead of 200`);
   if (!response.headers.get('content-type')?.startsWith(type))
@@ -64,7 +75,8 @@ function readAutocannon(text) {
 }
 
 function externalLoad(host, workload, port, connections, seconds) {
-  const url = `http://127.0.0.1:${port}${workload.app === 'echo' ? '/echo' : '/'}`;
+  const { path, post: payload } = checks[workload.app];
+  const url = `http://127.0.0.1:${port}${path}`;
   if (host.wrk) {
     const script = workload.script ? ['-s', `${benchDir}load/${workload.script}`] : [];
     const depth = workload.depth ? ['--', String(workload.depth)] : [];
@@ -81,7 +93,7 @@ function externalLoad(host, workload, port, connections, seconds) {
       ...depth,
     ];
   }
-  const post = workload.app === 'echo' ? ['-m', 'POST', '-H', 'content-type=application/json', '-b', body] : [];
+  const post = payload ? ['-m', 'POST', '-H', 'content-type=application/json', '-b', payload] : [];
   return [
     process.execPath,
     host.autocannon,

@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util';
 
 const usage = `usage: npm run bench -- [options]
   --quick             the essential servers and workloads, short runs: under 3 minutes, for a first impression only
-  --workloads a,b     of: hello, pipelined, echo, 16k, pingpong, load (or load-64, load-512, load-4096), idle
+  --workloads a,b     of: hello, pipelined, echo, 16k, pingpong, load (or load-64, load-512, load-4096), idle; of the drop-in: dropin (all of
+                      them), or dropin-hello, -pipelined, -p99, -express, -fastify, -koa, -hono, -json, -static, -upload, -busy
   --servers x,y       as named in the tables: ours-fetch, node-http, bun ...; ours-fetch@26 for another node, ours-fetch@* for all
   --runs N            runs of each cell (default: 4 of hello, 3 of the rest)
   --seconds S         length of the measured window, whole seconds (default 3)

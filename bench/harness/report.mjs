@@ -28,6 +28,17 @@ const throughput = [
   ['p99 us', (r) => spread(r.p99)],
   ['p99/node', (r) => factor(r.toNode.p99)],
 ];
+const dropIn = [
+  ['CPU us/req', (r) => spread(r.cpuUs)],
+  ['user', (r) => middle(r.userUs)],
+  ['system', (r) => middle(r.systemUs)],
+  ['CPU/plain', (r) => factor(r.toPlain.cpuUs)],
+  ['req/s', (r) => spread(r.rps)],
+  ['req/s / plain', (r) => factor(r.toPlain.rps)],
+  ['p50 us', (r) => middle(r.p50)],
+  ['p99 us', (r) => spread(r.p99)],
+  ['p99/plain', (r) => factor(r.toPlain.p99)],
+];
 const others = [['foreign', (r) => percent(r.foreign)]];
 const latency = [
   ['p50 us', (r) => spread(r.p50)],
@@ -43,12 +54,11 @@ const memory = [
   ['slope', (r) => middle(r.kibEachSlope)],
   ['before GC', (r) => middle(r.kibEachUncollected)],
 ];
-const columnsOf = (client) =>
-  client === 'idle'
-    ? [...memory, ...others]
-    : client === 'pingpong'
-      ? [...latency, ...cpu, ...others]
-      : [...cpu, ...throughput, ...others];
+const columnsOf = (workload) => {
+  if (workload.dropIn) return [...dropIn, ...others];
+  if (workload.client === 'idle') return [...memory, ...others];
+  return workload.client === 'pingpong' ? [...latency, ...cpu, ...others] : [...cpu, ...throughput, ...others];
+};
 
 function table(head, rows) {
   const all = [head, ...rows];
@@ -79,7 +89,7 @@ export function report({ setting, rows, targets, skipped }) {
     const own = rows.filter((row) => row.workload === id);
     if (own.length === 0) continue;
     const { title, metric, client } = workloads[id];
-    const columns = columnsOf(client);
+    const columns = columnsOf(workloads[id]);
     const line = (row) => [row.server, ...columns.map(([, cell]) => cell(row)), String(row.valid)];
     const size =
       client === 'wrk' ? `, ${setting.connections} connections` : client === 'idle' ? `, ${setting.idle}` : '';

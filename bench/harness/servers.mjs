@@ -6,6 +6,9 @@ import { benchDir, builtDir, find } from './host.mjs';
 import { fail } from './options.mjs';
 
 const modules = `${benchDir}node_modules`;
+const hook = new URL('../../dist/register.js', import.meta.url).href;
+/** The same program with the drop-in is named so. */
+export const hooked = 'hooked-';
 
 function versionOf(binary) {
   try {
@@ -87,15 +90,19 @@ export function knownServers(options) {
         built ? '' : 'the project is not built (npm run build)',
         label,
       );
-    add(`node-http@${label}`, 'node', [binary, file('node-http.mjs')], '', label);
+    for (const name of ['node-http', 'express', 'fastify', 'koa', 'hono']) {
+      const isNode = name === 'node-http';
+      const missing = isNode || existsSync(`${modules}/${name}`) ? '' : 'not installed (npm install in bench/)';
+      add(`${name}@${label}`, isNode ? 'node' : 'framework', [binary, file(`${name}.mjs`)], missing, label);
+      add(
+        `${hooked}${name}@${label}`,
+        'ours',
+        [binary, '--import', hook, file(`${name}.mjs`)],
+        missing || (built ? '' : 'the project is not built (npm run build)'),
+        label,
+      );
+    }
   }
-  for (const name of ['fastify', 'hono', 'express'])
-    add(
-      name,
-      'framework',
-      [nodes[0].binary, file(`${name}.mjs`)],
-      existsSync(`${modules}/${name}`) ? '' : 'not installed (npm install in bench/)',
-    );
   const bun = platformBinary('@oven', 'bun');
   add('bun', 'peer', [bun, file('bun.mjs')], bun ? '' : 'no bun binary (npm install in bench/)');
   const deno = platformBinary('@deno', 'deno');

@@ -1,5 +1,7 @@
 // From runs to medians, ratios and the verdict on each target.
 
+import { hooked } from './servers.mjs';
+
 const sorted = (values) => [...values].sort((a, b) => a - b);
 
 export function median(values) {
@@ -65,6 +67,9 @@ function addRatios(row, all) {
   row.toNode = Object.fromEntries(
     ['cpuUs', 'rps', 'p50', 'p99', 'kibEach'].map((measure) => [measure, ratio(row, node, measure)]),
   );
+  // With the drop-in: to the same program without it.
+  const plain = row.server.startsWith(hooked) ? other(row.server.slice(hooked.length)) : undefined;
+  row.toPlain = Object.fromEntries(['cpuUs', 'rps', 'p99'].map((measure) => [measure, ratio(row, plain, measure)]));
 }
 
 /** The project's targets; `value` from a lookup of rows, undefined where a server was not in the series. */
@@ -102,11 +107,32 @@ const targets = [
     1.3,
     (at) => ratio(at('load-4096', 'ours-fetch'), at('load-64', 'ours-fetch'), 'cpuUs'),
   ],
+  ...dropInTargets(),
 ];
+
+function dropInTargets() {
+  const to = (workload, name, measure, node) => (at) => at(workload, `hooked-${name}`, node)?.toPlain[measure];
+  const http = (workload, measure, node) => to(workload, 'node-http', measure, node);
+  return [
+    ['drop-in, (req, res) hello: CPU, node 20', '<=', 0.5, http('dropin-hello', 'cpuUs', '20')],
+    ['drop-in, (req, res) hello: CPU, node 26', '<=', 0.65, http('dropin-hello', 'cpuUs', '26')],
+    ['drop-in, (req, res) hello at 64 connections: p99', '<=', 0.5, http('dropin-p99', 'p99')],
+    ['drop-in, pipelined: requests/s', '>=', 9, http('dropin-pipelined', 'rps')],
+    ['drop-in, Express 5 hello: requests/s, node 20', '>=', 3, to('dropin-express', 'express', 'rps', '20')],
+    ['drop-in, Fastify 5 hello: requests/s', '>=', 1.7, to('dropin-fastify', 'fastify', 'rps')],
+    ['drop-in, Koa 3 hello: requests/s', '>=', 1.8, to('dropin-koa', 'koa', 'rps')],
+    ['drop-in, Hono hello: requests/s', '>=', 1.8, to('dropin-hono', 'hono', 'rps')],
+    ['drop-in, POST through express.json(): CPU', '<=', 1, to('dropin-json', 'express', 'cpuUs')],
+    ['drop-in, file through express.static(): CPU', '<=', 1, to('dropin-static', 'express', 'cpuUs')],
+    ['drop-in, 1 MiB upload to a hash: CPU', '<=', 1, http('dropin-upload', 'cpuUs')],
+    ['drop-in, 1 ms a request: requests/s', '>=', 0.99, http('dropin-busy', 'rps')],
+    ['drop-in, 1 ms a request: p99', '<=', 1, http('dropin-busy', 'p99')],
+  ];
+}
 
 export function judgeTargets(rows, baseNode) {
   const at = (workload, server, node) => {
-    const names = server.startsWith('ours') ? [`${server}@${node ?? baseNode}`] : [server];
+    const names = [server, `${server}@${node ?? baseNode}`];
     return rows.find((row) => row.workload === workload && names.includes(row.server) && row.valid > 0);
   };
   return targets.map(([name, sign, bound, read]) => {

@@ -41,6 +41,18 @@ const load = (connections) => ({
   title: `hello, ${connections} connections`,
 });
 
+/** The same program on node alone and with the drop-in, on the oldest and the newest node. */
+const pair = (app, title, more = {}) =>
+  wrk(app, {
+    title,
+    dropIn: true,
+    servers: ['node-http', 'hooked-node-http', 'node-http@last', 'hooked-node-http@last'],
+    ...more,
+  });
+const framework = (name) =>
+  pair('hello', `${name}, hello`, { servers: [name, `hooked-${name}`, `${name}@last`, `hooked-${name}@last`] });
+const onExpress = { servers: ['express', 'hooked-express'] };
+
 /** metric: what the plot shows and ratios are of. */
 export const workloads = {
   hello: wrk('hello', { title: 'hello', runs: 4, servers: everyone }),
@@ -66,6 +78,17 @@ export const workloads = {
     servers: [...lone, 'uvicorn'],
     title: 'idle connections',
   },
+  'dropin-hello': pair('plain', '(req, res): setHeader, end'),
+  'dropin-pipelined': pair('plain', 'the same, pipelined 16 deep', { script: 'pipeline.lua', depth: 16 }),
+  'dropin-p99': pair('plain', 'the same, exact quantiles', { client: 'closed_loop', connections: 64 }),
+  'dropin-express': framework('express'),
+  'dropin-fastify': framework('fastify'),
+  'dropin-koa': framework('koa'),
+  'dropin-hono': framework('hono'),
+  'dropin-json': pair('json', 'POST 1 KiB through express.json()', { script: 'post.lua', ...onExpress }),
+  'dropin-static': pair('static', 'a file of 16 KiB through express.static()', onExpress),
+  'dropin-upload': pair('upload', '1 MiB upload piped to a hash', { script: 'upload.lua' }),
+  'dropin-busy': pair('busy', '1 ms of JavaScript a request', { client: 'closed_loop', connections: 64 }),
 };
 
 export const quickWorkloads = ['hello', 'pipelined', 'echo', 'pingpong', 'idle'];

@@ -1,4 +1,6 @@
 // The (req, res) handler of node-http.mjs and ours-node.mjs: the same for both, as node:http's documentation has it.
+import { createHash } from 'node:crypto';
+import { pipeline } from 'node:stream/promises';
 import { app, text, textLength } from './common.mjs';
 
 const fixed = (_req, res) => {
@@ -16,4 +18,23 @@ const echo = (req, res) => {
   });
 };
 
-export const handler = app === 'echo' ? echo : fixed;
+const plain = (_req, res) => {
+  res.setHeader('Content-Type', 'text/plain');
+  res.end(text);
+};
+
+const upload = async (req, res) => {
+  const hash = createHash('sha1');
+  await pipeline(req, hash);
+  res.setHeader('Content-Type', 'text/plain');
+  res.end(hash.digest('hex'));
+};
+
+const busy = (_req, res) => {
+  const until = performance.now() + 1;
+  while (performance.now() < until);
+  res.setHeader('Content-Type', 'text/plain');
+  res.end(text);
+};
+
+export const handler = { echo, plain, upload, busy }[app] ?? fixed;
