@@ -3,6 +3,7 @@ import { lookup } from 'node:dns/promises';
 import { type AddressInfo, isIP } from 'node:net';
 import { chooseBackend, chosenBackend } from '../backend/choose.js';
 import type { BackendServer, CloseReport, ListenTarget, ServerStats } from '../backend/contract.js';
+import { type DropInStats, dropInStats } from '../drop-in/stats.js';
 import { ListenError } from '../errors.js';
 import type { App } from '../http/exchange.js';
 import type { AppOptions } from './handler-errors.js';
@@ -122,9 +123,13 @@ export async function serve(options: ServeOptions): Promise<Server> {
 export const loop = {
   /** The backend of the server started last, or null before the first. */
   backend: chosenBackend,
-  /** One entry for each open server. */
-  stats(): { backend: 'native' | 'node' | null; servers: ServerStats[] } {
-    return { backend: chosenBackend(), servers: [...openServers].map((server) => server.stats()) };
+  /** `servers`: an entry for each open server of `serve`. `dropIn`: the servers of node:http and node:https (docs/drop-in.md). */
+  stats(): { backend: 'native' | 'node' | null; servers: ServerStats[]; dropIn: DropInStats } {
+    return {
+      backend: chosenBackend(),
+      servers: [...openServers].map((server) => server.stats()),
+      dropIn: dropInStats(),
+    };
   },
 };
 

@@ -38,10 +38,12 @@ const libLayers: Record<string, readonly string[]> = {
   bridge: libGround,
   ...Object.fromEntries(libProtocols.map((name) => [name, libMiddle])),
   backend: [...libMiddle, ...libProtocols],
-  app: [...libMiddle, ...libProtocols, 'backend'],
+  'drop-in': [...libMiddle, ...libProtocols, 'backend'],
+  app: [...libMiddle, ...libProtocols, 'backend', 'drop-in'],
   ports: [...libMiddle, ...libProtocols, 'backend'],
-  index: [...libMiddle, ...libProtocols, 'backend', 'app', 'ports'],
-  cli: [...libMiddle, ...libProtocols, 'backend', 'app', 'ports', 'index'],
+  index: [...libMiddle, ...libProtocols, 'backend', 'drop-in', 'app', 'ports'],
+  register: ['drop-in'],
+  cli: [...libMiddle, ...libProtocols, 'backend', 'drop-in', 'app', 'ports', 'index'],
 };
 
 /** 'native/http/x.h' -> 'http'; 'lib/errors.ts' -> 'errors'. */
