@@ -3,6 +3,7 @@
  * it: it makes a request and a response of each head, keeps the responses in order, and makes a socket when somebody asks for one.
  */
 import type { Socket } from 'node:net';
+import type { WireConnection } from '../backend/wire.js';
 import type { IncomingMessage } from './incoming-message.js';
 import type { Server } from './server.js';
 import type { ServerResponse } from './server-response.js';
@@ -55,11 +56,56 @@ export interface ResponseSink {
   destroyFromResponse(response: ServerResponse, error: Error | null): void;
 }
 
+/**
+ * A connection as its EngineSocket sees it. The connection keeps what waits to be sent and its callbacks, for responses and raw writes alike, so
+ * that their bytes leave in the order of the calls; it counts itself in `server._connections` until a socket is made (`socket._server` then does).
+ */
+export interface SocketHost {
+  readonly server: Server;
+  readonly wire: WireConnection;
+  /** HTTP is (still) spoken on it: false after 'upgrade' and 'connect'. */
+  readonly isHttp: boolean;
+  /** `socket._httpMessage`. */
+  readonly currentResponse: ServerResponse | null;
+  readonly writableLength: number;
+  readonly writableHighWaterMark: number;
+  /** `latin1`, then `bytes` (text as UTF-8), after all that was written before. */
+  sendRaw(latin1: string, bytes: string | Uint8Array, callback: WriteCallback | null): void;
+  /** FIN after what was written; `callback` as for a write. */
+  shutdown(callback: WriteCallback | null): void;
+  /** The socket was destroyed (handle.close): what was written is offered to the system once more, then the connection closes. */
+  closeFromSocket(reset: boolean): void;
+  /** Milliseconds without a byte in either direction after which kIdle comes; 0: never. */
+  setInactivity(timeoutMs: number): void;
+}
+
+/** What a connection calls on its socket. */
+export const kPushData = Symbol('gammaloop.pushData');
+export const kPeerEnd = Symbol('gammaloop.peerEnd');
+export const kSocketClosed = Symbol('gammaloop.socketClosed');
+export const kIdle = Symbol('gammaloop.idle');
+export const kUpgraded = Symbol('gammaloop.upgraded');
+
+export interface SocketHooks {
+  /** After an upgrade: `wire.consume` as many bytes once they have been read. */
+  [kPushData](chunk: Buffer): void;
+  /** FIN from the peer: 'end' where somebody reads. */
+  [kPeerEnd](): void;
+  /** The connection is gone; `errno` positive: 'error' (read ECONNRESET ...) before 'close'. */
+  [kSocketClosed](errno: number): void;
+  /** The time set by setInactivity has passed: 'timeout'. */
+  [kIdle](): void;
+  /** HTTP is over: from here on a plain Duplex. */
+  [kUpgraded](): void;
+}
+
 /** What a connection calls on its requests (methods of IncomingMessage keyed so that no program meets them). */
 export const kPushBody = Symbol('gammaloop.pushBody');
 export const kEndBody = Symbol('gammaloop.endBody');
 /** The connection closed before the request was complete, or before its response was: 'aborted', ECONNRESET, 'close' as node has them. */
 export const kConnectionClosed = Symbol('gammaloop.connectionClosed');
+/** The response has been sent: a body that nobody reads is dumped, and 'close' may come (node's resOnFinish). */
+export const kResponseDone = Symbol('gammaloop.responseDone');
 /** What a connection calls on its responses. */
 export const kTurn = Symbol('gammaloop.turn');
 export const kDrain = Symbol('gammaloop.drain');
@@ -67,6 +113,7 @@ export const kDrain = Symbol('gammaloop.drain');
 export interface RequestHooks {
   [kPushBody](chunk: Buffer): void;
   [kEndBody](trailers: string[]): void;
+  [kResponseDone](): void;
   [kConnectionClosed](): void;
 }
 
