@@ -3,7 +3,7 @@
  * in the same call; nothing is parsed, no stream and no signal is made before the handler asks.
  */
 
-import { newTraceId, traceIdOf } from '../correlation/trace-context.js';
+import { newTraceparent, parseTraceparent } from '../correlation/trace-context.js';
 import { describeValue, ResponseError } from '../errors.js';
 import type { BodySource } from '../http/body.js';
 import type { App, Exchange } from '../http/exchange.js';
@@ -11,7 +11,7 @@ import { HeadBlock } from '../http/header-block.js';
 import { type Request, requestOf } from '../http/request.js';
 import { headOf, isResponse, type Response, reasonOf, statusOf, takeBody } from '../http/response.js';
 import { discardBody, pumpBody } from './body-pump.js';
-import { type AppOptions, HandlerErrors } from './handler-errors.js';
+import { type AppOptions, HandlerErrors, isOutOfTime } from './handler-errors.js';
 import { RequestScope } from './request-scope.js';
 
 export type FetchResult = Response | globalThis.Response;
@@ -25,7 +25,7 @@ export class FetchContext {
   readonly #exchange: Exchange;
   readonly #request: Request;
   readonly #deadline: number | null;
-  #traceId: string | null = null;
+  #traceparent: string | null = null;
   #scope: RequestScope | null = null;
 
   constructor(exchange: Exchange, request: Request, deadline: number | null) {
@@ -44,7 +44,7 @@ export class FetchContext {
    * and `run` rejects with Cancelled.
    */
   get scope(): RequestScope {
-    this.#scope ??= new RequestScope(this.#exchange, this.#deadline);
+    this.#scope ??= new RequestScope(this.#exchange, this.#deadline, this.traceparent);
     return this.#scope;
   }
 
@@ -53,12 +53,18 @@ export class FetchContext {
     return this.#exchange.peer().remoteAddress;
   }
 
-  /** From a valid traceparent header, else a new one: 32 hexadecimal digits. */
-  get traceId(): string {
-    if (this.#traceId === null) {
-      this.#traceId = traceIdOf(this.#exchange.header('traceparent')) ?? newTraceId();
+  /** W3C Trace Context: the header's if it is valid, else a new trace. What is asked of others from `ctx.scope` continues it. */
+  get traceparent(): string {
+    if (this.#traceparent === null) {
+      const received = this.#exchange.header('traceparent');
+      this.#traceparent = parseTraceparent(received) === null ? newTraceparent() : (received as string);
     }
-    return this.#traceId;
+    return this.#traceparent;
+  }
+
+  /** The trace's id: 32 hexadecimal digits. */
+  get traceId(): string {
+    return this.traceparent.slice(3, 35);
   }
 
   /** The instant by performance.now() at which timeouts.handler passes, or null where there is none. */
@@ -94,12 +100,19 @@ export class FetchApp implements App {
       } else if (isThenable(result)) {
         result.then(
           (response) => this.#deliver(exchange, ctx, response),
-          (error) => this.#errors.fail(error, exchange, ctx.traceId),
+          (error) => this.#fail(error, exchange, ctx),
         );
       } else {
         this.#deliver(exchange, ctx, result);
       }
     } catch (error) {
+      this.#fail(error, exchange, ctx);
+    }
+  }
+
+  /** What waits by gammaloop/scope ends with the deadline, perhaps just before the backend's timer does: the answer is the backend's 503. */
+  #fail(error: unknown, exchange: Exchange, ctx: FetchContext): void {
+    if (exchange.responseStarted || !isOutOfTime(error, ctx.deadline)) {
       this.#errors.fail(error, exchange, ctx.traceId);
     }
   }
@@ -116,7 +129,7 @@ export class FetchApp implements App {
         );
       }
     } catch (error) {
-      this.#errors.fail(error, exchange, ctx.traceId);
+      this.#fail(error, exchange, ctx);
     }
   }
 

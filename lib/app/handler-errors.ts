@@ -81,6 +81,20 @@ export class HandlerErrors {
   }
 }
 
+/** Others' clocks: what was told the remaining time in whole milliseconds may give up a little before the deadline. */
+const EARLY_MS = 5;
+
+/** Whether the error (all of them, of a nursery) only says that the handler's deadline has passed. */
+export function isOutOfTime(error: unknown, deadline: number | null): boolean {
+  return deadline !== null && performance.now() >= deadline - EARLY_MS && isTimeout(error);
+}
+
+function isTimeout(error: unknown): boolean {
+  if (error instanceof AggregateError) return error.errors.every(isTimeout);
+  if (!(error instanceof Error)) return false;
+  return (error as { code?: unknown }).code === 'ERR_GAMMALOOP_TIMEOUT' || isTimeout(error.cause);
+}
+
 function isEchoOfAbort(error: unknown): boolean {
   return (
     error instanceof AbortedError ||

@@ -1,19 +1,20 @@
 /** ctx.scope: the cancel scope of one request, for handlers that wait by gammaloop/scope. */
+import { TracedScope } from '../correlation/traced-scope.js';
 import { AbortedError } from '../errors.js';
 import { onExchangeAbort } from '../http/abort.js';
 import type { Exchange } from '../http/exchange.js';
-import { CancelScope } from '../scope/cancel-scope.js';
+import type { CancelScope } from '../scope/cancel-scope.js';
 
 /**
  * Cancelled when `request.signal` aborts, with the same reason. `run` passes Cancelled on, for there is no value to go on with: the handler
  * rejects with it, which is not reported, as the request is over.
  */
-export class RequestScope extends CancelScope {
+export class RequestScope extends TracedScope {
   readonly #announced: number;
 
   /** `deadline`: that of the handler, which the backend enforces, and those whom the handler asks should know. */
-  constructor(exchange: Exchange, deadline: number | null) {
-    super();
+  constructor(exchange: Exchange, deadline: number | null, traceparent: string) {
+    super(traceparent);
     this.#announced = deadline ?? Number.POSITIVE_INFINITY;
     onExchangeAbort(exchange, (reason) => this.cancel(new AbortedError(reason)));
   }
