@@ -58,7 +58,51 @@ export interface NativeEngine {
   pollerName(): string;
 }
 
+/** native/addon/runner_wrap.h, the side of the caller. */
+export interface NativeRunnerPool {
+  id(): number;
+  submit(count: number): void;
+  /** 0: removed, it will not run. 1: it runs, and has been asked to stop. 2: there is no such job any more. */
+  cancel(slot: number): 0 | 1 | 2;
+  setInput(slot: number, parts: readonly Uint8Array[]): void;
+  takeOutput(slot: number): ArrayBuffer[];
+  discard(slot: number): void;
+  reclaim(consumer: number): number[];
+  poll(spinUs: number): boolean;
+  setReferenced(referenced: boolean): void;
+  waits(): Uint32Array;
+  queued(): number;
+  close(): void;
+}
+
+/** The same, the side of a worker. */
+export interface NativeRunnerConsumer {
+  take(limit: number, spinUs: number): number;
+  giveBack(from: number, count: number): void;
+  ringCaller(): void;
+  ringSelf(): void;
+  takeInput(slot: number): ArrayBuffer[];
+  setOutput(slot: number, parts: readonly Uint8Array[]): void;
+  close(): void;
+}
+
 export interface Binding {
+  RunnerPool: new (
+    slots: Int32Array,
+    strideWords: number,
+    slotCount: number,
+    agingMs: number,
+    batchSlots: Uint32Array,
+    batchPriorities: Uint8Array,
+    onRing: () => void,
+  ) => NativeRunnerPool;
+  RunnerConsumer: new (
+    poolId: number,
+    consumer: number,
+    slots: Int32Array,
+    taken: Uint32Array,
+    onRing: () => void,
+  ) => NativeRunnerConsumer;
   Engine: new (
     poller: string,
     completionControl: Uint32Array,

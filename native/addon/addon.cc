@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "addon/engine_wrap.h"
+#include "addon/runner_wrap.h"
 #include "http/http_server.h"
 #include "http/http_types.h"
 
@@ -18,6 +19,8 @@ Napi::Array namesOf(Napi::Env env, uint32_t count, std::string_view (*nameAt)(ui
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", EngineWrap::define(env));
+  exports.Set("RunnerPool", RunnerPool::define(env));
+  exports.Set("RunnerConsumer", RunnerConsumer::define(env));
   // Tables of the border, for the bridge to check its own against and to name counters by.
   exports.Set("methods", namesOf(env, kMethodCount, [](uint32_t i) { return methodName(static_cast<Method>(i)); }));
   exports.Set("headerNames", namesOf(env, static_cast<uint32_t>(HeaderId::Count),

@@ -1,0 +1,283 @@
+#include "addon/runner_wrap.h"
+
+#include <cerrno>
+
+#include "addon/values.h"
+
+namespace gammaloop {
+
+namespace {
+
+uint32_t numberAt(const Napi::CallbackInfo& info, size_t index) { return info[index].As<Napi::Number>().Uint32Value(); }
+
+// A copy, in memory of V8's own: external memory would be cheaper, but JavaScript could not transfer such a buffer on.
+Napi::Value bufferOf(Napi::Env env, const ParcelPart& part) {
+  Napi::ArrayBuffer copy = Napi::ArrayBuffer::New(env, part.size);
+  if (part.size != 0) std::memcpy(copy.Data(), part.bytes.get(), part.size);
+  return copy;
+}
+
+}  // namespace
+
+// What both have.
+
+bool RunnerEnd::open(Napi::Env env, Napi::Function onRing) {
+  uv_loop_s* loop = nullptr;
+  if (napi_get_uv_event_loop(env, &loop) != napi_ok) {
+    throwSysError(env, {"napi_get_uv_event_loop", ENOSYS});
+    return false;
+  }
+  env_ = env;
+  onRing_ = Napi::Persistent(onRing);
+  doorbell_ = std::make_shared<UvDoorbell>();
+  if (Result<void> opened = doorbell_->open(loop, [this] { call(); }); !opened) {
+    doorbell_.reset();
+    throwSysError(env, opened.error());
+    return false;
+  }
+  napi_add_async_cleanup_hook(
+      env,
+      [](napi_async_cleanup_hook_handle handle, void* self) {
+        auto* end = static_cast<RunnerEnd*>(self);
+        end->cleanupHook_ = handle;
+        end->close();
+      },
+      this, &cleanupHook_);
+  return true;
+}
+
+void RunnerEnd::close() {
+  if (doorbell_ == nullptr) return;
+  closing();
+  const napi_async_cleanup_hook_handle hook = cleanupHook_;
+  cleanupHook_ = nullptr;
+  // The environment waits until libuv has let go of the handle.
+  doorbell_->close([hook] {
+    if (hook != nullptr) napi_remove_async_cleanup_hook(hook);
+  });
+  doorbell_.reset();
+  onRing_.Reset();
+}
+
+// JavaScript catches what tasks throw: an error that comes out is an uncaught exception of the environment, or its
+// termination.
+void RunnerEnd::call() {
+  const Napi::HandleScope scope(env_);
+  napi_value receiver;
+  napi_value result;
+  if (napi_get_global(env_, &receiver) != napi_ok) return;
+  const napi_status status = napi_make_callback(env_, nullptr, receiver, onRing_.Value(), 0, nullptr, &result);
+  if (status == napi_ok) return;
+  bool pending = false;
+  if (napi_is_exception_pending(env_, &pending) != napi_ok || !pending) return;
+  napi_value error;
+  if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
+}
+
+// An array of ArrayBuffers; the parcel is empty after.
+Napi::Value RunnerEnd::takeParcel(Napi::Env env, Parcel& parcel) {
+  Napi::Array parts = Napi::Array::New(env, parcel.size());
+  for (uint32_t i = 0; i < parcel.size(); i++) parts.Set(i, bufferOf(env, parcel[i]));
+  parcel.clear();
+  return parts;
+}
+
+// `parts`: an array of Uint8Array.
+void RunnerEnd::fillParcel(Napi::Env env, Parcel& parcel, const Napi::Value& parts) {
+  const auto array = parts.As<Napi::Array>();
+  parcel.clear();
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    const auto bytes = array.Get(i).As<Napi::Uint8Array>();
+    if (addCopy(parcel, bytes.Data(), bytes.ByteLength())) continue;
+    parcel.clear();
+    throwSysError(env, {"malloc", ENOMEM});
+    return;
+  }
+}
+
+// The caller's side.
+
+Napi::Function RunnerPool::define(Napi::Env env) {
+  return DefineClass(env, "RunnerPool",
+                     {
+                         InstanceMethod<&RunnerPool::id>("id"),
+                         InstanceMethod<&RunnerPool::submit>("submit"),
+                         InstanceMethod<&RunnerPool::cancel>("cancel"),
+                         InstanceMethod<&RunnerPool::setInput>("setInput"),
+                         InstanceMethod<&RunnerPool::takeOutput>("takeOutput"),
+                         InstanceMethod<&RunnerPool::discard>("discard"),
+                         InstanceMethod<&RunnerPool::reclaim>("reclaim"),
+                         InstanceMethod<&RunnerPool::poll>("poll"),
+                         InstanceMethod<&RunnerPool::setReferenced>("setReferenced"),
+                         InstanceMethod<&RunnerPool::waits>("waits"),
+                         InstanceMethod<&RunnerPool::queued>("queued"),
+                         InstanceMethod<&RunnerPool::close>("close"),
+                     });
+}
+
+RunnerPool::RunnerPool(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RunnerPool>(info) {
+  if (!open(info.Env(), info[6].As<Napi::Function>())) return;
+  Napi::Object memory = Napi::Object::New(info.Env());
+  memory.Set(0u, info[0]);
+  memory.Set(1u, info[4]);
+  memory.Set(2u, info[5]);
+  memory_ = Napi::Persistent(memory);
+  auto* words = reinterpret_cast<uint32_t*>(info[0].As<Napi::Int32Array>().Data());
+  batchSlots_ = info[4].As<Napi::Uint32Array>().Data();
+  batchPriorities_ = info[5].As<Napi::Uint8Array>().Data();
+  const uint64_t agingNs = uint64_t{numberAt(info, 3)} * 1'000'000;
+  core_ = RunnerCore::create({words, numberAt(info, 1)}, numberAt(info, 2), agingNs, doorbell_);
+  Ref();  // the doorbell points here: no garbage collection before close
+}
+
+RunnerPool::~RunnerPool() { RunnerEnd::close(); }
+
+Napi::Value RunnerPool::id(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), core_->id()); }
+
+// (count): the first of the batch arrays.
+void RunnerPool::submit(const Napi::CallbackInfo& info) {
+  core_->queue().push(batchSlots_, batchPriorities_, numberAt(info, 0), steadyNs());
+}
+
+// (slot) to a CancelOutcome.
+Napi::Value RunnerPool::cancel(const Napi::CallbackInfo& info) {
+  const uint32_t slot = numberAt(info, 0);
+  const uint32_t generation = job_state::generationOf(core_->states()[slot].load(std::memory_order_acquire));
+  const CancelOutcome outcome = core_->queue().cancel(slot, generation);
+  return Napi::Number::New(info.Env(), static_cast<uint32_t>(outcome));
+}
+
+// (slot, parts)
+void RunnerPool::setInput(const Napi::CallbackInfo& info) {
+  fillParcel(info.Env(), core_->parcels(numberAt(info, 0)).input, info[1]);
+}
+
+Napi::Value RunnerPool::takeOutput(const Napi::CallbackInfo& info) {
+  return takeParcel(info.Env(), core_->parcels(numberAt(info, 0)).output);
+}
+
+// (slot): nobody wants its bytes any more.
+Napi::Value RunnerPool::discard(const Napi::CallbackInfo& info) {
+  JobParcels& parcels = core_->parcels(numberAt(info, 0));
+  parcels.input.clear();
+  parcels.output.clear();
+  return info.Env().Undefined();
+}
+
+// (consumer): the consumer has gone; the slots that it was running.
+Napi::Value RunnerPool::reclaim(const Napi::CallbackInfo& info) {
+  const uint32_t consumer = numberAt(info, 0);
+  core_->queue().removeConsumer(consumer);
+  const std::vector<uint32_t> running = core_->queue().reclaim(consumer);
+  Napi::Array slots = Napi::Array::New(info.Env(), running.size());
+  for (uint32_t i = 0; i < running.size(); i++) slots.Set(i, Napi::Number::New(info.Env(), running[i]));
+  return slots;
+}
+
+// (spinUs): whether a consumer rang.
+Napi::Value RunnerPool::poll(const Napi::CallbackInfo& info) {
+  const bool rung = doorbell_ != nullptr && doorbell_->poll(uint64_t{numberAt(info, 0)} * 1000);
+  return Napi::Boolean::New(info.Env(), rung);
+}
+
+void RunnerPool::setReferenced(const Napi::CallbackInfo& info) {
+  if (doorbell_ != nullptr) doorbell_->setReferenced(info[0].ToBoolean());
+}
+
+// Counts by bucket (runner/histogram.h).
+Napi::Value RunnerPool::waits(const Napi::CallbackInfo& info) {
+  const Histogram waits = core_->queue().waits();
+  auto counts = Napi::Uint32Array::New(info.Env(), Histogram::kBuckets);
+  for (uint32_t i = 0; i < Histogram::kBuckets; i++) counts[i] = waits.counts()[i];
+  return counts;
+}
+
+Napi::Value RunnerPool::queued(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), core_->queue().size());
+}
+
+void RunnerPool::close(const Napi::CallbackInfo&) {
+  if (doorbell_ == nullptr) return;
+  RunnerEnd::close();
+  Unref();
+}
+
+// A consumer's side.
+
+Napi::Function RunnerConsumer::define(Napi::Env env) {
+  return DefineClass(env, "RunnerConsumer",
+                     {
+                         InstanceMethod<&RunnerConsumer::take>("take"),
+                         InstanceMethod<&RunnerConsumer::giveBack>("giveBack"),
+                         InstanceMethod<&RunnerConsumer::ringCaller>("ringCaller"),
+                         InstanceMethod<&RunnerConsumer::ringSelf>("ringSelf"),
+                         InstanceMethod<&RunnerConsumer::takeInput>("takeInput"),
+                         InstanceMethod<&RunnerConsumer::setOutput>("setOutput"),
+                         InstanceMethod<&RunnerConsumer::close>("close"),
+                     });
+}
+
+RunnerConsumer::RunnerConsumer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RunnerConsumer>(info) {
+  core_ = RunnerCore::find(numberAt(info, 0));
+  if (core_ == nullptr) {
+    throwSysError(info.Env(), {"RunnerConsumer", ESRCH});  // the runner has gone meanwhile
+    return;
+  }
+  if (!open(info.Env(), info[4].As<Napi::Function>())) return;
+  Napi::Object memory = Napi::Object::New(info.Env());
+  memory.Set(0u, info[2]);
+  memory.Set(1u, info[3]);
+  memory_ = Napi::Persistent(memory);
+  static_assert(sizeof(TakenJob) == 2 * sizeof(uint32_t));
+  taken_ = reinterpret_cast<TakenJob*>(info[3].As<Napi::Uint32Array>().Data());
+  consumer_ = numberAt(info, 1);
+  core_->queue().addConsumer(consumer_, doorbell_);
+  doorbell_->setReferenced(true);  // a worker lives until it is told to end
+  Ref();
+}
+
+RunnerConsumer::~RunnerConsumer() { RunnerEnd::close(); }
+
+// (limit, spinUs) to the number of jobs, now in `taken`. 0: parked, and rung when there is something.
+Napi::Value RunnerConsumer::take(const Napi::CallbackInfo& info) {
+  if (doorbell_ == nullptr) return Napi::Number::New(info.Env(), 0);
+  const uint64_t spinNs = uint64_t{numberAt(info, 1)} * 1000;
+  if (spinNs != 0 && core_->queue().size() == 0) {
+    const uint64_t end = steadyNs() + spinNs;
+    while (core_->queue().size() == 0 && steadyNs() < end) {
+    }
+  }
+  return Napi::Number::New(info.Env(), core_->queue().take(consumer_, taken_, numberAt(info, 0), steadyNs()));
+}
+
+// (from, count): of `taken`.
+void RunnerConsumer::giveBack(const Napi::CallbackInfo& info) {
+  core_->queue().giveBack(taken_ + numberAt(info, 0), numberAt(info, 1));
+}
+
+void RunnerConsumer::ringCaller(const Napi::CallbackInfo&) { core_->ringCaller(); }
+
+void RunnerConsumer::ringSelf(const Napi::CallbackInfo&) {
+  if (doorbell_ != nullptr) doorbell_->ring();
+}
+
+Napi::Value RunnerConsumer::takeInput(const Napi::CallbackInfo& info) {
+  return takeParcel(info.Env(), core_->parcels(numberAt(info, 0)).input);
+}
+
+// (slot, parts)
+void RunnerConsumer::setOutput(const Napi::CallbackInfo& info) {
+  fillParcel(info.Env(), core_->parcels(numberAt(info, 0)).output, info[1]);
+}
+
+void RunnerConsumer::close(const Napi::CallbackInfo&) {
+  if (doorbell_ == nullptr) return;
+  RunnerEnd::close();
+  Unref();
+}
+
+void RunnerConsumer::closing() {
+  if (core_ != nullptr) core_->queue().removeConsumer(consumer_);
+}
+
+}  // namespace gammaloop
