@@ -300,20 +300,24 @@ export interface RemoteErrorDetails {
   remoteName: string;
   remoteStack?: string | undefined;
   cause?: unknown;
+  errors?: readonly Error[] | undefined;
 }
 
-/** What a handler on the other side of a port threw. `code`, `message` and `cause` are the thrown error's own. */
+/** What a handler on the other side of a port threw. `code`, `message`, `cause` and `errors` are the thrown error's own. */
 export class RemoteError extends GammaloopError {
   /** The class of the thrown error. */
   readonly remoteName: string;
   /** Its stack, in the thread or process where it was thrown. */
   readonly remoteStack: string | undefined;
+  /** Where an AggregateError was thrown: what it holds. */
+  readonly errors: readonly Error[] | undefined;
 
   constructor(details: RemoteErrorDetails) {
-    const { code, message, remoteName, remoteStack, cause } = details;
+    const { code, message, remoteName, remoteStack, cause, errors } = details;
     super(code, message, cause === undefined ? undefined : { cause });
     this.remoteName = remoteName;
     this.remoteStack = remoteStack;
+    this.errors = errors;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Errors as they travel: name, code, message, the sender's stack and the chain of causes, as plain data. On arrival they are
- * `RemoteError`s (or the class of gammaloop that the code belongs to), so that `error.code` can be asked on both sides alike.
+ * Errors as they travel: name, code, message, the sender's stack, its cause and, of an AggregateError, its errors, as plain data. On arrival they
+ * are `RemoteError`s (or the class of gammaloop that the code belongs to), so that `error.code` can be asked on both sides alike.
  */
 import {
   BrokenError,
@@ -17,26 +17,40 @@ export interface WireError {
   readonly code?: string;
   readonly message?: string;
   readonly stack?: string | undefined;
+  /** A WireError. */
   readonly cause?: unknown;
+  /** WireErrors. */
+  readonly errors?: unknown;
 }
 
-/** Deeper causes are cut off: a chain may be a cycle. */
-const MAX_CAUSES = 8;
+/** What is nested deeper, or beyond so many, is cut off, on both sides: causes and errors may be a cycle, and a peer may send anything. */
+const MAX_DEPTH = 8;
+const MAX_ERRORS = 64;
 
-export function encodeError(error: unknown, depth = 0): WireError {
-  if (typeof error !== 'object' || error === null) {
-    return { name: 'Error', code: '', message: String(error) };
-  }
+/** How many more errors may come along. */
+interface Room {
+  left: number;
+}
+
+export function encodeError(error: unknown): WireError {
+  return encode(error, 0, { left: MAX_ERRORS - 1 });
+}
+
+function encode(error: unknown, depth: number, room: Room): WireError {
   // Whatever a handler threw, reading it must not throw again.
   try {
-    const { name, code, message, stack, cause } = error as Record<string, unknown>;
+    if (typeof error !== 'object' || error === null) {
+      return { name: 'Error', code: '', message: String(error) };
+    }
+    const { name, code, message, stack, cause, errors } = error as Record<string, unknown>;
     const wire: { -readonly [Key in keyof WireError]: WireError[Key] } = {
       name: typeof name === 'string' ? name : 'Error',
       code: typeof code === 'string' || typeof code === 'number' ? String(code) : '',
       message: typeof message === 'string' ? message : '',
     };
     if (typeof stack === 'string') wire.stack = stack;
-    if (cause !== undefined && depth < MAX_CAUSES) wire.cause = encodeError(cause, depth + 1);
+    if (cause !== undefined) wire.cause = nested(encode, [cause], depth, room)[0];
+    if (Array.isArray(errors)) wire.errors = nested(encode, errors, depth, room);
     return wire;
   } catch {
     return { name: 'Error', code: '', message: 'an error that cannot be read' };
@@ -52,14 +66,15 @@ export function encodeReason(error: unknown): WireError {
   return { name: error.name, code: typeof code === 'string' ? code : '', message: error.message };
 }
 
-export function decodeError(wire: WireError, depth = 0): Error {
-  const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+/** Whatever came, it becomes an error: what is of another type than it should be is left out. */
+export function decodeError(wire: WireError): Error {
+  return decode(wire, 0, { left: MAX_ERRORS - 1 });
+}
+
+function decode(wire: WireError, depth: number, room: Room): Error {
   const code = text(wire.code);
   const message = text(wire.message);
-  const cause =
-    typeof wire.cause === 'object' && wire.cause !== null && depth < MAX_CAUSES
-      ? decodeError(wire.cause as WireError, depth + 1)
-      : undefined;
+  const cause = isObject(wire.cause) ? nested(decode, [wire.cause], depth, room)[0] : undefined;
   const options = cause === undefined ? undefined : { cause };
   switch (code) {
     case 'ERR_GAMMALOOP_NO_RESPONDER':
@@ -81,6 +96,32 @@ export function decodeError(wire: WireError, depth = 0): Error {
         remoteName: text(wire.name) || 'Error',
         remoteStack: typeof wire.stack === 'string' ? wire.stack : undefined,
         cause,
+        errors: Array.isArray(wire.errors)
+          ? nested(decode, wire.errors.slice(0, MAX_ERRORS).filter(isObject), depth, room)
+          : undefined,
       });
   }
+}
+
+/** Those of `errors` that may still come along, one level deeper. */
+function nested<From, To>(
+  translate: (error: From, depth: number, room: Room) => To,
+  errors: readonly From[],
+  depth: number,
+  room: Room,
+): To[] {
+  const taken: To[] = [];
+  for (let i = 0; i < errors.length && depth < MAX_DEPTH && room.left > 0; i++) {
+    room.left--;
+    taken.push(translate(errors[i] as From, depth + 1, room));
+  }
+  return taken;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }

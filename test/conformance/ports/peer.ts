@@ -1,6 +1,7 @@
 /** The other side of a port under test: responders, and raw subscribers that break the rules. Runs in this thread, another one, or a process. */
 import { setImmediate } from 'node:timers/promises';
 import { createEnvelope, type Envelope, type Port, Responder } from '../../../lib/correlation/index.js';
+import { openNursery } from '../../../lib/scope/index.js';
 
 /** Counts that can be waited for. */
 class Counter {
@@ -87,6 +88,12 @@ export function startPeer(port: Port): Responder[] {
     new Responder(port, 'fail', () => {
       throw new Odd('is odd', { cause: new TypeError('of the wrong type', { cause: 'text' }) });
     }),
+    new Responder(port, 'fail.nursery', () =>
+      openNursery((nursery) => {
+        nursery.startSoon(() => Promise.reject(new Odd('first')));
+        nursery.startSoon(() => Promise.reject(new TypeError('second', { cause: new Odd('why') })));
+      }),
+    ),
     new Responder(port, 'function', () => () => {}),
     new Responder(port, 'function.part', function* () {
       yield 1;

@@ -114,6 +114,15 @@ describe.each(fixtures)('$name', (fixture) => {
       expect((error.cause as Error).cause).toMatchObject({ message: 'text' });
     });
 
+    test("bring the errors of a handler's nursery", async () => {
+      const error = (await failure(requester.request('fail.nursery'))) as RemoteError;
+      expect(error).toMatchObject({ code: 'ERR_GAMMALOOP_NURSERY', remoteName: 'NurseryError' });
+      expect(error.errors).toMatchObject([
+        { code: 'ENOODD', message: 'first' },
+        { message: 'second', remoteName: 'TypeError', cause: { code: 'ENOODD', message: 'why' } },
+      ]);
+    });
+
     test("show the caller's stack", async () => {
       async function whoAsked(): Promise<void> {
         await requester.request('fail');

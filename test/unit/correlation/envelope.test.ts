@@ -8,7 +8,7 @@ import {
   WIRE_FIELDS,
 } from '../../../lib/correlation/envelope.js';
 import { decodeError, encodeError, encodeReason } from '../../../lib/correlation/wire-error.js';
-import { NoResponderError, RemoteError, ResponderError, TimeoutError } from '../../../lib/errors.js';
+import { NoResponderError, NurseryError, RemoteError, ResponderError, TimeoutError } from '../../../lib/errors.js';
 
 function wireOf(envelope: Envelope, now: number): unknown[] {
   const batch: unknown[] = [];
@@ -83,6 +83,66 @@ describe('errors on the wire', () => {
     expect(decoded).toMatchObject({ code: error.code, message: error.message });
   });
 
+  /** As it arrives in another process. */
+  const arrived = (thrown: unknown) => decodeError(structuredClone(encodeError(thrown))) as RemoteError;
+
+  test('an AggregateError keeps its errors, with their causes and errors', () => {
+    const inner = new AggregateError([new TypeError('leaf')], 'inner', { cause: new Error('why') });
+    const thrown = Object.assign(new AggregateError([new RangeError('first'), inner, 'text'], 'all'), { code: 'EALL' });
+    const error = arrived(thrown);
+    expect(error).toMatchObject({ code: 'EALL', message: 'all', remoteName: 'AggregateError' });
+    expect(error.errors).toMatchObject([
+      { message: 'first', remoteName: 'RangeError', errors: undefined },
+      { message: 'inner', cause: { message: 'why' }, errors: [{ message: 'leaf', remoteName: 'TypeError' }] },
+      { message: 'text' },
+    ]);
+    for (const each of error.errors ?? []) expect(each).toBeInstanceOf(Error);
+    expect(error.cause).toBeUndefined();
+  });
+
+  test("a nursery's errors keep their class, also below a cause", () => {
+    const nursery = new NurseryError([new TimeoutError('late'), new Error('plain')]);
+    const error = arrived(new Error('outer', { cause: nursery }));
+    expect(error.cause).toMatchObject({ code: 'ERR_GAMMALOOP_NURSERY', remoteName: 'NurseryError' });
+    const [first, second] = (error.cause as RemoteError).errors ?? [];
+    expect(first).toBeInstanceOf(TimeoutError);
+    expect(second).toBeInstanceOf(RemoteError);
+  });
+
+  /** Errors in all, and how deep they are nested. */
+  const sizeOf = (error: Error): { count: number; depth: number } => {
+    const { cause, errors = [] } = error as RemoteError;
+    const inside = [...errors, ...(cause instanceof Error ? [cause] : [])].map(sizeOf);
+    return {
+      count: inside.reduce((sum, { count }) => sum + count, 1),
+      depth: Math.max(0, ...inside.map(({ depth }) => depth + 1)),
+    };
+  };
+
+  test('many errors, deep ones, and those that hold themselves are cut off', () => {
+    const many = new AggregateError(Array.from({ length: 100_000 }, (_, i) => new Error(`${i}`)));
+    expect(sizeOf(arrived(many))).toEqual({ count: 64, depth: 1 });
+    expect(arrived(many).errors?.[62]).toMatchObject({ message: '62' });
+    const deep = Array.from({ length: 50 }).reduce<unknown>((error) => new AggregateError([error]), new Error('leaf'));
+    expect(sizeOf(arrived(deep))).toEqual({ count: 9, depth: 8 });
+    const round = new AggregateError([], 'round');
+    round.errors.push(round, round);
+    round.cause = round;
+    expect(sizeOf(arrived(round))).toEqual({ count: 64, depth: 8 });
+  });
+
+  test('what a peer sends in place of errors stays bounded, and errors', () => {
+    const wire: Record<string, unknown> = { message: 'm' };
+    wire['errors'] = Array.from({ length: 100_000 }, () => wire);
+    expect(sizeOf(decodeError(structuredClone(wire)))).toEqual({ count: 64, depth: 8 });
+    expect(decodeError({ errors: ['text', null, 5, [], { message: {} }] })).toMatchObject({
+      errors: [{ message: '' }, { message: '', code: 'ERR_GAMMALOOP_REMOTE' }],
+    });
+    for (const errors of ['text', 5, {}, { length: 1e9 }, new Map()]) {
+      expect((decodeError({ errors }) as RemoteError).errors).toBeUndefined();
+    }
+  });
+
   test('a cycle of causes ends', () => {
     const error = new Error('round') as Error & { cause: unknown };
     error.cause = error;
@@ -101,6 +161,16 @@ describe('errors on the wire', () => {
       },
     ],
     [Symbol('s')],
+    [
+      {
+        errors: new Proxy([1], {
+          get: () => {
+            throw new Error('no');
+          },
+        }),
+      },
+    ],
+    [new AggregateError([Symbol('s'), undefined, () => {}])],
   ])('whatever was thrown can be sent: %#', (thrown) => {
     expect(decodeError(structuredClone(encodeError(thrown)))).toBeInstanceOf(Error);
     expect(() => structuredClone(encodeReason(thrown))).not.toThrow();
