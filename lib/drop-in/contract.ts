@@ -16,9 +16,13 @@ export interface RequestSource {
   readonly server: Server;
   /** What `req.socket` gives: made at the first call; the TLS socket or the foreign Duplex where the connection is fed by one. */
   readonly socket: Socket;
+  /** Closed, or destroyed from here. */
+  readonly destroyed: boolean;
+  /** How much a request buffers before it asks the peer to wait: as the responses' (node's sockets have one value for both). */
+  readonly writableHighWaterMark: number;
   /** The peer's next bytes of this request's body may come: as many as the application has taken. */
   consume(byteCount: number): void;
-  /** `req.destroy()`: as node, the connection goes with it. */
+  /** `req.destroy()`: as node, the connection goes with it. kConnectionClosed follows, also where the request's response was over. */
   destroyFromRequest(request: IncomingMessage, error: Error | null): void;
 }
 
@@ -75,6 +79,8 @@ export interface SocketHost {
   shutdown(callback: WriteCallback | null): void;
   /** The socket was destroyed (handle.close): what was written is offered to the system once more, then the connection closes. */
   closeFromSocket(reset: boolean): void;
+  /** `socket.pause()` and `socket.resume()` while HTTP is spoken: nothing more is read from the peer. */
+  setReading(on: boolean): void;
   /** Milliseconds without a byte in either direction after which kIdle comes; 0: never. */
   setInactivity(timeoutMs: number): void;
 }
@@ -100,6 +106,10 @@ export interface SocketHooks {
 }
 
 /** What a connection calls on its requests (methods of IncomingMessage keyed so that no program meets them). */
+/** Runs `handler.call(receiver, a, b)` in the request's async scope, and then kArrived, thrown or not. */
+export const kRun = Symbol('gammaloop.run');
+/** As node: what came with the head (all of a body, or that there is none) is pushed only when the handler has returned. Before 'upgrade' and 'connect': call it first. */
+export const kArrived = Symbol('gammaloop.arrived');
 export const kPushBody = Symbol('gammaloop.pushBody');
 export const kEndBody = Symbol('gammaloop.endBody');
 /** The connection closed before the request was complete, or before its response was: 'aborted', ECONNRESET, 'close' as node has them. */
@@ -111,6 +121,8 @@ export const kTurn = Symbol('gammaloop.turn');
 export const kDrain = Symbol('gammaloop.drain');
 
 export interface RequestHooks {
+  [kRun]<A, B>(handler: (a: A, b: B) => void, receiver: unknown, a: A, b: B): void;
+  [kArrived](): void;
   [kPushBody](chunk: Buffer): void;
   [kEndBody](trailers: string[]): void;
   [kResponseDone](): void;
