@@ -61,7 +61,11 @@ export interface NativeEngine {
 /** native/addon/runner_wrap.h, the side of the caller. */
 export interface NativeRunnerPool {
   id(): number;
-  submit(count: number): void;
+  /** How many consumers that slept were woken. */
+  submit(count: number): number;
+  ringConsumerOf(slot: number): void;
+  /** -1: nobody has taken it. */
+  consumerOf(slot: number): number;
   /** 0: removed, it will not run. 1: it runs, and has been asked to stop. 2: there is no such job any more. */
   cancel(slot: number): 0 | 1 | 2;
   setInput(slot: number, parts: readonly Uint8Array[]): void;

@@ -103,6 +103,8 @@ Napi::Function RunnerPool::define(Napi::Env env) {
                          InstanceMethod<&RunnerPool::id>("id"),
                          InstanceMethod<&RunnerPool::submit>("submit"),
                          InstanceMethod<&RunnerPool::cancel>("cancel"),
+                         InstanceMethod<&RunnerPool::ringConsumerOf>("ringConsumerOf"),
+                         InstanceMethod<&RunnerPool::consumerOf>("consumerOf"),
                          InstanceMethod<&RunnerPool::setInput>("setInput"),
                          InstanceMethod<&RunnerPool::takeOutput>("takeOutput"),
                          InstanceMethod<&RunnerPool::discard>("discard"),
@@ -134,9 +136,17 @@ RunnerPool::~RunnerPool() { RunnerEnd::close(); }
 
 Napi::Value RunnerPool::id(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), core_->id()); }
 
-// (count): the first of the batch arrays.
-void RunnerPool::submit(const Napi::CallbackInfo& info) {
-  core_->queue().push(batchSlots_, batchPriorities_, numberAt(info, 0), steadyNs());
+// (count): the first of the batch arrays; to the number of consumers that were woken.
+Napi::Value RunnerPool::submit(const Napi::CallbackInfo& info) {
+  const uint32_t woken = core_->queue().push(batchSlots_, batchPriorities_, numberAt(info, 0), steadyNs());
+  return Napi::Number::New(info.Env(), woken);
+}
+
+void RunnerPool::ringConsumerOf(const Napi::CallbackInfo& info) { core_->queue().ringConsumerOf(numberAt(info, 0)); }
+
+// -1: nobody has taken it.
+Napi::Value RunnerPool::consumerOf(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<int32_t>(core_->queue().consumerOf(numberAt(info, 0))));
 }
 
 // (slot) to a CancelOutcome.
@@ -157,11 +167,10 @@ Napi::Value RunnerPool::takeOutput(const Napi::CallbackInfo& info) {
 }
 
 // (slot): nobody wants its bytes any more.
-Napi::Value RunnerPool::discard(const Napi::CallbackInfo& info) {
+void RunnerPool::discard(const Napi::CallbackInfo& info) {
   JobParcels& parcels = core_->parcels(numberAt(info, 0));
   parcels.input.clear();
   parcels.output.clear();
-  return info.Env().Undefined();
 }
 
 // (consumer): the consumer has gone; the slots that it was running.

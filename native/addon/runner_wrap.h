@@ -48,11 +48,13 @@ class RunnerPool final : public Napi::ObjectWrap<RunnerPool>, private RunnerEnd 
 
  private:
   Napi::Value id(const Napi::CallbackInfo& info);
-  void submit(const Napi::CallbackInfo& info);
+  Napi::Value submit(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);
+  void ringConsumerOf(const Napi::CallbackInfo& info);
+  Napi::Value consumerOf(const Napi::CallbackInfo& info);
   void setInput(const Napi::CallbackInfo& info);
   Napi::Value takeOutput(const Napi::CallbackInfo& info);
-  Napi::Value discard(const Napi::CallbackInfo& info);
+  void discard(const Napi::CallbackInfo& info);
   Napi::Value reclaim(const Napi::CallbackInfo& info);
   Napi::Value poll(const Napi::CallbackInfo& info);
   void setReferenced(const Napi::CallbackInfo& info);

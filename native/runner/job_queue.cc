@@ -14,7 +14,7 @@ JobQueue::JobQueue(JobStates states, uint32_t slots, uint64_t agingNs)
 
 // Jobs.
 
-void JobQueue::push(const uint32_t* slots, const uint8_t* priorities, uint32_t count, uint64_t nowNs) {
+uint32_t JobQueue::push(const uint32_t* slots, const uint8_t* priorities, uint32_t count, uint64_t nowNs) {
   Doorbells doorbells;
   {
     const std::lock_guard lock(mutex_);
@@ -32,6 +32,7 @@ void JobQueue::push(const uint32_t* slots, const uint8_t* priorities, uint32_t c
     doorbells = wakeable(count);
   }
   for (const auto& doorbell : doorbells) doorbell->ring();
+  return static_cast<uint32_t>(doorbells.size());
 }
 
 CancelOutcome JobQueue::cancel(uint32_t slot, uint32_t generation) {
@@ -46,7 +47,7 @@ CancelOutcome JobQueue::cancel(uint32_t slot, uint32_t generation) {
         return CancelOutcome::Removed;
       case kTaken:
         if (state.compare_exchange_weak(word, make(generation, kFree), std::memory_order_acq_rel)) {
-          entries_[slot].consumer = kNone;
+          entries_[slot].consumer = kNoConsumer;
           return CancelOutcome::Removed;
         }
         break;
@@ -138,6 +139,21 @@ std::vector<uint32_t> JobQueue::reclaim(uint32_t consumer) {
   return running;
 }
 
+void JobQueue::ringConsumerOf(uint32_t slot) {
+  std::shared_ptr<Doorbell> doorbell;
+  {
+    const std::lock_guard lock(mutex_);
+    const uint32_t consumer = entries_[slot].consumer;
+    if (consumer < consumers_.size()) doorbell = consumers_[consumer].doorbell;
+  }
+  if (doorbell != nullptr) doorbell->ring();
+}
+
+uint32_t JobQueue::consumerOf(uint32_t slot) const {
+  const std::lock_guard lock(mutex_);
+  return entries_[slot].consumer;
+}
+
 Histogram JobQueue::waits() const {
   const std::lock_guard lock(mutex_);
   return waits_;
@@ -151,7 +167,7 @@ void JobQueue::pushBack(uint32_t slot) {
   entries_[slot].next = kNone;
   (level.last == kNone ? level.first : entries_[level.last].next) = slot;
   level.last = slot;
-  entries_[slot].consumer = kNone;
+  entries_[slot].consumer = kNoConsumer;
   size_.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -161,7 +177,7 @@ void JobQueue::pushFront(uint32_t slot) {
   entries_[slot].next = level.first;
   (level.first == kNone ? level.last : entries_[level.first].previous) = slot;
   level.first = slot;
-  entries_[slot].consumer = kNone;
+  entries_[slot].consumer = kNoConsumer;
   size_.fetch_add(1, std::memory_order_relaxed);
 }
 

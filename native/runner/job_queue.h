@@ -25,6 +25,7 @@
 
 namespace gammaloop {
 
+inline constexpr uint32_t kNoConsumer = UINT32_MAX;
 inline constexpr uint32_t kPriorityLevels = 8;  // 7 is the most urgent
 
 struct TakenJob {
@@ -44,8 +45,9 @@ class JobQueue {
 
   // Jobs.
 
-  // The slots must be free, and stay the caller's to write until this call. `priorities` has one for each.
-  void push(const uint32_t* slots, const uint8_t* priorities, uint32_t count, uint64_t nowNs);
+  // The slots must be free, and stay the caller's to write until this call. `priorities` has one for each. Returns how
+  // many parked consumers were rung for them.
+  uint32_t push(const uint32_t* slots, const uint8_t* priorities, uint32_t count, uint64_t nowNs);
   CancelOutcome cancel(uint32_t slot, uint32_t generation);
 
   // Consumers.
@@ -61,6 +63,11 @@ class JobQueue {
   // A consumer has died: what it had not started is queued again, at the front. Returns what it was running.
   std::vector<uint32_t> reclaim(uint32_t consumer);
 
+  // Rings whoever has taken the job, so that it looks at the state.
+  void ringConsumerOf(uint32_t slot);
+  // kNoConsumer: nobody has taken it.
+  uint32_t consumerOf(uint32_t slot) const;
+
   // Without the lock: a hint.
   uint32_t size() const { return size_.load(std::memory_order_relaxed); }
   // How long the jobs have waited that were taken so far.
@@ -71,7 +78,7 @@ class JobQueue {
   struct Entry {
     uint32_t previous = kNone;
     uint32_t next = kNone;
-    uint32_t consumer = kNone;  // who took it
+    uint32_t consumer = kNoConsumer;  // who took it
     uint8_t priority = 0;
     uint64_t queuedNs = 0;
   };
