@@ -6,8 +6,8 @@
  * Next step: responder.ts, on the other side of the port.
  */
 import { ClosedError, OptionError, PayloadError } from '../errors.js';
-import { type CancelScope, currentDeadline } from '../scope/cancel-scope.js';
-import { activeDeadlines, activeScope } from '../scope/scope-tree.js';
+import { type CancelScope, cancelIfDue, deadlineAround } from '../scope/cancel-scope.js';
+import { activeDeadlines, activeScope, type ScopeNode } from '../scope/scope-tree.js';
 import { controlSubject, createEnvelope, type Envelope } from './envelope.js';
 import type { Port, TransferList } from './port.js';
 import { ReplyStream } from './reply-stream.js';
@@ -64,12 +64,15 @@ export class Conversation implements WaiterInfo {
   readonly subject: string;
   readonly traceparent: string;
   readonly stream: ReplyStream | null;
+  /** Whose cancellation ends the wait. */
+  readonly scope: ScopeNode | null;
   sent = false;
 
-  constructor(subject: string, traceparent: string, stream: ReplyStream | null) {
+  constructor(subject: string, traceparent: string, stream: ReplyStream | null, scope: ScopeNode | null) {
     this.subject = subject;
     this.traceparent = traceparent;
     this.stream = stream;
+    this.scope = scope;
   }
 
   get label(): string {
@@ -157,8 +160,8 @@ export class Requester {
     const timers = activeDeadlines();
     const deadline = instantOf(options, this.#registry.timeout, timers);
     const traceparent = traceOf(options);
-    const conversation = new Conversation(subject, traceparent, stream);
-    const scope = options.scope ?? activeScope();
+    const scope: ScopeNode | null = options.scope ?? activeScope();
+    const conversation = new Conversation(subject, traceparent, stream, scope);
     const waiter = this.#registry.openUntil(deadline, timers, options.signal, conversation, scope);
     if (stream !== null) {
       // The stream hears of everything in another way.
@@ -174,7 +177,7 @@ export class Requester {
       subject,
       replyTo: this.inbox,
       traceparent,
-      deadline: scope === null ? deadline : Math.min(deadline, currentDeadline()),
+      deadline: Math.min(deadline, deadlineAround(scope)),
       headers: options.headers,
       payload,
       count: stream?.window ?? 0,
@@ -202,8 +205,7 @@ export class Requester {
         this.#registry.resolve(id, envelope.payload);
         break;
       case 'error':
-        // The responder's deadline is that of the waiter: its notice is about to be true here, or has been and is no late reply.
-        if (envelope.count === 1) this.#registry.expire(id as number);
+        if (envelope.count === 1) this.#outOfTime(id as number);
         else this.#registry.reject(id, decodeError(envelope.error ?? {}));
         break;
       default:
@@ -228,7 +230,7 @@ export class Requester {
         break;
       case 'error': {
         if (envelope.count === 1) {
-          this.#registry.expire(id);
+          this.#outOfTime(id);
           break;
         }
         const error = decodeError(envelope.error ?? {});
@@ -241,6 +243,18 @@ export class Requester {
       }
       default:
         break;
+    }
+  }
+
+  /**
+   * The responder's notice that the time is up. Its deadline was that of the scope here or of the waiter, whichever is earlier: that one has passed,
+   * and its timer may be a moment behind. Where it has fired already this is no late reply.
+   */
+  #outOfTime(id: number): void {
+    const conversation = this.#registry.infoOf(id) as Conversation | undefined;
+    if (conversation !== undefined) {
+      cancelIfDue(conversation.scope);
+      this.#registry.expire(id);
     }
   }
 

@@ -231,6 +231,11 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     return this.#find(id) !== undefined;
   }
 
+  /** What `open` was told of a waiter that is open. */
+  infoOf(id: number): WaiterInfo | undefined {
+    return this.#find(id)?.key as WaiterInfo | undefined;
+  }
+
   /** Gives the reply. False for a late, duplicate or unknown one, which is counted. */
   resolve(id: unknown, value: unknown): boolean {
     const waiter = this.#take(id, ANSWERED);

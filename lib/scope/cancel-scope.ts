@@ -251,13 +251,18 @@ export function throwIfCancelled(): void {
   throwIfStopped(activeScope());
 }
 
-/** Looks at the clock as well: a computation that never waits keeps the timer from firing. */
-function throwIfStopped(innermost: ScopeNode | null): void {
+/** @internal Cancels the scope around `innermost` whose deadline has passed, if there is one: its timer may be a moment behind the clock. */
+export function cancelIfDue(innermost: ScopeNode | null): void {
   for (let scope = innermost; scope !== null; scope = scope.isShield ? null : scope.parent) {
     if (scope instanceof CancelScope && scope.cancelled) {
-      break;
+      return;
     }
   }
+}
+
+function throwIfStopped(innermost: ScopeNode | null): void {
+  // A computation that never waits keeps the timer from firing.
+  cancelIfDue(innermost);
   if (innermost !== null && innermost.effective !== null) {
     throw innermost.effective;
   }
@@ -265,8 +270,13 @@ function throwIfStopped(innermost: ScopeNode | null): void {
 
 /** The instant by which the running code has to be done: the earliest deadline around it, -Infinity when cancelled already. */
 export function currentDeadline(): number {
+  return deadlineAround(activeScope());
+}
+
+/** @internal The same for work in the scope `innermost`. */
+export function deadlineAround(innermost: ScopeNode | null): number {
   let earliest = Number.POSITIVE_INFINITY;
-  for (let scope = activeScope(); scope !== null; scope = scope.parent) {
+  for (let scope = innermost; scope !== null; scope = scope.parent) {
     if (scope.effective !== null) {
       return Number.NEGATIVE_INFINITY;
     }

@@ -291,6 +291,46 @@ describe('scopes', () => {
     });
   });
 
+  test('the deadline of a given scope counts, not that of the current one', async () => {
+    const clock = new HandClock();
+    await clock.run(async () => {
+      new Responder(port, 'work', (_message, { deadline }) => deadline);
+      const outer = new CancelScope({ deadline: 400 });
+      await outer.run(() =>
+        new CancelScope({ deadline: 40 }).run(async () => {
+          expect(await requester.request('work', 0, { scope: outer })).toBe(400);
+        }),
+      );
+    });
+  });
+
+  test.each(['request', 'stream'] as const)(
+    'a %s is cancelled by its scope also where the responder notices first that the time is up',
+    async (kind) => {
+      const clock = new HandClock();
+      await clock.run(async () => {
+        port.subscribe('work', ({ id, replyTo = '' }) => {
+          clock.stall(50);
+          const error = { code: 'ERR_GAMMALOOP_TIMEOUT' };
+          port.publish(createEnvelope({ kind: 'error', id, subject: replyTo, count: 1, error }));
+        });
+        const ask = (): Promise<unknown> =>
+          kind === 'request' ? requester.request('work') : requester.stream('work').next();
+        const scope = new CancelScope({ deadline: 40 });
+        let thrown: unknown;
+        await scope.run(() =>
+          ask().catch((error: unknown) => {
+            thrown = error;
+            throw error;
+          }),
+        );
+        expect([scope.cancelledCaught, thrown]).toEqual([true, expect.any(Cancelled)]);
+        expect(requester.stats()).toMatchObject({ cancelled: 1, timedOut: 0, late: 0 });
+        expect(clock.deadlines.size).toBe(0);
+      });
+    },
+  );
+
   test('handlers belong to the scope that the responder was made in', async () => {
     const scope = new CancelScope();
     const running = scope.run(async () => {

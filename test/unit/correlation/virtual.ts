@@ -43,6 +43,11 @@ export class HandClock implements Clock {
     this.#now = target;
   }
 
+  /** The time passes, and the alarm is late. */
+  stall(ms: number): void {
+    this.#now += ms;
+  }
+
   /** Calls `fn` under this clock. */
   run<T>(fn: () => T): T {
     return callIn(this.#root, fn);
