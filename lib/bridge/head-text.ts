@@ -56,3 +56,29 @@ export function headerOf(text: string, headerCount: number, targetLength: number
   }
   return found;
 }
+
+/**
+ * Sets the first field of each name in `map`, under its name in lower case. Repeated fields, names that `map` has already (of its prototype) and
+ * set-cookie go to `addAgain.call(receiver, name, value, map)`.
+ */
+export function fillHeaderMap<Map extends Record<string, unknown>>(
+  text: string,
+  headerCount: number,
+  targetLength: number,
+  map: Map,
+  receiver: unknown,
+  addAgain: (name: string, value: string, map: Map) => void,
+): void {
+  const target = map as Record<string, unknown>;
+  let at = headerCount * ENTRY_CHARS + targetLength;
+  for (let entry = 0; entry < headerCount * ENTRY_CHARS; entry += ENTRY_CHARS) {
+    const nameEnd = at + nameLengthAt(text, entry);
+    const valueEnd = nameEnd + valueLengthAt(text, entry);
+    const id = text.charCodeAt(entry);
+    const name = id === 0 ? text.slice(at, nameEnd).toLowerCase() : (HEADER_NAMES[id] as string);
+    const value = text.slice(nameEnd, valueEnd);
+    if (target[name] === undefined && name !== 'set-cookie') target[name] = value;
+    else addAgain.call(receiver, name, value, map);
+    at = valueEnd;
+  }
+}

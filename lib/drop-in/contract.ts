@@ -105,6 +105,10 @@ export interface SocketHooks {
   [kUpgraded](): void;
 }
 
+/** On a server: the classes given to `createServer({ IncomingMessage, ServerResponse })` that derive from ours; undefined: ours. */
+export const kRequestClass = Symbol('gammaloop.requestClass');
+export const kResponseClass = Symbol('gammaloop.responseClass');
+
 /** What a connection calls on its requests (methods of IncomingMessage keyed so that no program meets them). */
 /** Runs `handler.call(receiver, a, b)` in the request's async scope, and then kArrived, thrown or not. */
 export const kRun = Symbol('gammaloop.run');
