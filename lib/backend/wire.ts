@@ -135,10 +135,15 @@ export class WireConnection {
     this.position = (this.position + submissions.wireBytes(this, before, rest, flags)) >>> 0;
   }
 
-  /** Sends what was submitted, at once. Returns how many bytes have left so far, modulo 2^32; -1: the connection is gone. */
+  /** How many bytes have left so far, modulo 2^32; -1: the connection is gone. */
+  sentBytes(): number {
+    return this.loop.engine.wireSent(this.index, this.generation);
+  }
+
+  /** Sends what was submitted, at once, and says how many bytes have left: see sentBytes. */
   flush(): number {
     this.loop.engine.flush();
-    return this.loop.engine.wireSent(this.index, this.generation);
+    return this.sentBytes();
   }
 
   /** Asks for onFlushed with the present position. */
