@@ -128,7 +128,7 @@ export function createRequest(
   const { socket } = source;
   isCustomPending = true;
   try {
-    return new Custom(socket);
+    return new Custom(socket) as IncomingMessage;
   } finally {
     isCustomPending = false;
   }
