@@ -17,32 +17,7 @@ Result<std::unique_ptr<Poller>> makePoller(const std::string& name, uv_loop_s* l
   return makeUvPoller(loop);
 }
 
-HttpLimits limitsOf(const Napi::Object& object) {
-  HttpLimits limits;
-  limits.head.headerBytes = numberOf(object, "headerBytes");
-  limits.head.headerCount = numberOf(object, "headerCount");
-  limits.bodyBytes = static_cast<uint64_t>(object.Get("bodyBytes").As<Napi::Number>().Int64Value());
-  limits.chunkOverheadBytes = numberOf(object, "chunkOverheadBytes");
-  limits.connections = numberOf(object, "connections");
-  limits.requestsPerConnection = numberOf(object, "requestsPerConnection");
-  limits.pipelinedRequests = numberOf(object, "pipelinedRequests");
-  limits.writeBufferBytes = numberOf(object, "writeBufferBytes");
-  return limits;
-}
-
-HttpTimeouts timeoutsOf(const Napi::Object& object) {
-  HttpTimeouts timeouts;
-  timeouts.headersMs = numberOf(object, "headers");
-  timeouts.requestMs = numberOf(object, "request");
-  timeouts.keepAliveMs = numberOf(object, "keepAlive");
-  timeouts.handlerMs = numberOf(object, "handler");
-  timeouts.bodyRateWindowMs = numberOf(object, "bodyRateWindow");
-  timeouts.minBodyBytesPerSecond = numberOf(object, "minBodyBytesPerSecond");
-  timeouts.lingerMs = numberOf(object, "linger");
-  return timeouts;
-}
-
-uint32_t indexOf(const Napi::CallbackInfo& info) { return info[0].As<Napi::Number>().Uint32Value(); }
+uint32_t indexOf(const Napi::CallbackInfo& info) { return uint32Of(info[0]); }
 
 }  // namespace
 
@@ -59,6 +34,21 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::peer>("peer"),
                          InstanceMethod<&EngineWrap::flush>("flush"),
                          InstanceMethod<&EngineWrap::pollerName>("pollerName"),
+                         InstanceMethod<&EngineWrap::openServer>("openServer"),
+                         InstanceMethod<&EngineWrap::listenOn>("listenOn"),
+                         InstanceMethod<&EngineWrap::stopListening>("stopListening"),
+                         InstanceMethod<&EngineWrap::configure>("configure"),
+                         InstanceMethod<&EngineWrap::closeIdle>("closeIdle"),
+                         InstanceMethod<&EngineWrap::adopt>("adopt"),
+                         InstanceMethod<&EngineWrap::openFed>("openFed"),
+                         InstanceMethod<&EngineWrap::feed>("feed"),
+                         InstanceMethod<&EngineWrap::feedEnd>("feedEnd"),
+                         InstanceMethod<&EngineWrap::feedClosed>("feedClosed"),
+                         InstanceMethod<&EngineWrap::wireSent>("wireSent"),
+                         InstanceMethod<&EngineWrap::connectionFd>("connectionFd"),
+                         InstanceMethod<&EngineWrap::setNoDelay>("setNoDelay"),
+                         InstanceMethod<&EngineWrap::setKeepAlive>("setKeepAlive"),
+                         InstanceMethod<&EngineWrap::setConnectionReferenced>("setConnectionReferenced"),
                      });
 }
 
@@ -138,18 +128,18 @@ void EngineWrap::tearDown() {
 
 // Methods.
 
+bool EngineWrap::hasServer(const Napi::CallbackInfo& info) const {
+  return engine_ != nullptr && engine_->has(indexOf(info));
+}
+
+// By index and generation; null when the connection has gone.
+Connection* EngineWrap::connectionOf(const Napi::CallbackInfo& info) {
+  return engine_ == nullptr ? nullptr : engine_->connection({indexOf(info), uint32Of(info[1])});
+}
+
 Napi::Value EngineWrap::listen(const Napi::CallbackInfo& info) {
-  const Napi::Object options = info[0].As<Napi::Object>();
-  ListenTarget target;
-  target.address = textOf(options, "hostname");
-  target.path = textOf(options, "path");
-  if (options.Get("port").IsNumber()) target.port = static_cast<uint16_t>(numberOf(options, "port"));
-  if (options.Get("fd").IsNumber()) target.fd = options.Get("fd").As<Napi::Number>().Int32Value();
-  target.options.backlog = options.Get("backlog").As<Napi::Number>().Int32Value();
-  target.options.ipv6Only = options.Get("ipv6Only").ToBoolean();
-  target.options.reusePort = options.Get("reusePort").ToBoolean();
-  const Result<uint32_t> server =
-      engine_->listen(target, limitsOf(info[1].As<Napi::Object>()), timeoutsOf(info[2].As<Napi::Object>()));
+  if (engine_ == nullptr) return info.Env().Undefined();
+  const Result<uint32_t> server = engine_->listen(targetOf(info[0]), limitsOf(info[1]), timeoutsOf(info[2]));
   if (!server) {
     throwSysError(info.Env(), server.error());
     return info.Env().Undefined();
@@ -159,6 +149,7 @@ Napi::Value EngineWrap::listen(const Napi::CallbackInfo& info) {
 
 // { address, family, port }, or the path of a unix socket.
 Napi::Value EngineWrap::address(const Napi::CallbackInfo& info) {
+  if (!hasServer(info)) return info.Env().Undefined();
   const std::string& path = engine_->unixPath(indexOf(info));
   if (!path.empty()) return Napi::String::New(info.Env(), path);
   const Result<Endpoint> endpoint = engine_->address(indexOf(info));
@@ -170,17 +161,17 @@ Napi::Value EngineWrap::address(const Napi::CallbackInfo& info) {
 }
 
 void EngineWrap::setReferenced(const Napi::CallbackInfo& info) {
-  if (engine_ != nullptr && engine_->has(indexOf(info))) engine_->setReferenced(indexOf(info), info[1].ToBoolean());
+  if (hasServer(info)) engine_->setReferenced(indexOf(info), info[1].ToBoolean());
 }
 
 void EngineWrap::closeServer(const Napi::CallbackInfo& info) {
-  if (engine_ != nullptr && engine_->has(indexOf(info))) engine_->close(indexOf(info));
+  if (hasServer(info)) engine_->close(indexOf(info));
 }
 
 // [exchanges cut, connections cut]
 Napi::Value EngineWrap::cutServer(const Napi::CallbackInfo& info) {
   CutReport report;
-  if (engine_ != nullptr && engine_->has(indexOf(info))) report = engine_->cut(indexOf(info));
+  if (hasServer(info)) report = engine_->cut(indexOf(info));
   Napi::Array counts = Napi::Array::New(info.Env(), 2);
   counts.Set(0u, Napi::Number::New(info.Env(), report.exchanges));
   counts.Set(1u, Napi::Number::New(info.Env(), report.connections));
@@ -188,12 +179,12 @@ Napi::Value EngineWrap::cutServer(const Napi::CallbackInfo& info) {
 }
 
 void EngineWrap::forgetServer(const Napi::CallbackInfo& info) {
-  if (engine_ != nullptr && engine_->has(indexOf(info))) engine_->forget(indexOf(info));
+  if (hasServer(info)) engine_->forget(indexOf(info));
 }
 
 // An array of numbers in the order of STAT_... in lib/bridge/binding.ts, then HttpError, then SessionError counters.
 Napi::Value EngineWrap::stats(const Napi::CallbackInfo& info) {
-  if (engine_ == nullptr || !engine_->has(indexOf(info))) return info.Env().Undefined();
+  if (!hasServer(info)) return info.Env().Undefined();
   const HttpCounters& counters = engine_->http(indexOf(info)).counters;
   Napi::Array values = Napi::Array::New(info.Env());
   uint32_t at = 0;
@@ -216,10 +207,8 @@ Napi::Value EngineWrap::stats(const Napi::CallbackInfo& info) {
 
 // (connection index, generation) to [remote endpoint, local endpoint], or undefined when the connection has gone.
 Napi::Value EngineWrap::peer(const Napi::CallbackInfo& info) {
-  if (engine_ == nullptr) return info.Env().Undefined();
-  const SlabKey key{indexOf(info), info[1].As<Napi::Number>().Uint32Value()};
-  Connection* connection = engine_->reactor().connection(key);
-  if (connection == nullptr || connection->state() == ConnectionState::Closed) return info.Env().Undefined();
+  Connection* connection = connectionOf(info);
+  if (connection == nullptr) return info.Env().Undefined();
   Napi::Array ends = Napi::Array::New(info.Env(), 2);
   ends.Set(0u, endpointValue(info.Env(), connection->peer()));
   const Result<Endpoint> local = localEndpoint(connection->fd());

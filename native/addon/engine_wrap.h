@@ -37,6 +37,25 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   void flush(const Napi::CallbackInfo& info);
   Napi::Value pollerName(const Napi::CallbackInfo& info);
 
+  // Wire sessions, and connections from elsewhere (engine_wrap_wire.cc).
+  Napi::Value openServer(const Napi::CallbackInfo& info);
+  void listenOn(const Napi::CallbackInfo& info);
+  void stopListening(const Napi::CallbackInfo& info);
+  void configure(const Napi::CallbackInfo& info);
+  void closeIdle(const Napi::CallbackInfo& info);
+  Napi::Value adopt(const Napi::CallbackInfo& info);
+  Napi::Value openFed(const Napi::CallbackInfo& info);
+  void feed(const Napi::CallbackInfo& info);
+  void feedEnd(const Napi::CallbackInfo& info);
+  void feedClosed(const Napi::CallbackInfo& info);
+  Napi::Value wireSent(const Napi::CallbackInfo& info);
+  Napi::Value connectionFd(const Napi::CallbackInfo& info);
+  Napi::Value setNoDelay(const Napi::CallbackInfo& info);
+  Napi::Value setKeepAlive(const Napi::CallbackInfo& info);
+  void setConnectionReferenced(const Napi::CallbackInfo& info);
+
+  bool hasServer(const Napi::CallbackInfo& info) const;
+  Connection* connectionOf(const Napi::CallbackInfo& info);
   void callBatch();
   void tearDown();
 

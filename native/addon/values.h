@@ -8,14 +8,26 @@
 #include <string>
 
 #include "base/result.h"
+#include "engine/engine.h"
+#include "http/http_server.h"
 #include "ring/record_ring.h"
 #include "sys/sockets.h"
 
 namespace gammaloop {
 
+inline uint32_t uint32Of(const Napi::Value& value) { return value.As<Napi::Number>().Uint32Value(); }
+
 inline uint32_t numberOf(const Napi::Object& object, const char* name) {
   return object.Get(name).As<Napi::Number>().Uint32Value();
 }
+
+// True unless it is false.
+inline bool isNotFalse(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  return !value.IsBoolean() || value.As<Napi::Boolean>().Value();
+}
+
+inline bool isTrue(const Napi::Object& object, const char* name) { return object.Get(name).ToBoolean(); }
 
 inline std::string textOf(const Napi::Object& object, const char* name) {
   const Napi::Value value = object.Get(name);
@@ -38,6 +50,49 @@ inline Napi::Object endpointValue(Napi::Env env, const Endpoint& endpoint) {
     value.Set("port", Napi::Number::New(env, endpoint.port));
   }
   return value;
+}
+
+inline ListenTarget targetOf(const Napi::Value& value) {
+  const Napi::Object options = value.As<Napi::Object>();
+  ListenTarget target;
+  target.address = textOf(options, "hostname");
+  target.path = textOf(options, "path");
+  if (options.Get("port").IsNumber()) target.port = static_cast<uint16_t>(numberOf(options, "port"));
+  if (options.Get("fd").IsNumber()) target.fd = options.Get("fd").As<Napi::Number>().Int32Value();
+  if (options.Get("backlog").IsNumber())
+    target.options.backlog = options.Get("backlog").As<Napi::Number>().Int32Value();
+  target.options.ipv6Only = isTrue(options, "ipv6Only");
+  target.options.reusePort = isTrue(options, "reusePort");
+  return target;
+}
+
+inline HttpLimits limitsOf(const Napi::Value& value) {
+  const Napi::Object object = value.As<Napi::Object>();
+  HttpLimits limits;
+  limits.head.headerBytes = numberOf(object, "headerBytes");
+  limits.head.headerCount = numberOf(object, "headerCount");
+  limits.head.requireHost = isNotFalse(object, "requireHost");
+  limits.head.anyExpectation = isTrue(object, "anyExpectation");
+  limits.bodyBytes = static_cast<uint64_t>(object.Get("bodyBytes").As<Napi::Number>().Int64Value());
+  limits.chunkOverheadBytes = numberOf(object, "chunkOverheadBytes");
+  limits.connections = numberOf(object, "connections");
+  limits.requestsPerConnection = numberOf(object, "requestsPerConnection");
+  limits.pipelinedRequests = numberOf(object, "pipelinedRequests");
+  limits.writeBufferBytes = numberOf(object, "writeBufferBytes");
+  return limits;
+}
+
+inline HttpTimeouts timeoutsOf(const Napi::Value& value) {
+  const Napi::Object object = value.As<Napi::Object>();
+  HttpTimeouts timeouts;
+  timeouts.headersMs = numberOf(object, "headers");
+  timeouts.requestMs = numberOf(object, "request");
+  timeouts.keepAliveMs = numberOf(object, "keepAlive");
+  timeouts.handlerMs = numberOf(object, "handler");
+  timeouts.bodyRateWindowMs = numberOf(object, "bodyRateWindow");
+  timeouts.minBodyBytesPerSecond = numberOf(object, "minBodyBytesPerSecond");
+  timeouts.lingerMs = numberOf(object, "linger");
+  return timeouts;
 }
 
 inline RingMemory ringMemory(const Napi::Value& control, const Napi::Value& data) {

@@ -16,21 +16,26 @@ void storeKey(uint8_t* record, SlabKey key) {
 }
 }  // namespace
 
-bool Completions::onRequest(const Exchange& exchange, const RequestHead& head, std::span<const HeaderField> fields,
-                            std::span<const uint8_t> bytes, std::span<const uint8_t> completeBody) {
-  if (!overflow_.empty()) return false;
-  const auto textBytes = static_cast<uint32_t>(headTextLength(head.targetLength, fields));
-  const auto bodyBytes = static_cast<uint32_t>(completeBody.size());
-  const bool hasBody = !exchange.requestComplete || bodyBytes != 0;
-  const uint32_t flags = (hasBody ? kRequestHasBodyFlag : 0) | (bodyBytes != 0 ? kRequestBodyCompleteFlag : 0) |
+bool Completions::onRequest(const Exchange& exchange, const ArrivedRequest& request) {
+  const bool hasBody = !request.complete || !request.body.empty();
+  const uint32_t flags = (hasBody ? kRequestHasBodyFlag : 0) | (request.body.empty() ? 0 : kRequestBodyCompleteFlag) |
                          (exchange.keepAlive ? kRequestKeepAliveFlag : 0) |
                          (exchange.continueAwaited ? kRequestExpectContinueFlag : 0) |
-                         (head.upgrade ? kRequestUpgradeFlag : 0);
-  uint8_t* record = producer_.reserve(kRequest, flags, kRequestBytes + textBytes + bodyBytes);
+                         (request.head.upgrade ? kRequestUpgradeFlag : 0);
+  return putRequest(kRequest, flags, exchange.key, exchange.session.server().index, exchange.session.connection().key(),
+                    request);
+}
+
+bool Completions::putRequest(uint32_t opcode, uint32_t flags, SlabKey key, uint32_t server, SlabKey connection,
+                             const ArrivedRequest& request) {
+  if (!overflow_.empty()) return false;
+  const RequestHead& head = request.head;
+  const auto textBytes = static_cast<uint32_t>(headTextLength(head.targetLength, request.fields));
+  const auto bodyBytes = static_cast<uint32_t>(request.body.size());
+  uint8_t* record = producer_.reserve(opcode, flags, kRequestBytes + textBytes + bodyBytes);
   if (record == nullptr) return false;
-  const SlabKey connection = exchange.session.connection().key();
-  storeKey(record, exchange.key);
-  storeWord(record, kRequestServerOffset, exchange.session.server().index);
+  storeKey(record, key);
+  storeWord(record, kRequestServerOffset, server);
   storeWord(record, kRequestMethodOffset, static_cast<uint32_t>(head.method));
   storeWord(record, kRequestVersionMinorOffset, head.versionMinor);
   storeWord(record, kRequestHeaderCountOffset, head.fieldCount);
@@ -39,8 +44,8 @@ bool Completions::onRequest(const Exchange& exchange, const RequestHead& head, s
   storeWord(record, kRequestBodyLengthOffset, bodyBytes);
   storeWord(record, kRequestConnectionIndexOffset, connection.index);
   storeWord(record, kRequestConnectionGenerationOffset, connection.generation);
-  writeHeadText(bytes, head.targetOffset, head.targetLength, fields, record + kRequestBytes);
-  if (bodyBytes != 0) std::memcpy(record + kRequestBytes + textBytes, completeBody.data(), bodyBytes);
+  writeHeadText(request.bytes, head.targetOffset, head.targetLength, request.fields, record + kRequestBytes);
+  if (bodyBytes != 0) std::memcpy(record + kRequestBytes + textBytes, request.body.data(), bodyBytes);
   producer_.commit();
   return true;
 }
@@ -52,21 +57,12 @@ size_t Completions::bodyRoom() {
 }
 
 void Completions::onBody(const Exchange& exchange, std::span<const uint8_t> bytes) {
-  const auto size = static_cast<uint32_t>(bytes.size());
-  uint8_t* record = mustReserve(kBody, 0, kBodyBytes + size, exchange.key);
-  storeWord(record, kBodyLengthOffset, size);
-  std::memcpy(record + kBodyBytes, bytes.data(), size);
-  commit();
+  putBytes(kBody, exchange.key, bytes);
 }
 
 void Completions::onBodyEnd(const Exchange& exchange, std::span<const HeaderField> trailers,
                             std::span<const uint8_t> bytes) {
-  const auto textBytes = static_cast<uint32_t>(headTextLength(0, trailers));
-  uint8_t* record = mustReserve(kBodyEnd, 0, kBodyEndBytes + textBytes, exchange.key);
-  storeWord(record, kBodyEndHeaderCountOffset, static_cast<uint32_t>(trailers.size()));
-  storeWord(record, kBodyEndTextLengthOffset, textBytes);
-  writeHeadText(bytes, 0, 0, trailers, record + kBodyEndBytes);
-  commit();
+  putTrailers(kBodyEnd, exchange.key, trailers, bytes);
 }
 
 void Completions::onAbort(const Exchange& exchange, AbortReason reason, bool soft) {
@@ -75,15 +71,9 @@ void Completions::onAbort(const Exchange& exchange, AbortReason reason, bool sof
   commit();
 }
 
-void Completions::onWritable(const Exchange& exchange) {
-  mustReserve(kWritable, 0, kHeaderBytes, exchange.key);
-  commit();
-}
+void Completions::onWritable(const Exchange& exchange) { putBare(kWritable, 0, exchange.key); }
 
-void Completions::serverClosed(uint32_t server) {
-  mustReserve(kServerClosed, 0, kHeaderBytes, {server, 0});
-  commit();
-}
+void Completions::serverClosed(uint32_t server) { putBare(kServerClosed, 0, {server, 0}); }
 
 void Completions::replenish() {
   while (!overflow_.empty()) {
@@ -96,9 +86,34 @@ void Completions::replenish() {
     producer_.commit();
     overflow_.pop_front();
   }
-  IntrusiveList<Http1Session, StalledTag> stalled;
+  IntrusiveList<RequestReader, StalledTag> stalled;
   stalled.takeAll(stalled_);
-  while (Http1Session* session = stalled.popFront()) session->resume();
+  while (RequestReader* session = stalled.popFront()) session->resume();
+}
+
+// Layouts that several records share.
+
+void Completions::putBytes(uint32_t opcode, SlabKey key, std::span<const uint8_t> bytes) {
+  const auto size = static_cast<uint32_t>(bytes.size());
+  uint8_t* record = mustReserve(opcode, 0, kBodyBytes + size, key);
+  storeWord(record, kBodyLengthOffset, size);
+  std::memcpy(record + kBodyBytes, bytes.data(), size);
+  commit();
+}
+
+void Completions::putTrailers(uint32_t opcode, SlabKey key, std::span<const HeaderField> trailers,
+                              std::span<const uint8_t> bytes) {
+  const auto textBytes = static_cast<uint32_t>(headTextLength(0, trailers));
+  uint8_t* record = mustReserve(opcode, 0, kBodyEndBytes + textBytes, key);
+  storeWord(record, kBodyEndHeaderCountOffset, static_cast<uint32_t>(trailers.size()));
+  storeWord(record, kBodyEndTextLengthOffset, textBytes);
+  writeHeadText(bytes, 0, 0, trailers, record + kBodyEndBytes);
+  commit();
+}
+
+void Completions::putBare(uint32_t opcode, uint32_t flags, SlabKey key) {
+  mustReserve(opcode, flags, kHeaderBytes, key);
+  commit();
 }
 
 uint8_t* Completions::mustReserve(uint32_t opcode, uint32_t flags, uint32_t size, SlabKey key) {

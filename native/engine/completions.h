@@ -9,40 +9,65 @@
 
 #include "base/intrusive_list.h"
 #include "http/http1_session.h"
+#include "http/wire_sink.h"
 #include "ring/record_ring.h"
 
 namespace gammaloop {
 
-class Completions final : public ExchangeSink {
+class Completions final : public SinkRoom, public ExchangeSink, public WireSink {
  public:
-  explicit Completions(RingMemory memory) : producer_(memory) {}
+  explicit Completions(RingMemory memory) : producer_(memory), capacity_(memory.capacity) {}
+
+  // SinkRoom.
+  size_t bodyRoom() override;
+  void stall(RequestReader& session) override { stalled_.pushBack(session); }
 
   // ExchangeSink.
-  bool onRequest(const Exchange& exchange, const RequestHead& head, std::span<const HeaderField> fields,
-                 std::span<const uint8_t> bytes, std::span<const uint8_t> completeBody) override;
-  size_t bodyRoom() override;
+  bool onRequest(const Exchange& exchange, const ArrivedRequest& request) override;
   void onBody(const Exchange& exchange, std::span<const uint8_t> bytes) override;
   void onBodyEnd(const Exchange& exchange, std::span<const HeaderField> trailers,
                  std::span<const uint8_t> bytes) override;
   void onAbort(const Exchange& exchange, AbortReason reason, bool soft) override;
   void onWritable(const Exchange& exchange) override;
-  void stall(Http1Session& session) override { stalled_.pushBack(session); }
+
+  // WireSink (completions_wire.cc).
+  void onWireOpen(SlabKey connection, uint32_t server) override;
+  bool onWireRequest(SlabKey connection, uint32_t server, const ArrivedRequest& request) override;
+  void onWireBody(SlabKey connection, std::span<const uint8_t> bytes) override;
+  void onWireBodyEnd(SlabKey connection, std::span<const HeaderField> trailers,
+                     std::span<const uint8_t> bytes) override;
+  void onWireData(SlabKey connection, std::span<const uint8_t> bytes) override;
+  void onWireEnd(SlabKey connection, bool inMessage) override;
+  void onWireError(SlabKey connection, uint32_t code, std::span<const uint8_t> bytes, size_t position) override;
+  void onWireClosed(SlabKey connection, int error) override;
+  void onWireFlushed(SlabKey connection, uint32_t position) override;
+  void onWireIdle(SlabKey connection, WireIdle kind) override;
+  void onWireOutput(SlabKey connection, std::span<const uint8_t> bytes) override;
+  void onWireTransport(SlabKey connection, TransportCommand command) override;
 
   void serverClosed(uint32_t server);
+  bool hasWaiting() const { return !overflow_.empty(); }
   // Moves what waited into the ring, then lets stalled sessions go on, as far as there is room.
   void replenish();
 
  private:
   static constexpr uint32_t kMinBodyRoom = 1024;  // smaller pieces are not worth a record
 
+  bool putRequest(uint32_t opcode, uint32_t flags, SlabKey key, uint32_t server, SlabKey connection,
+                  const ArrivedRequest& request);
+  void putBytes(uint32_t opcode, SlabKey key, std::span<const uint8_t> bytes);
+  void putTrailers(uint32_t opcode, SlabKey key, std::span<const HeaderField> trailers, std::span<const uint8_t> bytes);
+  void putWord(uint32_t opcode, SlabKey key, uint32_t word);
+  void putBare(uint32_t opcode, uint32_t flags, SlabKey key);
   // A record in the ring, or, when it is full, in the overflow list.
   uint8_t* mustReserve(uint32_t opcode, uint32_t flags, uint32_t size, SlabKey key);
   void commit();
 
   RecordProducer producer_;
+  uint32_t capacity_;
   std::deque<std::vector<uint8_t>> overflow_;
   bool inOverflow_ = false;
-  IntrusiveList<Http1Session, StalledTag> stalled_;
+  IntrusiveList<RequestReader, StalledTag> stalled_;
 };
 
 }  // namespace gammaloop

@@ -1,7 +1,10 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <ctime>
+
+#include "http/wire_session.h"
 
 namespace gammaloop {
 
@@ -13,7 +16,7 @@ Engine::Engine(std::unique_ptr<Poller> poller, RingMemory completions, RingMemor
       submissionMemory_(submissions),
       submissions_(submissions),
       completions_(completions),
-      http_{completions_, {}, {}, {}},
+      http_{completions_, completions_, completions_, {}, {}, {}},
       doorbell_(std::move(doorbell)),
       reactor_(std::move(poller), *this, clock) {}
 
@@ -26,25 +29,8 @@ Engine::~Engine() {
 
 // Servers.
 
-Result<uint32_t> Engine::listen(const ListenTarget& target, const HttpLimits& limits, const HttpTimeouts& timeouts) {
-  Result<OwnedFd> bound = target.fd >= 0         ? adoptListener(target.fd)
-                          : !target.path.empty() ? listenUnix(target.path, target.options)
-                                                 : listenTcp(target.address, target.port, target.options);
-  if (!bound) return bound.error();
-  const int fd = bound.value().get();
-  auto server = std::make_unique<Server>(*this);
-  server->ownsUnixPath = !target.path.empty();
-  server->unixPath = server->ownsUnixPath ? target.path : localUnixPath(fd);
-  const Result<SlabKey> listener = reactor_.addListener(std::move(bound.value()), *server);
-  if (!listener) {
-    if (server->ownsUnixPath) unlinkUnix(server->unixPath);
-    return listener.error();
-  }
-  server->listener = listener.value();
-  server->listening = true;
-  server->http.limits = limits;
-  server->http.timeouts = timeouts;
-  if (http_.fields.size() < limits.head.headerCount) http_.fields.resize(limits.head.headerCount);
+uint32_t Engine::openServer(const HttpLimits& limits, const HttpTimeouts& timeouts, bool wire) {
+  auto server = std::make_unique<Server>(*this, wire);
   const auto free = std::find(servers_.begin(), servers_.end(), nullptr);
   const auto index = static_cast<uint32_t>(free - servers_.begin());
   server->http.index = index;
@@ -53,7 +39,44 @@ Result<uint32_t> Engine::listen(const ListenTarget& target, const HttpLimits& li
   } else {
     *free = std::move(server);
   }
+  configure(index, limits, timeouts);
+  return index;
+}
+
+void Engine::configure(uint32_t index, const HttpLimits& limits, const HttpTimeouts& timeouts) {
+  servers_[index]->http.limits = limits;
+  servers_[index]->http.timeouts = timeouts;
+  if (http_.fields.size() < limits.head.headerCount) http_.fields.resize(limits.head.headerCount);
+}
+
+Result<void> Engine::listenOn(uint32_t index, const ListenTarget& target) {
+  Server& server = *servers_[index];
+  if (server.listening) return SysError{"listen", EALREADY};
+  Result<OwnedFd> bound = target.fd >= 0         ? adoptListener(target.fd)
+                          : !target.path.empty() ? listenUnix(target.path, target.options)
+                                                 : listenTcp(target.address, target.port, target.options);
+  if (!bound) return bound.error();
+  const int fd = bound.value().get();
+  server.ownsUnixPath = !target.path.empty();
+  server.unixPath = server.ownsUnixPath ? target.path : localUnixPath(fd);
+  const Result<SlabKey> listener = reactor_.addListener(std::move(bound.value()), server);
+  if (!listener) {
+    if (server.ownsUnixPath) unlinkUnix(server.unixPath);
+    return listener.error();
+  }
+  server.listener = listener.value();
+  server.listening = true;
   updateDriver();
+  return {};
+}
+
+Result<uint32_t> Engine::listen(const ListenTarget& target, const HttpLimits& limits, const HttpTimeouts& timeouts,
+                                bool wire) {
+  const uint32_t index = openServer(limits, timeouts, wire);
+  if (const Result<void> listening = listenOn(index, target); !listening) {
+    servers_[index] = nullptr;
+    return listening.error();
+  }
   return index;
 }
 
@@ -73,10 +96,15 @@ void Engine::close(uint32_t index) {
   stopListening(server);
   server.http.closing = true;
   someClosing_ = true;
+  closeIdle(index);
+}
+
+void Engine::closeIdle(uint32_t index) {
+  Server& server = *servers_[index];
   reactor_.updateNow();
-  IntrusiveList<Http1Session, ServerTag> sessions;
+  IntrusiveList<RequestReader, ServerTag> sessions;
   sessions.takeAll(server.http.sessions);
-  while (Http1Session* session = sessions.popFront()) {
+  while (RequestReader* session = sessions.popFront()) {
     server.http.sessions.pushBack(*session);
     session->closeIfIdle();
   }
@@ -87,7 +115,7 @@ void Engine::close(uint32_t index) {
 CutReport Engine::cut(uint32_t index) {
   Server& server = *servers_[index];
   CutReport report;
-  while (Http1Session* session = server.http.sessions.front()) {  // cutting takes it from the list
+  while (RequestReader* session = server.http.sessions.front()) {  // cutting takes it from the list
     const uint32_t exchanges = session->cut();
     report.exchanges += exchanges;
     if (exchanges != 0) report.connections++;
@@ -97,7 +125,15 @@ CutReport Engine::cut(uint32_t index) {
 }
 
 void Engine::forget(uint32_t index) {
-  if (servers_[index]->http.openConnections() == 0) servers_[index] = nullptr;
+  if (servers_[index]->http.openConnections() != 0) return;
+  stopListening(*servers_[index]);
+  servers_[index] = nullptr;
+  updateDriver();
+}
+
+void Engine::stopListening(uint32_t index) {
+  stopListening(*servers_[index]);
+  updateDriver();
 }
 
 void Engine::stopListening(Server& server) {
@@ -114,6 +150,7 @@ bool Engine::Server::admits() {
 }
 
 std::unique_ptr<Session> Engine::Server::makeSession(Connection& connection) {
+  if (wire) return std::make_unique<WireSession>(connection, http, engine.http_);
   return std::make_unique<Http1Session>(connection, http, engine.http_);
 }
 
@@ -127,9 +164,15 @@ Result<void> Engine::turn() {
 }
 
 void Engine::settleIfNeeded() {
-  if (submissionMemory_.empty() && !reactor_.hasUnflushed()) return;
+  const bool told = !completionMemory_.empty() || completions_.hasWaiting();  // outside of a turn
+  if (!told && submissionMemory_.empty() && !reactor_.hasUnflushed()) return;
   http_.date.update(std::time(nullptr));
   reactor_.settle();
+  updateDriver();
+}
+
+void Engine::flush() {
+  reactor_.flushSubmissions();
   updateDriver();
 }
 
@@ -171,6 +214,7 @@ void Engine::onFlushed() {
 void Engine::carryOut(const uint8_t* record) {
   const uint32_t opcode = loadWord(record, kOpcodeOffset) & 0xffff;
   const uint32_t flags = loadWord(record, kOpcodeOffset) >> 16;
+  if (opcode >= kWireWrite) return carryOutWire(record, opcode, flags);
   // An exchange that is over has no taker for what comes late.
   Exchange* found =
       http_.exchanges.get({loadWord(record, kExchangeIndexOffset), loadWord(record, kExchangeGenerationOffset)});
@@ -231,7 +275,7 @@ void Engine::updateDriver() {
     return server != nullptr &&
            ((server->listening && server->referenced) || (server->http.closing && !server->closedReported));
   });
-  driver_->setReferenced(listening || reactor_.connectionCount() != 0);
+  driver_->setReferenced(listening || reactor_.holdingCount() != 0);
   driver_->wakeIn(reactor_.nextTimerDelayMs());
 }
 

@@ -45,11 +45,21 @@ class Engine final : public ReactorDelegate {
   Reactor& reactor() { return reactor_; }
 
   // Servers are known by an index, valid until forget().
-  Result<uint32_t> listen(const ListenTarget& target, const HttpLimits& limits, const HttpTimeouts& timeouts);
+  // `wire`: with sessions for an application that frames its own responses (http/wire_session.h).
+  uint32_t openServer(const HttpLimits& limits, const HttpTimeouts& timeouts, bool wire);
+  Result<void> listenOn(uint32_t server, const ListenTarget& target);
+  // The two together.
+  Result<uint32_t> listen(const ListenTarget& target, const HttpLimits& limits, const HttpTimeouts& timeouts,
+                          bool wire = false);
+  // Connections that are there use the new values from their next request or timer on.
+  void configure(uint32_t server, const HttpLimits& limits, const HttpTimeouts& timeouts);
+  void stopListening(uint32_t server);
   Result<Endpoint> address(uint32_t server);
   const std::string& unixPath(uint32_t server) const { return servers_[server]->unixPath; }
   void setReferenced(uint32_t server, bool referenced);
   const HttpServer& http(uint32_t server) const { return servers_[server]->http; }
+  // Closes the connections that have nothing in flight.
+  void closeIdle(uint32_t server);
   // Stops listening and closes idle connections; kServerClosed follows when the last one is gone.
   void close(uint32_t server);
   // Cuts all that is left.
@@ -57,11 +67,24 @@ class Engine final : public ReactorDelegate {
   void forget(uint32_t server);
   bool has(uint32_t server) const { return server < servers_.size() && servers_[server] != nullptr; }
 
+  // Connections from elsewhere. `adopt` takes the descriptor in any case; where the server refuses it (limits), or the
+  // poller does, ECONNABORTED.
+  Result<SlabKey> adopt(uint32_t server, int fd);
+  // A connection whose bytes JavaScript carries (http/fed_transport.h); what happened to its transport is reported with
+  // the functions below, which ignore connections that have gone, or have sockets.
+  SlabKey openFed(uint32_t server);
+  void feed(SlabKey connection, std::span<const uint8_t> bytes);
+  void feedEnd(SlabKey connection);
+  void feedClosed(SlabKey connection, int error);
+  // Null when it has gone, or is closing with nobody interested in it any more.
+  Connection* connection(SlabKey key);
+  void setConnectionReferenced(SlabKey connection, bool referenced);
+
   // A turn, and the later half of one.
   Result<void> turn();
   void settleIfNeeded();
-  // From within JavaScript: the submission ring is full.
-  void flush() { reactor_.flushSubmissions(); }
+  // From within JavaScript: the submission ring is full, or what was submitted shall leave now.
+  void flush();
   uint32_t exchangesAlive() const { return http_.exchanges.liveCount(); }
 
   // ReactorDelegate.
@@ -71,12 +94,13 @@ class Engine final : public ReactorDelegate {
 
  private:
   struct Server final : ListenerOwner {
-    explicit Server(Engine& engine) : engine(engine) {}
+    Server(Engine& engine, bool wire) : engine(engine), wire(wire) {}
     bool admits() override;
     std::unique_ptr<Session> makeSession(Connection& connection) override;
     void onShed(uint32_t shedCount) override { http.counters.connectionsShed += shedCount; }
 
     Engine& engine;
+    const bool wire;
     HttpServer http;
     SlabKey listener;
     std::string unixPath;
@@ -88,6 +112,8 @@ class Engine final : public ReactorDelegate {
 
   void carryOut(const uint8_t* record);
   void carryOutHead(Exchange& exchange, const uint8_t* record, uint32_t opcode, uint32_t flags);
+  void carryOutWire(const uint8_t* record, uint32_t opcode, uint32_t flags);
+  Connection* fedConnection(SlabKey key);
   void stopListening(Server& server);
   void reportClosed();
   void updateDriver();

@@ -14,7 +14,7 @@ using namespace syntax;
 
 constexpr ParseOutcome kNeedMore{ParseStatus::NeedMore, HttpError::None};
 constexpr ParseOutcome kDone{ParseStatus::Done, HttpError::None};
-constexpr ParseOutcome fail(HttpError error) { return {ParseStatus::Error, error}; }
+constexpr ParseOutcome fail(HttpError error, uint32_t position = 0) { return {ParseStatus::Error, error, position}; }
 
 // What HeadText has room for (head_codec.h).
 constexpr size_t kMaxNameBytes = 0xFFFF;
@@ -56,7 +56,7 @@ Value strip(const uint8_t* p, const uint8_t* end) {
 // verdict on a message does not depend on how its bytes were split into reads.
 class HeadMeaning {
  public:
-  explicit HeadMeaning(uint8_t versionMinor) : versionMinor_(versionMinor) {}
+  HeadMeaning(uint8_t versionMinor, const ParserLimits& rules) : rules_(rules), versionMinor_(versionMinor) {}
 
   // At the colon.
   HttpError onName(HeaderId id) {
@@ -96,7 +96,11 @@ class HeadMeaning {
         if (stripped.trailingTab) return HttpError::InvalidTransferEncoding;
         return matchesToken(value, length, "chunked", complete) ? HttpError::None : HttpError::InvalidTransferEncoding;
       case HeaderId::Expect:
-        return matchesToken(value, length, "100-continue", complete) ? HttpError::None : HttpError::InvalidExpectation;
+        if (matchesToken(value, length, "100-continue", complete)) {
+          expectContinue_ |= complete;
+          return HttpError::None;
+        }
+        return rules_.anyExpectation ? HttpError::None : HttpError::InvalidExpectation;
       case HeaderId::Connection:
         if (complete) readConnection(value, length);
         return HttpError::None;
@@ -106,7 +110,7 @@ class HeadMeaning {
   }
 
   HttpError onEnd() const {
-    return versionMinor_ == 1 && !has(HeaderId::Host) ? HttpError::MissingHost : HttpError::None;
+    return versionMinor_ == 1 && rules_.requireHost && !has(HeaderId::Host) ? HttpError::MissingHost : HttpError::None;
   }
 
   void fill(RequestHead& head) const {
@@ -116,7 +120,8 @@ class HeadMeaning {
     head.hasContentLength = has(HeaderId::ContentLength);
     head.contentLength = head.hasContentLength ? contentLength_ : 0;
     // A server ignores both on 1.0 (RFC 9110 7.8, 10.1.1).
-    head.expectContinue = versionMinor_ == 1 && has(HeaderId::Expect);
+    head.expectContinue = versionMinor_ == 1 && expectContinue_;
+    head.expectOther = versionMinor_ == 1 && has(HeaderId::Expect) && !expectContinue_;
     head.upgrade = head.method == Method::CONNECT || (versionMinor_ == 1 && has(HeaderId::Upgrade) && upgrade_);
   }
 
@@ -139,9 +144,11 @@ class HeadMeaning {
     }
   }
 
+  const ParserLimits& rules_;
   uint64_t seen_ = 0;
   uint64_t contentLength_ = 0;
   uint8_t versionMinor_;
+  bool expectContinue_ = false;
   bool close_ = false;
   bool keepAlive_ = false;
   bool upgrade_ = false;
@@ -298,10 +305,9 @@ ParseOutcome parseVersion(const uint8_t*& p, const uint8_t* end, uint8_t& minor)
   return kDone;
 }
 
-ParseOutcome parseHead(std::span<const uint8_t> bytes, RequestHead& head, std::span<HeaderField> fields) {
-  const uint8_t* const base = bytes.data();
-  const uint8_t* const end = base + bytes.size();
-  const uint8_t* p = base;
+// From `p` on; moves it behind what was understood.
+ParseOutcome parseHead(const uint8_t* base, const uint8_t*& p, const uint8_t* end, const ParserLimits& rules,
+                       RequestHead& head, std::span<HeaderField> fields) {
   while (p != end && (*p == '\r' || *p == '\n')) {
     if (const ParseOutcome line = takeLineEnd(p, end); line.status != ParseStatus::Done) return line;
   }
@@ -314,7 +320,7 @@ ParseOutcome parseHead(std::span<const uint8_t> bytes, RequestHead& head, std::s
   if (step.status != ParseStatus::Done) return step;
   step = takeLineEnd(p, end);
   if (step.status != ParseStatus::Done) return step;
-  HeadMeaning meaning(minor);
+  HeadMeaning meaning(minor, rules);
   step = parseFields(base, p, end, fields, head.fieldCount, meaning);
   if (step.status != ParseStatus::Done) return step;
   head.headLength = static_cast<uint32_t>(p - base);
@@ -329,7 +335,9 @@ ParseOutcome withinLimits(std::span<const uint8_t> bytes, const ParserLimits& li
   const size_t visible = std::min<size_t>(bytes.size(), limits.headerBytes);
   const ParseOutcome outcome =
       parse(bytes.first(visible), fields.first(std::min<size_t>(fields.size(), limits.headerCount)));
-  if (outcome.status == ParseStatus::NeedMore && bytes.size() > visible) return fail(HttpError::HeaderBytesExceeded);
+  if (outcome.status == ParseStatus::NeedMore && bytes.size() > visible) {
+    return fail(HttpError::HeaderBytesExceeded, static_cast<uint32_t>(visible));
+  }
   return outcome;
 }
 
@@ -337,8 +345,12 @@ ParseOutcome withinLimits(std::span<const uint8_t> bytes, const ParserLimits& li
 
 ParseOutcome parseRequestHead(std::span<const uint8_t> bytes, const ParserLimits& limits, RequestHead& head,
                               std::span<HeaderField> fields) {
-  return withinLimits(bytes, limits, fields, [&head](std::span<const uint8_t> visible, std::span<HeaderField> room) {
-    return parseHead(visible, head, room);
+  return withinLimits(bytes, limits, fields, [&](std::span<const uint8_t> visible, std::span<HeaderField> room) {
+    const uint8_t* const base = visible.data();
+    const uint8_t* p = base;
+    ParseOutcome outcome = parseHead(base, p, base + visible.size(), limits, head, room);
+    if (outcome.status == ParseStatus::Error) outcome.position = static_cast<uint32_t>(p - base);
+    return outcome;
   });
 }
 

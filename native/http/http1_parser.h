@@ -26,6 +26,8 @@ struct HeaderField {
 struct ParserLimits {
   uint32_t headerBytes = 16 * 1024;  // the whole head, request line included
   uint32_t headerCount = 100;
+  bool requireHost = true;      // false: a request without Host is accepted on 1.1, too
+  bool anyExpectation = false;  // true: an Expect other than 100-continue is flagged, not refused
 };
 
 struct RequestHead {
@@ -35,6 +37,7 @@ struct RequestHead {
   bool chunked = false;
   bool hasContentLength = false;
   bool expectContinue = false;  // Expect: 100-continue on 1.1; any other expectation is InvalidExpectation (417)
+  bool expectOther = false;     // with anyExpectation: another expectation, and no 100-continue
   bool upgrade = false;         // Upgrade present and named in Connection, or CONNECT
   uint32_t targetOffset = 0;
   uint32_t targetLength = 0;
@@ -48,6 +51,7 @@ enum class ParseStatus : uint8_t { Done, NeedMore, Error };
 struct ParseOutcome {
   ParseStatus status = ParseStatus::NeedMore;
   HttpError error = HttpError::None;
+  uint32_t position = 0;  // with Error: how far the head was understood, in bytes
 };
 
 // `fields` must hold limits.headerCount entries.

@@ -1,4 +1,4 @@
-// The answering half of Http1Session: submissions become bytes, in the order of the requests. The reading half is in
+// The answering half of Http1Session: submissions become bytes, in the order of the requests. What was read comes in by
 // http1_session.cc.
 #include <cstring>
 
@@ -80,9 +80,7 @@ void Http1Session::end(Exchange& exchange, std::string_view trailers, bool notif
 }
 
 void Http1Session::consume(Exchange& exchange, uint32_t byteCount) {
-  if (reading_ != &exchange) return;
-  bodyWindow_ += byteCount;
-  if (bodyWindow_ > 0) resume();
+  if (reading_ == &exchange) openWindow(byteCount);
 }
 
 void Http1Session::sendContinue(Exchange& exchange) {
@@ -191,6 +189,7 @@ void Http1Session::advance() {
     const bool clean = done->clientAskedClose && done->requestComplete && input_.empty();
     if (reading_ == done) {  // nobody will read the rest of its body
       reading_ = nullptr;
+      bodyWanted_ = false;
       if (read_ == ReadState::Fixed && bodyRemaining_ > kMaxDiscardBytes) done->keepAlive = false;
     }
     const bool giveUp = !keepAlive || !done->keepAlive;

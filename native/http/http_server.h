@@ -18,6 +18,8 @@
 namespace gammaloop {
 
 class Http1Session;
+class RequestReader;
+class WireSink;
 struct Exchange;
 
 struct HttpLimits {
@@ -105,26 +107,43 @@ struct Exchange {
   bool detached = false;       // the application has been told that it is over (or never knew it)
 };
 
-// The way to the application. When there is no room (onRequest says false, bodyRoom 0) the session keeps its bytes,
-// asks to be resumed (stall), and goes on in Http1Session::resume. Everything else always succeeds.
+// A request as it was read: its head, and its body where that arrived together with it.
+struct ArrivedRequest {
+  const RequestHead& head;
+  std::span<const HeaderField> fields;
+  std::span<const uint8_t> bytes;  // what the offsets in head and fields refer to
+  std::span<const uint8_t> body;   // all of it, or nothing yet
+  bool complete = false;           // nothing more of the request will come
+};
+
+// Room on the way to the application. Where there is none (bodyRoom 0, or a request that was not taken) the reader
+// keeps its bytes, asks to be resumed (stall), and goes on in RequestReader::resume.
+class SinkRoom {
+ public:
+  virtual ~SinkRoom() = default;
+  // How many bytes of a body may be handed over next.
+  virtual size_t bodyRoom() = 0;
+  // Resume this session when there is room.
+  virtual void stall(RequestReader& session) = 0;
+};
+
+// The way to the application that answers through exchanges. Everything but onRequest always succeeds; bodies are
+// bounded by SinkRoom.
 class ExchangeSink {
  public:
   virtual ~ExchangeSink() = default;
-  virtual bool onRequest(const Exchange& exchange, const RequestHead& head, std::span<const HeaderField> fields,
-                         std::span<const uint8_t> bytes, std::span<const uint8_t> completeBody) = 0;
-  // How many bytes the next onBody may bring.
-  virtual size_t bodyRoom() = 0;
+  virtual bool onRequest(const Exchange& exchange, const ArrivedRequest& request) = 0;
   virtual void onBody(const Exchange& exchange, std::span<const uint8_t> bytes) = 0;
   virtual void onBodyEnd(const Exchange& exchange, std::span<const HeaderField> trailers,
                          std::span<const uint8_t> bytes) = 0;
   virtual void onAbort(const Exchange& exchange, AbortReason reason, bool soft) = 0;
   virtual void onWritable(const Exchange& exchange) = 0;
-  // Resume this session when there is room.
-  virtual void stall(Http1Session& session) = 0;
 };
 
 struct HttpContext {
+  SinkRoom& room;
   ExchangeSink& sink;
+  WireSink& wire;
   Slab<Exchange> exchanges;
   DateLine date;
   std::vector<HeaderField> fields;  // scratch: one head at a time
@@ -139,7 +158,7 @@ struct HttpServer {
   HttpTimeouts timeouts;
   HttpCounters counters;
   bool closing = false;
-  IntrusiveList<Http1Session, ServerTag> sessions;
+  IntrusiveList<RequestReader, ServerTag> sessions;
 
   void count(HttpError error) { counters.httpErrors[static_cast<size_t>(error)]++; }
   void count(SessionError error) { counters.sessionErrors[static_cast<size_t>(error)]++; }

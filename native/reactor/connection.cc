@@ -1,12 +1,22 @@
 #include "reactor/connection.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <new>
 
 #include "reactor/reactor.h"
 
 namespace gammaloop {
+
+Connection::Connection(SlabKey key, Reactor& reactor, std::unique_ptr<Transport> transport, const Endpoint& peer)
+    : reactor_(reactor), transport_(std::move(transport)), lastActivityMs_(reactor.nowMs()), peer_(peer), key_(key) {}
+
+void Connection::setHolding(bool holding) {
+  if (holding_ == holding || state_ == ConnectionState::Closed) return;
+  holding_ = holding;
+  reactor_.countHolding(holding);
+}
 
 // Reading.
 
@@ -19,23 +29,29 @@ void Connection::onReady(uint8_t readiness) {
   }
   if (state_ == ConnectionState::Closed) return;
   const bool readable = readiness & Readiness::kReadable;
-  // A hang-up while reading is paused, or after FIN, would be reported without end: the peer is gone in both
-  // directions.
-  const bool gone = readiness & (Readiness::kError | Readiness::kHangup);
   if (readable && (reading_ || state_ == ConnectionState::Lingering)) {
     readOnce();
-  } else if (gone) {
-    destroy(CloseReason::PeerReset, false);
+  } else if (readiness & (Readiness::kError | Readiness::kHangup)) {
+    onHangup(readiness);
   }
+}
+
+// While reading is paused, or after FIN, it would be reported without end: the peer is gone in both directions.
+void Connection::onHangup(uint8_t readiness) {
+  const int error = transport_->pendingError();
+  // Both sides have sent FIN, and what the peer sent before is not read yet.
+  if (error == 0 && outputEnded_ && !reading_ && state_ == ConnectionState::Open) return transport_->park();
+  breakWith(error == 0 && (readiness & Readiness::kError) ? ECONNRESET : error);
 }
 
 void Connection::readOnce() {
   if (state_ == ConnectionState::PeerEnded || state_ == ConnectionState::Closed) return;
   const std::span<uint8_t> buffer = reactor_.readBuffer();
-  const IoOutcome outcome = receive(fd_.get(), buffer);
+  const IoOutcome outcome = transport_->receive(buffer);
   switch (outcome.kind) {
     case IoOutcome::Kind::Ok:
       reactor_.bytesReceived += outcome.bytes;
+      lastActivityMs_ = reactor_.nowMs();
       if (state_ == ConnectionState::Open) session_->onBytes(buffer.first(outcome.bytes));
       return;
     case IoOutcome::Kind::WouldBlock:
@@ -43,8 +59,31 @@ void Connection::readOnce() {
     case IoOutcome::Kind::EndOfStream:
       return onEndOfStream();
     case IoOutcome::Kind::Failed:
-      return destroy(CloseReason::PeerReset, false);
+      return breakWith(outcome.error.code);
   }
+}
+
+void Connection::onFed(std::span<const uint8_t> bytes) {
+  if (state_ != ConnectionState::Open || bytes.empty()) return;
+  lastActivityMs_ = reactor_.nowMs();
+  session_->onBytes(bytes);
+}
+
+void Connection::onFedEnd() {
+  if (state_ == ConnectionState::Open) onEndOfStream();
+}
+
+void Connection::onFedClosed(int error) {
+  if (state_ == ConnectionState::Closed) return;
+  transport_->onGone();
+  error_ = error;
+  close(error == 0 ? CloseReason::PeerClosed : CloseReason::PeerReset, TransportClose::AtOnce);
+}
+
+void Connection::onFedSent(uint32_t byteCount) {
+  if (state_ == ConnectionState::Closed) return;
+  transport_->acknowledge(byteCount);
+  if (wantsWrite_) onReady(Readiness::kWritable);
 }
 
 void Connection::onEndOfStream() {
@@ -65,7 +104,8 @@ void Connection::updateInterest() {
   const auto wanted = static_cast<Interest>((read ? 1 : 0) | (wantsWrite_ ? 2 : 0));
   if (wanted == interest_ || state_ == ConnectionState::Closed) return;
   interest_ = wanted;
-  if (!reactor_.poller().modify(fd_.get(), wanted, Reactor::connectionToken(key_))) {
+  if (const Result<void> watched = transport_->watch(wanted); !watched) {
+    error_ = watched.error().code;
     destroy(CloseReason::Failed, false);
   }
 }
@@ -87,7 +127,7 @@ void Connection::write(std::span<const uint8_t> bytes) {
 }
 
 void Connection::writeStable(std::span<const uint8_t> bytes) {
-  if (bytes.empty() || !isWritable() || closeAfterFlush_) return;
+  if (bytes.empty() || !isWritable() || closeAfterFlush_ || endAfterFlush_) return;
   addSegment(bytes.data(), bytes.size());
 }
 
@@ -107,6 +147,7 @@ void Connection::addSegment(const uint8_t* data, size_t size) {
 void Connection::flush() {
   if (state_ == ConnectionState::Closed) return;
   const bool hadQueue = queuedBytes() != 0;
+  const uint32_t sentBefore = sentBytes_;
   while (queuedBytes() != 0) {
     IoSlice slices[kMaxIoSlices];
     size_t count = 0;
@@ -117,13 +158,15 @@ void Connection::flush() {
       slices[count++] = {segment->data, segment->size};
       offered += segment->size;
     }
-    const IoOutcome outcome = sendSlices(fd_.get(), {slices, count});
+    const IoOutcome outcome = transport_->send({slices, count});
     if (outcome.kind == IoOutcome::Kind::WouldBlock) {
       keepUnsent(0);
       break;
     }
-    if (outcome.kind != IoOutcome::Kind::Ok) return destroy(CloseReason::PeerReset, false);
+    if (outcome.kind != IoOutcome::Kind::Ok) return breakWith(outcome.error.code);
     reactor_.bytesSent += outcome.bytes;
+    sentBytes_ += static_cast<uint32_t>(outcome.bytes);
+    lastActivityMs_ = reactor_.nowMs();
     if (outcome.bytes < offered) {
       keepUnsent(outcome.bytes);
       break;
@@ -142,8 +185,14 @@ void Connection::flush() {
   } else if (backlog_.capacity() > kWriteLowWaterBytes) {
     std::vector<uint8_t>().swap(backlog_);  // one slow spell must not cost memory for the connection's life
   }
-  if (hadQueue && queuedBytes() <= kWriteLowWaterBytes) session_->onDrained();
-  if (closeAfterFlush_ && queuedBytes() == 0) finishClosing();
+  if (hadQueue && queuedBytes() <= kWriteLowWaterBytes) {
+    session_->onDrained();
+  } else if (sentBytes_ != sentBefore) {
+    session_->onProgress();
+  }
+  if (queuedBytes() != 0 || state_ == ConnectionState::Closed) return;
+  if (closeAfterFlush_) return finishClosing();
+  if (endAfterFlush_ && !outputEnded_) finishOutput();
 }
 
 // The batch's memory goes away after this phase: what the kernel did not take moves into memory of our own.
@@ -191,21 +240,44 @@ void Connection::closeAfterFlush(uint32_t lingerMs) {
 }
 
 void Connection::finishClosing() {
-  if (lingerMs_ == 0 || state_ == ConnectionState::PeerEnded) return destroy(CloseReason::Local, false);
-  if (!shutdownWrite(fd_.get())) return destroy(CloseReason::PeerReset, false);
+  const bool closesAtOnce = lingerMs_ == 0 || state_ == ConnectionState::PeerEnded || !transport_->lingers();
+  if (closesAtOnce) return close(CloseReason::Local, TransportClose::AfterOutput);
+  if (!outputEnded_) {
+    if (const Result<void> ended = transport_->shutdownWrite(); !ended) return breakWith(ended.error().code);
+    outputEnded_ = true;
+  }
   reactor_.timers().schedule(*this, reactor_.nowMs() + lingerMs_);
   state_ = ConnectionState::Lingering;
   updateInterest();
+  if (state_ == ConnectionState::Lingering) session_->onFinSent();
+}
+
+void Connection::endOutput() {
+  if (!isWritable() || endAfterFlush_ || closeAfterFlush_) return;
+  endAfterFlush_ = true;
+  if (!ListNode<DirtyTag>::isLinked()) reactor_.markDirty(*this);
+}
+
+void Connection::finishOutput() {
+  if (const Result<void> ended = transport_->shutdownWrite(); !ended) return breakWith(ended.error().code);
+  outputEnded_ = true;
+  session_->onFinSent();
+}
+
+void Connection::breakWith(int error) {
+  error_ = error;
+  close(CloseReason::PeerReset, TransportClose::AtOnce);
 }
 
 void Connection::destroy(CloseReason reason, bool reset) {
+  close(reason, reset ? TransportClose::Reset : TransportClose::AtOnce);
+}
+
+void Connection::close(CloseReason reason, TransportClose how) {
   if (state_ == ConnectionState::Closed) return;
-  // What cannot be told to a socket that is being thrown away is of no consequence: both results are looked at by
-  // nobody on purpose.
-  if (reset) (void)setResetOnClose(fd_.get()).ok();
-  (void)reactor_.poller().remove(fd_.get()).ok();
+  setHolding(false);
+  transport_->close(how);
   state_ = ConnectionState::Closed;
-  fd_.close();
   reactor_.timers().cancel(*this);
   ListNode<DirtyTag>::unlink();
   firstSegment_ = lastSegment_ = nullptr;

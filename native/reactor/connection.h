@@ -1,12 +1,13 @@
-// Connection: one stream socket on a reactor: reads into a session, queues and sends what the session writes,
-// half-closes, lingers, closes. Knows no protocol. Owned by its reactor's slab; owns its descriptor and its session.
-// Thread: the reactor's.
+// Connection: one stream on a reactor: reads into a session, queues and sends what the session writes,
+// half-closes, lingers, closes. Knows no protocol, nor what carries the bytes. Owned by its reactor's slab; owns its
+// transport and its session. Thread: the reactor's.
 //
 // States (the only order is downward):
 //   Open        reading and writing
 //   PeerEnded   the peer has sent FIN; writing goes on
-//   Lingering   we have sent FIN after the last byte; input is read and dropped until the peer's FIN or the linger
-//   deadline Closed      the descriptor is gone; the object is freed at the end of the reactor's turn
+//   Lingering   we have sent FIN after the last byte; input is read and dropped until the peer's FIN or the deadline
+//   Closed      the descriptor is gone; the object is freed at the end of the reactor's turn
+// Beside them, endOutput() sends FIN while reading goes on.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +19,7 @@
 #include "base/intrusive_list.h"
 #include "reactor/slab.h"
 #include "reactor/timer_wheel.h"
+#include "reactor/transport.h"
 #include "sys/poller.h"
 #include "sys/sockets.h"
 
@@ -46,6 +48,10 @@ class Session {
   virtual void onEndOfStream() = 0;
   // Everything written has been handed to the kernel, or the queue has fallen below the low watermark.
   virtual void onDrained() = 0;
+  // Some of what was written has been handed to the kernel, and the queue is still above the low watermark.
+  virtual void onProgress() {}
+  // FIN has left, by endOutput() or as lingering begins. (Where the descriptor is closed at once: onClosed alone.)
+  virtual void onFinSent() {}
   // The deadline set with setDeadline() has passed.
   virtual void onDeadline(uint64_t nowMs) = 0;
   virtual void onClosed(CloseReason reason) = 0;
@@ -58,18 +64,23 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
  public:
   static constexpr uint32_t kWriteLowWaterBytes = 64 * 1024;
 
-  Connection(SlabKey key, Reactor& reactor, OwnedFd fd, const Endpoint& peer)
-      : reactor_(reactor), fd_(std::move(fd)), peer_(peer), key_(key) {}
+  Connection(SlabKey key, Reactor& reactor, std::unique_ptr<Transport> transport, const Endpoint& peer);
 
+  Result<void> open() { return transport_->open(key_); }
   void start(std::unique_ptr<Session> session) { session_ = std::move(session); }
 
   SlabKey key() const { return key_; }
-  int fd() const { return fd_.get(); }
+  int fd() const { return transport_->fd(); }  // -1: fed
   const Endpoint& peer() const { return peer_; }
   ConnectionState state() const { return state_; }
   bool isWritable() const { return state_ == ConnectionState::Open || state_ == ConnectionState::PeerEnded; }
   Session* session() { return session_.get(); }
   Reactor& reactor() { return reactor_; }
+  uint32_t sentBytes() const { return sentBytes_; }            // handed to the transport so far, modulo 2^32
+  uint64_t lastActivityMs() const { return lastActivityMs_; }  // when bytes came or went last
+  int error() const { return error_; }                         // the errno that broke the connection; 0: none did
+  // Whether it keeps the process alive.
+  void setHolding(bool holding);
 
   // Writing. Nothing is sent before the reactor's flush phase: all writes of a turn leave in one system call.
   // `size` bytes of the batch's memory to be filled in by the caller; commit() the part that was used before anything
@@ -93,6 +104,9 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   // and reading on for up to lingerMs, so that the peer gets the answer before a reset.
   void closeAfterFlush(uint32_t lingerMs);
   bool isClosingAfterFlush() const { return closeAfterFlush_; }
+  // FIN after the queue has been sent; reading goes on. What is written from now on is dropped.
+  void endOutput();
+  bool isOutputEnded() const { return outputEnded_; }
   // At once; with RST where `reset`.
   void destroy(CloseReason reason, bool reset);
 
@@ -101,6 +115,12 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   void readOnce();
   void flush();
   void expire(uint64_t nowMs);
+
+  // A transport that has no descriptor: what happened to it. `error` is an errno, 0 for an orderly end.
+  void onFed(std::span<const uint8_t> bytes);
+  void onFedEnd();
+  void onFedClosed(int error);
+  void onFedSent(uint32_t byteCount);
 
  private:
   // A stretch of batch memory waiting to be sent; stands in batch memory itself.
@@ -115,7 +135,11 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   void setReading(bool reading);
   void updateInterest();
   void onEndOfStream();
+  void onHangup(uint8_t readiness);
+  void breakWith(int error);
+  void finishOutput();
   void finishClosing();
+  void close(CloseReason reason, TransportClose how);
 
   Reactor& reactor_;
   std::unique_ptr<Session> session_;
@@ -124,15 +148,21 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   size_t segmentBytes_ = 0;
   std::vector<uint8_t> backlog_;  // what the kernel did not take; sent from backlogOffset_
   size_t backlogOffset_ = 0;
-  OwnedFd fd_;
+  std::unique_ptr<Transport> transport_;
+  uint64_t lastActivityMs_;
   Endpoint peer_;
   SlabKey key_;
+  uint32_t sentBytes_ = 0;
   uint32_t lingerMs_ = 0;
+  int error_ = 0;
   ConnectionState state_ = ConnectionState::Open;
   Interest interest_ = Interest::Read;
   bool reading_ = true;
   bool wantsWrite_ = false;
   bool closeAfterFlush_ = false;
+  bool endAfterFlush_ = false;
+  bool outputEnded_ = false;
+  bool holding_ = false;
 
   friend class Reactor;
 };

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "base/check.h"
+#include "reactor/socket_transport.h"
 
 namespace gammaloop {
 
@@ -115,9 +116,15 @@ Connection* Reactor::adopt(OwnedFd fd, const Endpoint& peer, ListenerOwner& owne
   // Without TCP_NODELAY an answer in two pieces waits for the client's delayed ACK. A socket that refuses is already
   // dead.
   if (peer.family != Endpoint::Family::Unix) (void)setNoDelay(fd.get(), true).ok();
-  Connection* connection = connections_.create(*this, std::move(fd), peer);
+  Connection* connection = adopt(std::make_unique<SocketTransport>(*poller_, std::move(fd)), peer, owner);
+  if (connection != nullptr) connection->setHolding(true);
+  return connection;
+}
+
+Connection* Reactor::adopt(std::unique_ptr<Transport> transport, const Endpoint& peer, ListenerOwner& owner) {
+  Connection* connection = connections_.create(*this, std::move(transport), peer);
   connection->onExpired = [](TimerNode& node, uint64_t nowMs) { static_cast<Connection&>(node).expire(nowMs); };
-  if (!poller_->add(connection->fd(), Interest::Read, connectionToken(connection->key()))) {
+  if (!connection->open()) {
     connections_.destroy(connection->key());
     return nullptr;
   }

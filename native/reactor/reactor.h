@@ -71,8 +71,12 @@ class Reactor {
   Listener* listener(SlabKey key) { return listeners_.get(key); }
   // Null when the poller refuses the descriptor; it is closed then.
   Connection* adopt(OwnedFd fd, const Endpoint& peer, ListenerOwner& owner);
+  Connection* adopt(std::unique_ptr<Transport> transport, const Endpoint& peer, ListenerOwner& owner);
   Connection* connection(SlabKey key) { return connections_.get(key); }
   uint32_t connectionCount() const { return connections_.liveCount(); }
+  // Connections that keep the process alive.
+  uint32_t holdingCount() const { return holdingCount_; }
+  void countHolding(bool holding) { holding ? holdingCount_++ : holdingCount_--; }
   // Closes every connection and listener at once, and frees them.
   void shutdown();
 
@@ -118,6 +122,7 @@ class Reactor {
   std::unique_ptr<uint8_t[]> readBuffer_;
   std::vector<ReadyEvent> events_;
   OwnedFd reserveFd_;
+  uint32_t holdingCount_ = 0;
   bool inTurn_ = false;
 };
 

@@ -97,10 +97,13 @@ bool parseLiteral(const std::string& address, uint16_t port, RawAddress& raw) {
   return true;
 }
 
-Result<void> setFlag(int fd, int level, int option, bool enabled) {
-  const int value = enabled ? 1 : 0;
+Result<void> setNumber(int fd, int level, int option, int value) {
   if (::setsockopt(fd, level, option, &value, sizeof(value)) != 0) return failure("setsockopt");
   return {};
+}
+
+Result<void> setFlag(int fd, int level, int option, bool enabled) {
+  return setNumber(fd, level, option, enabled ? 1 : 0);
 }
 
 Result<OwnedFd> bindAndListen(OwnedFd fd, const RawAddress& raw, int backlog) {
@@ -269,6 +272,23 @@ Result<Accepted> acceptConnection(int listenerFd) {
   }
 }
 
+Result<Accepted> adoptConnection(int fd) {
+  OwnedFd owned(fd);
+  const Result<int> type = intOption(fd, SO_TYPE);
+  if (!type) return type.error();
+  if (type.value() != SOCK_STREAM) return SysError{"getpeername", EINVAL};
+  if (auto flags = addFdFlags(fd); !flags) return flags.error();
+  const Result<Endpoint> peer = peerEndpoint(fd);
+  if (!peer) return peer.error();
+  return Accepted{std::move(owned), peer.value()};
+}
+
+Result<int> duplicateFd(int fd) {
+  const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) return failure("fcntl");
+  return copy;
+}
+
 Result<Endpoint> localEndpoint(int fd) {
   RawAddress raw;
   raw.size = sizeof(raw.storage);
@@ -334,6 +354,21 @@ Result<void> shutdownWrite(int fd) {
 }
 
 Result<void> setNoDelay(int fd, bool enabled) { return setFlag(fd, IPPROTO_TCP, TCP_NODELAY, enabled); }
+
+Result<void> setKeepAlive(int fd, bool enabled, uint32_t idleSeconds) {
+  static constexpr int kProbeIntervalSeconds = 1;
+  static constexpr int kProbes = 10;
+  if (auto set = setFlag(fd, SOL_SOCKET, SO_KEEPALIVE, enabled); !set) return set;
+  if (!enabled || idleSeconds == 0) return {};
+  if (auto set = setNumber(fd, IPPROTO_TCP, kKeepAliveIdleOption, static_cast<int>(idleSeconds)); !set) return set;
+  if (auto set = setNumber(fd, IPPROTO_TCP, TCP_KEEPINTVL, kProbeIntervalSeconds); !set) return set;
+  return setNumber(fd, IPPROTO_TCP, TCP_KEEPCNT, kProbes);
+}
+
+int socketError(int fd) {
+  const Result<int> error = intOption(fd, SO_ERROR);
+  return error ? error.value() : error.error().code;
+}
 
 Result<void> setResetOnClose(int fd) {
   linger option = {};

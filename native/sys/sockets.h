@@ -77,6 +77,10 @@ struct Accepted {
   OwnedFd fd;
   Endpoint peer;
 };
+// Takes over a connection that somebody else has accepted. The descriptor is closed where it is not one (ENOTSOCK,
+// ENOTCONN).
+Result<Accepted> adoptConnection(int fd);
+Result<int> duplicateFd(int fd);
 // EAGAIN when none is waiting. ECONNABORTED and friends (a connection that died in the queue) are retried inside.
 Result<Accepted> acceptConnection(int listenerFd);
 
@@ -91,6 +95,10 @@ IoOutcome sendSlices(int fd, std::span<const IoSlice> slices);
 
 Result<void> shutdownWrite(int fd);
 Result<void> setNoDelay(int fd, bool enabled);
+// Probes after `idleSeconds` of silence, as node sets them up (then one a second, ten in all). 0: the system's default.
+Result<void> setKeepAlive(int fd, bool enabled, uint32_t idleSeconds);
+// The error that waits on a socket, which this takes off it; 0 when there is none.
+int socketError(int fd);
 // Makes the next close send RST instead of FIN.
 Result<void> setResetOnClose(int fd);
 // A descriptor held in reserve against EMFILE.

@@ -1,5 +1,6 @@
 // macOS: no accept4 and no MSG_NOSIGNAL, so the flags are set one by one and SIGPIPE is turned off per socket.
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,6 +32,7 @@ int prepare(int fd) {
 
 const int kSendFlags = 0;
 const int kReusePortOption = SO_REUSEPORT;
+const int kKeepAliveIdleOption = TCP_KEEPALIVE;
 
 int openStreamSocket(int family) { return prepare(::socket(family, SOCK_STREAM, 0)); }
 

@@ -1,4 +1,6 @@
 // Linux: one system call opens or accepts a socket with both flags set.
+#include <netinet/tcp.h>
+
 #include <cerrno>
 
 #include "sys/sockets_platform.h"
@@ -7,6 +9,7 @@ namespace gammaloop {
 
 const int kSendFlags = MSG_NOSIGNAL;
 const int kReusePortOption = SO_REUSEPORT;
+const int kKeepAliveIdleOption = TCP_KEEPIDLE;
 
 int openStreamSocket(int family) { return ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }
 

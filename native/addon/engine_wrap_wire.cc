@@ -1,0 +1,121 @@
+// The half of EngineWrap that the drop-in for node:http uses: servers apart from their listeners, wire sessions, and
+// connections that come from elsewhere. A server or a connection that is unknown, or has gone: nothing happens, or the
+// result says so.
+#include <cerrno>
+
+#include "addon/engine_wrap.h"
+#include "addon/values.h"
+
+namespace gammaloop {
+
+namespace {
+
+SlabKey keyOf(const Napi::CallbackInfo& info) { return {uint32Of(info[0]), uint32Of(info[1])}; }
+
+Napi::Value keyValue(Napi::Env env, SlabKey key) {
+  Napi::Array value = Napi::Array::New(env, 2);
+  value.Set(0u, Napi::Number::New(env, key.index));
+  value.Set(1u, Napi::Number::New(env, key.generation));
+  return value;
+}
+
+// 0, or a negative errno.
+Napi::Value statusValue(Napi::Env env, const Result<void>& result) {
+  return Napi::Number::New(env, result ? 0 : -result.error().code);
+}
+
+}  // namespace
+
+// (limits, timeouts, wire) to the server's index
+Napi::Value EngineWrap::openServer(const Napi::CallbackInfo& info) {
+  if (engine_ == nullptr) return info.Env().Undefined();
+  const bool wire = info[2].ToBoolean();
+  return Napi::Number::New(info.Env(), engine_->openServer(limitsOf(info[0]), timeoutsOf(info[1]), wire));
+}
+
+// (server, target)
+void EngineWrap::listenOn(const Napi::CallbackInfo& info) {
+  if (!hasServer(info)) return throwSysError(info.Env(), {"listen", EBADF});
+  const Result<void> listening = engine_->listenOn(uint32Of(info[0]), targetOf(info[1]));
+  if (!listening) throwSysError(info.Env(), listening.error());
+}
+
+void EngineWrap::stopListening(const Napi::CallbackInfo& info) {
+  if (hasServer(info)) engine_->stopListening(uint32Of(info[0]));
+}
+
+// (server, limits, timeouts)
+void EngineWrap::configure(const Napi::CallbackInfo& info) {
+  if (hasServer(info)) engine_->configure(uint32Of(info[0]), limitsOf(info[1]), timeoutsOf(info[2]));
+}
+
+void EngineWrap::closeIdle(const Napi::CallbackInfo& info) {
+  if (hasServer(info)) engine_->closeIdle(uint32Of(info[0]));
+}
+
+// (server, fd) to the connection's key. The descriptor stays the caller's: it is duplicated.
+Napi::Value EngineWrap::adopt(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Result<SlabKey> adopted = SysError{"accept", EBADF};
+  if (hasServer(info)) {
+    const Result<int> copy = duplicateFd(info[1].As<Napi::Number>().Int32Value());
+    adopted = copy ? engine_->adopt(uint32Of(info[0]), copy.value()) : Result<SlabKey>(copy.error());
+  }
+  if (adopted) return keyValue(env, adopted.value());
+  throwSysError(env, adopted.error());
+  return env.Undefined();
+}
+
+// (server) to the connection's key
+Napi::Value EngineWrap::openFed(const Napi::CallbackInfo& info) {
+  if (!hasServer(info)) return info.Env().Undefined();
+  return keyValue(info.Env(), engine_->openFed(uint32Of(info[0])));
+}
+
+// (index, generation, bytes)
+void EngineWrap::feed(const Napi::CallbackInfo& info) {
+  if (engine_ == nullptr || !info[2].IsTypedArray()) return;
+  const auto bytes = info[2].As<Napi::Uint8Array>();
+  engine_->feed(keyOf(info), {bytes.Data(), bytes.ByteLength()});
+}
+
+void EngineWrap::feedEnd(const Napi::CallbackInfo& info) {
+  if (engine_ != nullptr) engine_->feedEnd(keyOf(info));
+}
+
+// (index, generation, errno; 0: in order)
+void EngineWrap::feedClosed(const Napi::CallbackInfo& info) {
+  if (engine_ != nullptr) engine_->feedClosed(keyOf(info), info[2].As<Napi::Number>().Int32Value());
+}
+
+Napi::Value EngineWrap::wireSent(const Napi::CallbackInfo& info) {
+  const Connection* connection = connectionOf(info);
+  return Napi::Number::New(info.Env(), connection == nullptr ? -1.0 : static_cast<double>(connection->sentBytes()));
+}
+
+Napi::Value EngineWrap::connectionFd(const Napi::CallbackInfo& info) {
+  const Connection* connection = connectionOf(info);
+  return Napi::Number::New(info.Env(), connection == nullptr ? -1 : connection->fd());
+}
+
+// (index, generation, on)
+Napi::Value EngineWrap::setNoDelay(const Napi::CallbackInfo& info) {
+  const Connection* connection = connectionOf(info);
+  if (connection == nullptr) return statusValue(info.Env(), SysError{"setsockopt", EBADF});
+  return statusValue(info.Env(), gammaloop::setNoDelay(connection->fd(), info[2].ToBoolean()));
+}
+
+// (index, generation, on, delaySeconds)
+Napi::Value EngineWrap::setKeepAlive(const Napi::CallbackInfo& info) {
+  const Connection* connection = connectionOf(info);
+  if (connection == nullptr) return statusValue(info.Env(), SysError{"setsockopt", EBADF});
+  const uint32_t seconds = info[3].IsNumber() ? uint32Of(info[3]) : 0;
+  return statusValue(info.Env(), gammaloop::setKeepAlive(connection->fd(), info[2].ToBoolean(), seconds));
+}
+
+// (index, generation, referenced)
+void EngineWrap::setConnectionReferenced(const Napi::CallbackInfo& info) {
+  if (engine_ != nullptr) engine_->setConnectionReferenced(keyOf(info), info[2].ToBoolean());
+}
+
+}  // namespace gammaloop

@@ -1,0 +1,98 @@
+// The half of Engine that deals with wire sessions: what they are told, and connections that come from elsewhere.
+#include <cerrno>
+
+#include "engine/engine.h"
+#include "http/fed_transport.h"
+#include "http/wire_session.h"
+
+namespace gammaloop {
+
+using namespace records;  // NOLINT: the border's names
+
+void Engine::carryOutWire(const uint8_t* record, uint32_t opcode, uint32_t flags) {
+  // A connection that is over has no taker for what comes late.
+  Connection* found = connection({loadWord(record, kExchangeIndexOffset), loadWord(record, kExchangeGenerationOffset)});
+  if (found == nullptr || !static_cast<RequestReader*>(found->session())->isWire()) return;
+  auto& session = *static_cast<WireSession*>(found->session());
+  switch (opcode) {
+    case kWireWrite:
+      return session.write({record + kWriteBytes, loadWord(record, kWriteLengthOffset)}, flags);
+    case kWireConsume:
+      return session.consume(loadWord(record, kConsumeCountOffset));
+    case kWireProceed:
+      return session.proceedWith(flags & kWireProceedUpgradeFlag);
+    case kWireShutdown:
+      return session.shutdown();
+    case kWireDestroy:
+      return session.destroy(flags & kWireDestroyResetFlag);
+    case kWireReading:
+      return session.setReading(flags & kWireReadingOnFlag);
+    case kWireInactivity:
+      return session.setInactivity(loadWord(record, kConsumeCountOffset));
+    case kWireSent:
+      return found->onFedSent(loadWord(record, kConsumeCountOffset));
+    default:
+      GAMMALOOP_CHECK(!"known submission opcode");
+  }
+}
+
+Connection* Engine::connection(SlabKey key) {
+  Connection* found = reactor_.connection(key);
+  if (found == nullptr || found->state() == ConnectionState::Closed) return nullptr;
+  auto* session = static_cast<RequestReader*>(found->session());
+  return session->isWire() && static_cast<WireSession*>(session)->isOver() ? nullptr : found;
+}
+
+// From elsewhere. All of this comes outside of a turn: what it causes is handed over by the next settle.
+
+Result<SlabKey> Engine::adopt(uint32_t index, int fd) {
+  Result<Accepted> accepted = adoptConnection(fd);
+  if (!accepted) return accepted.error();
+  Server& server = *servers_[index];
+  if (!server.admits()) return SysError{"accept", ECONNABORTED};
+  reactor_.updateNow();
+  Connection* connection = reactor_.adopt(std::move(accepted.value().fd), accepted.value().peer, server);
+  if (connection == nullptr) return SysError{"accept", ECONNABORTED};
+  updateDriver();
+  return connection->key();
+}
+
+SlabKey Engine::openFed(uint32_t index) {
+  reactor_.updateNow();
+  // Its transport keeps the process alive, or not, by itself.
+  Connection* connection = reactor_.adopt(std::make_unique<FedTransport>(completions_), {}, *servers_[index]);
+  updateDriver();
+  return connection->key();
+}
+
+Connection* Engine::fedConnection(SlabKey key) {
+  Connection* found = connection(key);
+  return found == nullptr || found->fd() >= 0 ? nullptr : found;
+}
+
+void Engine::feed(SlabKey key, std::span<const uint8_t> bytes) {
+  reactor_.updateNow();
+  if (Connection* found = fedConnection(key)) found->onFed(bytes);
+  updateDriver();
+}
+
+void Engine::feedEnd(SlabKey key) {
+  reactor_.updateNow();
+  if (Connection* found = fedConnection(key)) found->onFedEnd();
+  updateDriver();
+}
+
+void Engine::feedClosed(SlabKey key, int error) {
+  reactor_.updateNow();
+  if (Connection* found = fedConnection(key)) found->onFedClosed(error);
+  updateDriver();
+}
+
+void Engine::setConnectionReferenced(SlabKey key, bool referenced) {
+  Connection* found = connection(key);
+  if (found == nullptr || found->fd() < 0) return;
+  found->setHolding(referenced);
+  updateDriver();
+}
+
+}  // namespace gammaloop

@@ -1,0 +1,142 @@
+// RequestReader: the reading half of an HTTP/1 session: bytes become heads, bodies and trailers, within the server's
+// limits and timeouts. What to do about them is the session's (the hooks below); this class answers nothing.
+//
+// States:  Head -> (Fixed | Chunked) -> Head ...; Stopped once no further request is wanted (what still comes is
+// dropped). Where upgrades are held: Held after such a head, until proceed() says Data (no more HTTP) or goes on.
+// A reader that cannot go on (too many requests in flight, too much unsent, no room towards the application, a closed
+// body window, held, paused) keeps what it has read in input_, pauses reading, and goes on in resume().
+//
+// Thread: the reactor's.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "http/chunked_decoder.h"
+#include "http/http_server.h"
+#include "reactor/connection.h"
+
+namespace gammaloop {
+
+class RequestReader : public Session, public ListNode<ServerTag>, public ListNode<StalledTag> {
+ public:
+  // A body that nobody reads is read and dropped up to this many bytes, so that the connection can be kept.
+  static constexpr uint64_t kMaxDiscardBytes = 256 * 1024;
+  // A body that arrived with its head travels in the same record up to this size.
+  static constexpr uint64_t kMaxCompleteBodyBytes = 64 * 1024;
+
+  // From the connection.
+  void onBytes(std::span<const uint8_t> bytes) final;
+  void onEndOfStream() final;
+  void onDeadline(uint64_t nowMs) final;
+
+  // From the engine.
+  virtual bool isWire() const = 0;
+  void resume();
+  // The server is closing: closed if nothing is in flight, after a last look for a request that has just arrived.
+  virtual void closeIfIdle() = 0;
+  // Cuts the connection; returns the number of requests that were in flight.
+  virtual uint32_t cut() = 0;
+  uint32_t inFlight() const { return inFlight_; }
+  const HttpServer& server() const { return server_; }
+  Connection& connection() { return connection_; }
+  const Connection& connection() const { return connection_; }
+
+ protected:
+  enum class ReadState : uint8_t { Head, Fixed, Chunked, Stopped, Held, Data };
+
+  RequestReader(Connection& connection, HttpServer& server, HttpContext& context, bool holdsUpgrades);
+
+  // Hooks: what was read. Bytes are void after the call.
+  // False: no room towards the application; the same request comes again. May set stopAfterRequest_.
+  virtual bool onRequest(const ArrivedRequest& request) = 0;
+  virtual void onBody(std::span<const uint8_t> bytes) = 0;  // also what is read in Data
+  virtual void onBodyEnd(std::span<const HeaderField> trailers, std::span<const uint8_t> bytes) = 0;
+  // A body that nobody reads is longer than kMaxDiscardBytes.
+  virtual void onDiscardLimit() = 0;
+  // Nothing more will be read. `position`: how far `bytes` was understood.
+  virtual void onRefused(HttpError error, bool inBody, std::span<const uint8_t> bytes, size_t position) = 0;
+  // Likewise. `bytes`: what there was of the head.
+  virtual void onTimeout(SessionError error, std::span<const uint8_t> bytes) = 0;
+  // The peer has sent FIN: at once; and once all that came before was read.
+  virtual void onFin() {}
+  virtual void onInputEnd() = 0;
+  // No request came within the keep-alive timeout.
+  virtual void onIdle() = 0;
+  // A deadline of the session's own: UINT64_MAX for none.
+  virtual uint64_t ownDeadlineMs() const = 0;
+  virtual void onOwnDeadline(uint64_t nowMs) = 0;
+
+  // For the session.
+  uint64_t nowMs() const;
+  void becomeIdle();
+  // A connection on which no byte has come yet must not stay that way without end.
+  void awaitFirstRequest();
+  void rearm();
+  void startBodyRate();
+  void openWindow(uint32_t byteCount);
+  // Stops reading for good: drops what comes.
+  void stopReading();
+  void setPaused(bool paused);
+  // After a held upgrade.
+  void proceed(bool upgraded);
+  bool isInBody() const { return read_ == ReadState::Fixed || read_ == ReadState::Chunked; }
+  // In the middle of a request.
+  bool isInMessage() const;
+  // Between two requests, with nothing of the next.
+  bool isBetween() const { return inFlight_ == 0 && read_ == ReadState::Head && input_.empty(); }
+
+  Connection& connection_;
+  HttpServer& server_;
+  HttpContext& context_;
+  std::vector<uint8_t> input_;  // read and not yet used
+  uint64_t bodyRemaining_ = 0;
+  uint32_t inFlight_ = 0;  // requests that are not answered; the session counts
+  ReadState read_ = ReadState::Head;
+  bool blocked_ = false;
+  bool bodyWanted_ = false;  // false: what comes of the body is dropped
+  bool stopAfterRequest_ = false;
+  bool inputEnded_ = false;
+
+ private:
+  // In the order of the flow. Each takes the unread bytes and returns how many it used; 0: it needs more, or cannot go
+  // on.
+  size_t process(std::span<const uint8_t> bytes);
+  void processInput();
+  size_t readHead(std::span<const uint8_t> bytes);
+  void startHeadDeadline(uint64_t startMs);
+  size_t emptyLines(std::span<const uint8_t> bytes);
+  bool headMayBeComplete(std::span<const uint8_t> bytes) const;
+  size_t beginRequest(const RequestHead& head, std::span<const uint8_t> bytes);
+  size_t readFixed(std::span<const uint8_t> bytes);
+  size_t readChunked(std::span<const uint8_t> bytes);
+  size_t readData(std::span<const uint8_t> bytes);
+  size_t bodyAllowance();
+  void deliverBody(std::span<const uint8_t> bytes);
+  void endBody(std::span<const HeaderField> trailers, std::span<const uint8_t> bytes);
+  void refuse(HttpError error, bool inBody, std::span<const uint8_t> bytes, size_t position);
+  void timeOut(SessionError error);
+  bool mustWait() const;
+  void block();
+
+  std::unique_ptr<ChunkedDecoder> decoder_;
+  uint64_t bodyReceived_ = 0;
+  uint64_t idleDeadlineMs_ = 0;
+  uint64_t headDeadlineMs_ = 0;
+  uint64_t bodyDeadlineMs_ = 0;
+  uint64_t rateDeadlineMs_ = 0;
+  uint64_t rateBytes_ = 0;
+  uint64_t requestStartMs_ = 0;
+  uint64_t discarded_ = 0;
+  int64_t bodyWindow_ = 0;
+  size_t scanned_ = 0;    // of a partial head: looked at for its end
+  size_t reparseAt_ = 0;  // of a partial head: parsed again at this size at the latest
+  ReadState afterHold_ = ReadState::Head;
+  const bool holdsUpgrades_;
+  bool processing_ = false;
+  bool paused_ = false;
+};
+
+}  // namespace gammaloop

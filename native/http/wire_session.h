@@ -1,0 +1,70 @@
+// WireSession: HTTP/1 on one connection for an application that frames its own responses (the drop-in for node:http).
+// Reads, parses, times out, batches and sends; what a program can see (heads, the order of responses, the answers to
+// errors, when to close) is decided by the application, which is told of everything by the connection's key.
+//
+// Once the application has been told that the connection is closed, the session is silent, even where the connection
+// lingers on. Owned by its connection. Thread: the reactor's.
+#pragma once
+
+#include "http/request_reader.h"
+#include "http/wire_sink.h"
+
+namespace gammaloop {
+
+class WireSession final : public RequestReader {
+ public:
+  WireSession(Connection& connection, HttpServer& server, HttpContext& context);
+
+  // From the connection.
+  void onDrained() override;
+  void onProgress() override { reportFlushed(); }
+  void onFinSent() override;
+  void onClosed(CloseReason reason) override;
+
+  // From the application. `bytes` stay valid until the flush phase is over; `flags` are records::kWireWrite...
+  void write(std::span<const uint8_t> bytes, uint32_t flags);
+  void consume(uint32_t byteCount) { openWindow(byteCount); }
+  void proceedWith(bool upgraded);
+  void shutdown() { connection_.endOutput(); }
+  void destroy(bool reset) { connection_.destroy(CloseReason::Local, reset); }
+  void setReading(bool reading) { setPaused(!reading); }
+  void setInactivity(uint32_t timeoutMs);
+
+  // From the engine.
+  // The application has been told that the connection is closed.
+  bool isOver() const { return closedReported_; }
+  bool isWire() const override { return true; }
+  void closeIfIdle() override;
+  uint32_t cut() override;
+
+ private:
+  // From the reader.
+  bool onRequest(const ArrivedRequest& request) override;
+  void onBody(std::span<const uint8_t> bytes) override;
+  void onBodyEnd(std::span<const HeaderField> trailers, std::span<const uint8_t> bytes) override;
+  void onDiscardLimit() override {}  // nothing is dropped here while it could still be wanted
+  void onRefused(HttpError error, bool inBody, std::span<const uint8_t> bytes, size_t position) override;
+  void onTimeout(SessionError error, std::span<const uint8_t> bytes) override;
+  void onInputEnd() override;
+  void onIdle() override;
+  uint64_t ownDeadlineMs() const override;
+  void onOwnDeadline(uint64_t nowMs) override;
+
+  void endResponse();
+  void closeGracefully();
+  void reportFlushed();
+  void reportClosed(int error);
+  SlabKey key() const { return connection_.key(); }
+
+  uint64_t silentSinceMs_ = 0;  // inactivity counts from here, or from the last byte
+  uint32_t inactivityMs_ = 0;
+  uint32_t notifyAt_ = 0;      // the first position that the application waits for, where notifyPending_
+  uint32_t lastNotifyAt_ = 0;  // and the last
+  bool notifyPending_ = false;
+  bool anyRequest_ = false;
+  bool failed_ = false;  // refused or timed out
+  bool endReported_ = false;
+  bool closedReported_ = false;
+};
+
+}  // namespace gammaloop
