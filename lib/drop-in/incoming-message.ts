@@ -40,6 +40,7 @@ import {
   kTargetLength,
   kText,
   kVersionMinor,
+  type Message,
   type NativeFields,
   type NativeRequest,
   rareParts,
@@ -49,7 +50,7 @@ import { connectionClosed, defineRequestStream, endBody, pushBody, pushWhole, re
 
 export { isNativeRequest };
 
-export type IncomingMessage = http.IncomingMessage & RequestHooks;
+export type IncomingMessage = Message;
 
 const NodeIncomingMessage = http.IncomingMessage;
 const { runInAsyncScope } = AsyncResource.prototype;

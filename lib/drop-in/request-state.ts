@@ -79,10 +79,16 @@ interface NodePrivate {
   _addHeaderLine(name: string, value: string, map: object): void;
   _addHeaderLineDistinct(name: string, value: string, map: object): void;
   readonly _events: object | undefined;
-  upgrade: boolean | null;
 }
 
-export type NativeRequest = http.IncomingMessage & RequestHooks & NativeFields & NodePrivate;
+export type Message = http.IncomingMessage &
+  RequestHooks & {
+    upgrade: boolean | null;
+    /** Where the running node has it. */
+    _dumpAndCloseReadable(): void;
+  };
+
+export type NativeRequest = Message & NativeFields & NodePrivate;
 
 export function isNativeRequest(object: object): boolean {
   return (object as Partial<NativeFields>)[kSource] !== undefined;

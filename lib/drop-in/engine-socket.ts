@@ -1,0 +1,288 @@
+/**
+ * The socket of a connection of the engine: made when somebody asks for one. A real net.Socket, without a handle: what node's class does through
+ * its handle is done here through the connection (SocketHost). It has none because node's TLS and HTTP/2 take the handle of a net.Socket for a
+ * stream of C++ and end the process when it is not; without one they wrap it as they wrap any Duplex.
+ *
+ * While HTTP is spoken it does not read: bytes go to the requests, as on a socket that node's parser has consumed. After an upgrade it is a plain
+ * Duplex. Writes go out in order with those of the responses.
+ */
+import { AsyncResource } from 'node:async_hooks';
+import { Socket, type SocketConstructorOpts } from 'node:net';
+import { getSystemErrorName } from 'node:util';
+import type { NativeEndpoint } from '../bridge/binding.js';
+import {
+  kIdle,
+  kPeerEnd,
+  kPushData,
+  kSocketClosed,
+  kUpgraded,
+  type SocketHooks,
+  type SocketHost,
+  type WriteCallback,
+} from './contract.js';
+
+/** setTimeout's bound in node: a 32-bit signed number of milliseconds. */
+const MAX_TIMEOUT_MS = 2_147_483_647;
+
+interface Chunk {
+  readonly chunk: string | Uint8Array;
+  readonly encoding: BufferEncoding | 'buffer';
+}
+
+/** What node's class has and its types do not say. */
+interface SocketPrivate {
+  server: unknown;
+  _server: { _connections: number; _emitCloseIfDrained?(): void } | null;
+  _peername: NativeEndpoint | undefined;
+  _httpMessage: unknown;
+}
+
+export class EngineSocket extends Socket implements SocketHooks {
+  readonly #host: SocketHost;
+  readonly #scope = new AsyncResource('TCPSERVERWRAP');
+  #isClosed = false;
+  #isReset = false;
+  #hadError = false;
+  /** Pushed, and not yet said to be consumed. */
+  #heldBytes = 0;
+  #bytesRead = 0;
+  #bytesWritten = 0;
+
+  constructor(host: SocketHost) {
+    const highWaterMark = host.writableHighWaterMark;
+    super({
+      allowHalfOpen: true,
+      readableHighWaterMark: highWaterMark,
+      writableHighWaterMark: highWaterMark,
+    } as SocketConstructorOpts);
+    this.#host = host;
+  }
+
+  // What the connection tells.
+
+  [kPushData](chunk: Buffer): void {
+    this.#bytesRead += chunk.length;
+    this.#scope.runInAsyncScope(this.#push, this, chunk);
+  }
+
+  #push(chunk: Buffer): void {
+    if (this.destroyed || this.push(chunk)) this.#host.wire.consume(chunk.length);
+    else this.#heldBytes += chunk.length;
+  }
+
+  [kPeerEnd](): void {
+    this.#scope.runInAsyncScope(this.#end, this);
+  }
+
+  #end(): void {
+    if (this.destroyed) return;
+    this.push(null);
+    this.read(0);
+  }
+
+  [kIdle](): void {
+    this.#scope.runInAsyncScope(this.emit as (...args: unknown[]) => unknown, this, 'timeout');
+  }
+
+  [kUpgraded](): void {
+    (this as { readableFlowing: boolean | null }).readableFlowing = null;
+  }
+
+  [kSocketClosed](errno: number): void {
+    this.#isClosed = true;
+    this.#scope.runInAsyncScope(this.#closed, this, errno);
+  }
+
+  #closed(errno: number): void {
+    if (this.destroyed) this.emit('close', this.#hadError);
+    else if (errno === 0) this.destroy();
+    else this.destroy(systemError(errno, 'read'));
+  }
+
+  // What node's streams call.
+
+  override _read(): void {
+    const held = this.#heldBytes;
+    if (held === 0) return;
+    this.#heldBytes = 0;
+    this.#host.wire.consume(held);
+  }
+
+  override _write(chunk: string | Uint8Array, encoding: BufferEncoding, callback: WriteCallback): void {
+    this.#send({ chunk, encoding }, callback);
+  }
+
+  override _writev(chunks: Chunk[], callback: WriteCallback): void {
+    const last = chunks.length - 1;
+    for (let at = 0; at < last; at++) this.#send(chunks[at] as Chunk, null);
+    this.#send(chunks[last] as Chunk, callback);
+  }
+
+  #send({ chunk, encoding }: Chunk, callback: WriteCallback | null): void {
+    let latin1 = '';
+    let bytes = chunk;
+    if (typeof chunk === 'string') {
+      if (encoding === 'latin1' || encoding === 'binary' || encoding === 'ascii') {
+        latin1 = chunk;
+        bytes = '';
+      } else if (encoding !== 'utf8' && encoding !== 'utf-8') {
+        bytes = Buffer.from(chunk, encoding as BufferEncoding);
+      }
+    }
+    this.#host.sendRaw(latin1, bytes, callback);
+  }
+
+  override _final(callback: WriteCallback): void {
+    if (this.#isClosed) callback();
+    else this.#host.shutdown(callback);
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.#bytesWritten = this.#host.wire.position;
+    this.#hadError = error !== null;
+    this.#ends();
+    if (!this.#isClosed) this.#host.closeFromSocket(this.#isReset);
+    callback(error);
+    // After 'error', which the line above has put into the same queue.
+    if (this.#isClosed) process.nextTick(emitClose, this, this.#hadError);
+    const server = (this as unknown as SocketPrivate)._server;
+    if (server != null) {
+      server._connections--;
+      server._emitCloseIfDrained?.();
+    }
+  }
+
+  // What programs call, and node's class does through the handle.
+
+  override pause(): this {
+    if (this.#host.isHttp && !this.destroyed) this.#host.setReading(false);
+    return super.pause();
+  }
+
+  override resume(): this {
+    if (this.#host.isHttp && !this.destroyed) this.#host.setReading(true);
+    return super.resume();
+  }
+
+  override setEncoding(encoding?: BufferEncoding): this {
+    if (!this.#host.isHttp) return super.setEncoding(encoding);
+    const message = 'Changing the socket encoding is not allowed per RFC7230 Section 3.';
+    throw Object.assign(new Error(message), { code: 'ERR_HTTP_SOCKET_ENCODING' });
+  }
+
+  /** By the engine's clock: bytes of HTTP do not come this way, so a timer here would not hear of them. */
+  override setTimeout(timeoutMs: number, callback?: () => void): this {
+    if (this.destroyed) return this;
+    super.setTimeout(timeoutMs, callback);
+    const given = this.timeout;
+    // Checked, and the listener added: the timer itself is not wanted.
+    if (timeoutMs !== 0) super.setTimeout(0);
+    (this as { timeout?: number | undefined }).timeout = given;
+    const wholeMs = timeoutMs === 0 ? 0 : Math.max(1, Math.trunc(timeoutMs));
+    this.#host.setInactivity(Math.min(wholeMs, MAX_TIMEOUT_MS));
+    return this;
+  }
+
+  override resetAndDestroy(): this {
+    if (this.destroyed) return super.resetAndDestroy();
+    if (this.#isUnix) {
+      const message = 'This handle type cannot be sent';
+      throw Object.assign(new TypeError(message), { code: 'ERR_INVALID_HANDLE_TYPE' });
+    }
+    this.#isReset = true;
+    return this.destroy();
+  }
+
+  override setNoDelay(on: boolean = true): this {
+    const { loop, index, generation } = this.#host.wire;
+    if (!this.#isClosed) loop.engine.setNoDelay(index, generation, Boolean(on));
+    return this;
+  }
+
+  override setKeepAlive(on?: boolean, initialDelayMs?: number): this {
+    const { loop, index, generation } = this.#host.wire;
+    const delaySeconds = Math.trunc((Number(initialDelayMs) || 0) / 1000);
+    if (!this.#isClosed) loop.engine.setKeepAlive(index, generation, Boolean(on), delaySeconds);
+    return this;
+  }
+
+  override ref(): this {
+    return this.#setReferenced(true);
+  }
+
+  override unref(): this {
+    return this.#setReferenced(false);
+  }
+
+  #setReferenced(on: boolean): this {
+    const { loop, index, generation } = this.#host.wire;
+    if (!this.#isClosed) loop.engine.setConnectionReferenced(index, generation, on);
+    return this;
+  }
+
+  // Addresses and counts: node's accessors read these.
+
+  _getpeername(): NativeEndpoint {
+    this.#ends();
+    return (this as unknown as SocketPrivate)._peername ?? {};
+  }
+
+  _getsockname(): NativeEndpoint {
+    return this.destroyed ? {} : (this.#ends()?.[1] ?? {});
+  }
+
+  #endpoints: [NativeEndpoint, NativeEndpoint] | undefined;
+
+  /** Asked for once, and before the connection is gone where that can be helped. */
+  #ends(): [NativeEndpoint, NativeEndpoint] | undefined {
+    if (this.#endpoints === undefined && !this.#isClosed) {
+      const { loop, index, generation } = this.#host.wire;
+      this.#endpoints = loop.engine.peer(index, generation);
+      if (this.#endpoints !== undefined) (this as unknown as SocketPrivate)._peername = this.#endpoints[0];
+    }
+    return this.#endpoints;
+  }
+
+  get #isUnix(): boolean {
+    return this.#ends()?.[0].address === undefined;
+  }
+
+  static {
+    // As programs see it in logs, and some compare.
+    Object.defineProperty(EngineSocket, 'name', { value: 'Socket' });
+    // Properties of node's class, which are not methods.
+    const read = (name: string, get: (socket: EngineSocket) => unknown): void => {
+      const { enumerable } = Object.getOwnPropertyDescriptor(Socket.prototype, name) ?? { enumerable: false };
+      Object.defineProperty(EngineSocket.prototype, name, {
+        configurable: true,
+        enumerable: enumerable ?? false,
+        get(this: EngineSocket) {
+          return get(this);
+        },
+      });
+    };
+    read('pending', () => false);
+    read('bytesRead', (socket) => socket.#bytesRead);
+    read('_bytesDispatched', (socket) => (socket.destroyed ? socket.#bytesWritten : socket.#host.wire.position));
+    read('bufferSize', (socket) => (socket.destroyed ? undefined : socket.writableLength));
+    Object.defineProperty(EngineSocket.prototype, '_httpMessage', {
+      configurable: true,
+      get(this: EngineSocket) {
+        return this.#host.currentResponse;
+      },
+      set(this: EngineSocket, value: unknown) {
+        Object.defineProperty(this, '_httpMessage', { value, writable: true, enumerable: true, configurable: true });
+      },
+    });
+  }
+}
+
+function emitClose(socket: EngineSocket, hadError: boolean): void {
+  socket.emit('close', hadError);
+}
+
+/** As node makes them of what a system call returned. */
+function systemError(errno: number, syscall: string): Error {
+  const code = getSystemErrorName(-errno);
+  return Object.assign(new Error(`${syscall} ${code}`), { errno: -errno, code, syscall });
+}
