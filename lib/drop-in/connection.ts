@@ -1,0 +1,591 @@
+/**
+ * One connection on which HTTP is spoken: makes a request and a response of each head that the engine brings, keeps the responses in the order of
+ * the requests, and decides what node's server decides about a connection: when it closes, which errors are whose, what an upgrade hands out.
+ *
+ * The socket object is made when somebody asks for it. Until then nobody can see one, and what node does by way of its socket's events happens
+ * here at once; from then on it happens by way of the socket (connection-socket.ts), so that programs see the events of both in node's order.
+ */
+import diagnostics from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
+import type { WireConnection, WireListener } from '../backend/wire.js';
+import {
+  REQUEST_EXPECT_CONTINUE_FLAG,
+  REQUEST_EXPECT_OTHER_FLAG,
+  REQUEST_HAS_BODY_FLAG,
+  REQUEST_KEEP_ALIVE_FLAG,
+  REQUEST_UPGRADE_FLAG,
+  WIRE_WRITE_CLOSE_FLAG,
+  WIRE_WRITE_END_FLAG,
+} from '../bridge/records.js';
+import { adoptSocket, type HttpSocket, makeSocket, onSocketError, releaseSocket } from './connection-socket.js';
+import {
+  kConnectionClosed,
+  kDrain,
+  kEndBody,
+  kIdle,
+  kPeerEnd,
+  kPushBody,
+  kResponseClass,
+  kResponseDone,
+  kRun,
+  kSocketClosed,
+  kTurn,
+  type RequestSource,
+  type ResponseSink,
+  type SocketHost,
+  type WriteCallback,
+} from './contract.js';
+import type { FedTransport } from './fed-transport.js';
+import { createRequest, type IncomingMessage } from './incoming-message.js';
+import type { Server } from './server.js';
+import { createResponse, ServerResponse } from './server-response.js';
+import type { ServerState } from './server-state.js';
+import { Upgrade } from './upgrade.js';
+import { answerTo, type ClientError, clientErrorOf, endOfFileError } from './wire-errors.js';
+import { WireOutput } from './wire-output.js';
+
+const requestStart = diagnostics.channel('http.server.request.start');
+
+export class HttpConnection implements WireListener, RequestSource, ResponseSink, SocketHost {
+  readonly server: Server;
+  readonly wire: WireConnection;
+  readonly openedAtMs = performance.now();
+  currentResponse: ServerResponse | null = null;
+  destroyed = false;
+  readonly #state: ServerState;
+  readonly #output: WireOutput;
+  readonly #fed: FedTransport | null;
+  #socket: HttpSocket | null = null;
+  /** Of `currentResponse`. */
+  #currentRequest: IncomingMessage | null = null;
+  /** Whose turn has not come, in order; and their requests. */
+  readonly #waitingResponses: ServerResponse[] = [];
+  readonly #waitingRequests: IncomingMessage[] = [];
+  /** Whose body is arriving. */
+  #reading: IncomingMessage | null = null;
+  #requestCount = 0;
+  /** What the waiting responses keep. */
+  #pendingBytes = 0;
+  #needDrain = false;
+  #pausedByOutput = false;
+  #pausedBySocket = false;
+  #inactivityMs = 0;
+  /** Between requests node's keep-alive timeout stands in for the socket's. */
+  #isKeptAlive = false;
+  #isAdvancing = false;
+  #isCounted: boolean;
+  #isClosed = false;
+  #hasFailed = false;
+  #upgrade: Upgrade | null = null;
+
+  constructor(state: ServerState, wire: WireConnection, fed: FedTransport | null) {
+    this.server = state.server;
+    this.wire = wire;
+    this.#state = state;
+    this.#output = new WireOutput(wire);
+    this.#fed = fed;
+    this.#isCounted = fed === null;
+    if (this.#isCounted) this.server._connections++;
+    if (fed !== null) this.#socket = adoptSocket(fed.duplex, this);
+    if (this.server.timeout) this.#setTimeout(this.server.timeout);
+  }
+
+  get isHttp(): boolean {
+    return this.#upgrade === null;
+  }
+
+  get socket(): Socket {
+    return this.#ensureSocket();
+  }
+
+  // Requests.
+
+  onRequest(
+    method: string,
+    versionMinor: number,
+    flags: number,
+    headerCount: number,
+    targetLength: number,
+    text: string,
+    body: Buffer | null,
+  ): void {
+    if (this.destroyed) return;
+    if (this.#isKeptAlive) this.#leaveKeepAlive();
+    const { server } = this;
+    let count = headerCount;
+    let head = text;
+    const most = server.maxHeadersCount;
+    if (typeof most === 'number' && most > 0 && count > most) {
+      // As node: what is too much is not shown. The entries of the index come first, 6 characters each.
+      head = text.slice(0, most * 6) + text.slice(count * 6);
+      count = most;
+    }
+    const request = createRequest(this, method, versionMinor, flags, count, targetLength, head, body);
+    if ((flags & REQUEST_HAS_BODY_FLAG) !== 0 && body === null) this.#reading = request;
+    if ((flags & REQUEST_UPGRADE_FLAG) !== 0 && this.#tryUpgrade(request, method)) return;
+    this.#requestCount++;
+    if (!this.#pausedByOutput && (this.#needDrain || this.#pendingBytes >= this.writableHighWaterMark)) {
+      this.#pausedByOutput = true;
+      this.#updateReading();
+    }
+    const hasTurn = this.currentResponse === null;
+    const keepAlive = (flags & REQUEST_KEEP_ALIVE_FLAG) !== 0;
+    const response = createResponse(server[kResponseClass] ?? ServerResponse, this, request, hasTurn, keepAlive);
+    if (requestStart.hasSubscribers) requestStart.publish({ request, response, socket: this.socket, server });
+    if (hasTurn) {
+      this.currentResponse = response;
+      this.#currentRequest = request;
+    } else {
+      this.#waitingResponses.push(response);
+      this.#waitingRequests.push(request);
+    }
+    if ((flags & REQUEST_HAS_BODY_FLAG) === 0 && this.#state.optimizesEmptyRequests) {
+      request._dumpAndCloseReadable();
+    }
+    if (versionMinor === 1 && (this.#isOverLimit(response) || (flags & EXPECT_FLAGS) !== 0)) {
+      request[kRun](this.#handleSpecial, this, request, response);
+    } else {
+      request[kRun](this.#handle, this, request, response);
+    }
+  }
+
+  onBody(chunk: Buffer): void {
+    this.#reading?.[kPushBody](chunk);
+  }
+
+  onBodyEnd(trailers: string[]): void {
+    const request = this.#reading;
+    this.#reading = null;
+    request?.[kEndBody](trailers);
+  }
+
+  #handle(request: IncomingMessage, response: ServerResponse): void {
+    this.server.emit('request', request, response);
+  }
+
+  /** `maxRequestsPerSocket`; counts. */
+  #isOverLimit(response: ServerResponse): boolean {
+    const most = this.server.maxRequestsPerSocket;
+    if (typeof most !== 'number' || most <= 0) return false;
+    response.maxRequestsOnConnectionReached = most <= this.#requestCount;
+    return most < this.#requestCount;
+  }
+
+  /** A request too many, or one with an expectation. */
+  #handleSpecial(request: IncomingMessage, response: ServerResponse): void {
+    const { server } = this;
+    const most = server.maxRequestsPerSocket;
+    if (most !== null && most > 0 && most < this.#requestCount) {
+      server.emit('dropRequest', request, this.socket);
+      response.writeHead(503);
+      response.end();
+    } else if (CONTINUE.test(request.headers.expect ?? '')) {
+      response._expect_continue = true;
+      if (server.listenerCount('checkContinue') > 0) {
+        server.emit('checkContinue', request, response);
+      } else {
+        response.writeContinue();
+        server.emit('request', request, response);
+      }
+    } else if (server.listenerCount('checkExpectation') > 0) {
+      server.emit('checkExpectation', request, response);
+    } else {
+      response.writeHead(417);
+      response.end();
+    }
+  }
+
+  // RequestSource.
+
+  consume(byteCount: number): void {
+    this.wire.consume(byteCount);
+  }
+
+  destroyFromRequest(request: IncomingMessage, error: Error | null): void {
+    if (this.#isClosed) {
+      process.nextTick(tellClosed, request);
+      return;
+    }
+    if (request !== this.#currentRequest && !this.#waitingRequests.includes(request)) this.#orphan = request;
+    this.destroy(error);
+  }
+  /** A request that was destroyed after its response: it hears of the end as well. */
+  #orphan: IncomingMessage | null = null;
+
+  // ResponseSink.
+
+  get writableLength(): number {
+    return this.#output.measure();
+  }
+
+  get writableHighWaterMark(): number {
+    return this.#state.highWaterMark;
+  }
+
+  send(head: string, body: string | Uint8Array, callback: WriteCallback | null): boolean {
+    this.#output.measure();
+    this.#output.write(head, body, 0, callback);
+    if (this.#output.length < this.writableHighWaterMark) return true;
+    this.#output.flush();
+    if (!this.#needDrain) {
+      this.#needDrain = true;
+      this.#output.whenFlushed(() => this.#onDrained());
+    }
+    return false;
+  }
+
+  sendLast(
+    response: ServerResponse,
+    head: string,
+    body: string | Uint8Array,
+    callback: WriteCallback | null,
+    close: boolean,
+  ): void {
+    const request = this.#currentRequest;
+    if (response !== this.currentResponse || request === null) return;
+    const ends = close || response._last;
+    const flags = ends && this.#socket === null ? WIRE_WRITE_END_FLAG | WIRE_WRITE_CLOSE_FLAG : WIRE_WRITE_END_FLAG;
+    this.#output.write(head, body, flags, callback === null ? null : endCallback(request, callback));
+    if (callback === null) {
+      // Who adds listeners in what is left of this tick is still in time, as on node.
+      process.nextTick(tellDone, request);
+    }
+    if (ends) {
+      this.#endAfterOutput();
+      return;
+    }
+    this.#advance();
+  }
+
+  whenFlushed(callback: WriteCallback): void {
+    this.#output.whenFlushed(callback);
+  }
+
+  onPendingBytes(delta: number): void {
+    this.#pendingBytes += delta;
+    this.#mayReadAgain();
+  }
+
+  destroyFromResponse(response: ServerResponse, error: Error | null): void {
+    // One whose turn has not come takes the connection with it when it comes.
+    if (response === this.currentResponse) this.destroy(error);
+  }
+
+  /** The next response's turn. */
+  #advance(): void {
+    this.currentResponse = null;
+    this.#currentRequest = null;
+    if (this.#isAdvancing) return;
+    this.#isAdvancing = true;
+    while (this.currentResponse === null && this.#waitingResponses.length > 0 && !this.destroyed) {
+      const next = this.#waitingResponses.shift() as ServerResponse;
+      this.currentResponse = next;
+      this.#currentRequest = this.#waitingRequests.shift() as IncomingMessage;
+      if (next.destroyed) this.destroy(null);
+      else next[kTurn]();
+    }
+    this.#isAdvancing = false;
+    if (this.currentResponse === null && this.#inactivityMs !== 0) this.#enterKeepAlive();
+  }
+
+  // Output.
+
+  onFlushed(position: number): void {
+    this.#output.onFlushed(position);
+  }
+
+  #onDrained(): void {
+    this.#needDrain = false;
+    if (this.destroyed) return;
+    this.#mayReadAgain();
+    this.currentResponse?.[kDrain]();
+  }
+
+  #mayReadAgain(): void {
+    if (!this.#pausedByOutput || this.#needDrain || this.#pendingBytes > this.writableHighWaterMark) return;
+    this.#pausedByOutput = false;
+    this.#updateReading();
+  }
+
+  #updateReading(): void {
+    this.wire.setReading(!this.#pausedByOutput && !this.#pausedBySocket);
+  }
+
+  // Ends and errors.
+
+  onEnd(inMessage: boolean): void {
+    if (this.#upgrade !== null) {
+      this.#upgrade.onEnd();
+      return;
+    }
+    if (this.#fed === null) this.#socket?.[kPeerEnd]?.();
+    if (this.destroyed) return;
+    if (inMessage) {
+      this.fail(endOfFileError());
+      return;
+    }
+    const last = this.#waitingResponses.at(-1) ?? this.currentResponse;
+    if (this.server.httpAllowHalfOpen && last !== null) last._last = true;
+    else this.#endAfterOutput();
+  }
+
+  onError(name: string, bytes: Buffer, position: number): void {
+    if (this.destroyed) return;
+    if (name !== 'MISSING_HOST') {
+      this.fail(clientErrorOf(name, bytes, position));
+      return;
+    }
+    // As node, which has a request by then, and answers it itself.
+    const request = createRequest(this, 'GET', 1, 0, 0, 0, '', null);
+    const hasTurn = this.currentResponse === null;
+    const response = createResponse(ServerResponse, this, request, hasTurn, false);
+    if (hasTurn) {
+      this.currentResponse = response;
+      this.#currentRequest = request;
+    } else {
+      this.#waitingResponses.push(response);
+      this.#waitingRequests.push(request);
+    }
+    response.writeHead(400, ['Connection', 'close']);
+    response.end();
+  }
+
+  /** An error of the connection: 'clientError', or node's answer. */
+  fail(error: ClientError): void {
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
+    if (this.#socket !== null || this.server.listenerCount('clientError') > 0)
+      onSocketError.call(this.#ensureSocket(), error);
+    else this.answer(error);
+  }
+
+  /** Where the program has not answered: says what was wrong if nothing of a response was sent, and closes. */
+  answer(error: ClientError): void {
+    if (this.destroyed) return;
+    if (this.currentResponse?._headerSent === true) {
+      this.destroy(error);
+      return;
+    }
+    this.#output.write(answerTo(error), '', WIRE_WRITE_CLOSE_FLAG, null);
+    this.destroyed = true;
+  }
+
+  /** `socket.destroy(error)`. */
+  destroy(error: Error | null): void {
+    if (this.destroyed) return;
+    if (this.#socket === null && error !== null && this.server.listenerCount('clientError') > 0) void this.socket;
+    if (this.#socket !== null) this.#socket.destroy(error ?? undefined);
+    else this.closeFromSocket(false);
+  }
+
+  /** No request, and none that waits for its answer. A new connection is not idle: node waits for its first request. */
+  get isIdle(): boolean {
+    const response = this.currentResponse;
+    return this.#requestCount > 0 && this.#reading === null && (response === null || response.finished);
+  }
+
+  /** No request has been read on it. */
+  get isSilent(): boolean {
+    return this.#requestCount === 0;
+  }
+
+  destroyIdle(): void {
+    if (this.#output.measure() === 0) this.destroy(null);
+    else this.#endAfterOutput();
+  }
+
+  #endAfterOutput(): void {
+    if (this.#socket === null) {
+      this.#output.write('', '', WIRE_WRITE_CLOSE_FLAG, null);
+      this.destroyed = true;
+    } else if (this.#fed !== null) {
+      this.#output.write('', '', WIRE_WRITE_CLOSE_FLAG, null);
+    } else {
+      this.#socket.destroySoon();
+    }
+  }
+
+  onClosed(errno: number): void {
+    this.#isClosed = true;
+    if (this.#socket === null && errno !== 0 && this.server.listenerCount('clientError') > 0) void this.socket;
+    this.destroyed = true;
+    this.#output.abandon();
+    this.#state.remove(this);
+    this.#uncount();
+    const socket = this.#socket;
+    if (this.#fed !== null) {
+      this.#fed.onClosed();
+      if (this.#upgrade === null) this.abort();
+    } else if (socket !== null) {
+      socket[kSocketClosed]?.(errno);
+    } else {
+      this.abort();
+    }
+  }
+
+  /** What waits for something of this connection hears that it is gone: node's abortIncoming, and then 'close' of the response. */
+  abort(): void {
+    const requests = this.#waitingRequests.splice(0);
+    const responses = this.#waitingResponses.splice(0);
+    if (this.#currentRequest !== null) requests.unshift(this.#currentRequest);
+    if (this.currentResponse !== null) responses.unshift(this.currentResponse);
+    if (this.#orphan !== null) requests.unshift(this.#orphan);
+    this.currentResponse = null;
+    this.#currentRequest = null;
+    this.#reading = null;
+    this.#orphan = null;
+    for (const request of requests) request[kConnectionClosed]();
+    for (const response of responses) response[kConnectionClosed]();
+  }
+
+  #uncount(): void {
+    if (!this.#isCounted) return;
+    this.#isCounted = false;
+    this.server._connections--;
+    this.server._emitCloseIfDrained();
+  }
+
+  // SocketHost.
+
+  #ensureSocket(): HttpSocket {
+    if (this.#socket !== null) return this.#socket;
+    const socket = makeSocket(this, this.#isCounted);
+    this.#socket = socket;
+    this.#isCounted = false;
+    if (this.#isClosed) socket[kSocketClosed]?.(0);
+    return socket;
+  }
+
+  sendRaw(latin1: string, bytes: string | Uint8Array, callback: WriteCallback | null): void {
+    this.#output.write(latin1, bytes, 0, callback);
+  }
+
+  shutdown(callback: WriteCallback | null): void {
+    if (callback !== null) this.#output.whenFlushed(callback);
+    this.wire.shutdown();
+  }
+
+  closeFromSocket(reset: boolean): void {
+    if (this.#isClosed) return;
+    this.destroyed = true;
+    if (!reset && this.#output.length > 0) this.#output.flush();
+    this.wire.destroy(reset);
+    this.#uncount();
+  }
+
+  setReading(on: boolean): void {
+    this.#pausedBySocket = !on;
+    this.#updateReading();
+  }
+
+  setInactivity(timeoutMs: number): void {
+    this.#isKeptAlive = false;
+    this.#inactivityMs = timeoutMs;
+    this.wire.setInactivity(timeoutMs);
+  }
+
+  // Timeouts.
+
+  onIdle(isKeepAlive: boolean): void {
+    if (this.destroyed) return;
+    // Nothing has come yet: that is a matter of the headers timeout (server-state.ts).
+    if (isKeepAlive && this.#requestCount === 0) return;
+    const socket = this.#socket;
+    if (socket === null) this.onTimeout();
+    else if (this.#fed === null) socket[kIdle]?.();
+    else if (isKeepAlive) socket.emit('timeout');
+  }
+
+  /** The 'timeout' of the socket: whoever listens decides, else the connection is destroyed. */
+  onTimeout(): void {
+    const { server, currentResponse: response } = this;
+    const request = this.#reading;
+    const isHeard =
+      server.listenerCount('timeout') > 0 ||
+      (request?.listenerCount('timeout') ?? 0) > 0 ||
+      (response?.listenerCount('timeout') ?? 0) > 0;
+    if (!isHeard) {
+      this.destroy(null);
+      return;
+    }
+    const { socket } = this;
+    const byRequest = request?.emit('timeout', socket) ?? false;
+    const byResponse = response?.emit('timeout', socket) ?? false;
+    const byServer = server.emit('timeout', socket);
+    if (!byRequest && !byResponse && !byServer) this.destroy(null);
+  }
+
+  #setTimeout(timeoutMs: number): void {
+    if (this.#socket === null) this.setInactivity(timeoutMs);
+    else this.#socket.setTimeout?.(timeoutMs);
+    this.#inactivityMs = timeoutMs;
+  }
+
+  #enterKeepAlive(): void {
+    if (!(this.server.keepAliveTimeout > 0)) return;
+    this.#setTimeout(0);
+    this.#isKeptAlive = true;
+  }
+
+  #leaveKeepAlive(): void {
+    this.#isKeptAlive = false;
+    if (this.server.timeout) this.#setTimeout(this.server.timeout);
+  }
+
+  // Upgrades, and what comes after them.
+
+  /** False: HTTP goes on. */
+  #tryUpgrade(request: IncomingMessage, method: string): boolean {
+    const { server } = this;
+    const isConnect = method === 'CONNECT';
+    request.upgrade = isConnect || this.#state.shouldUpgrade(request);
+    if (!request.upgrade) {
+      this.wire.proceed(false);
+      return false;
+    }
+    const name = isConnect ? 'connect' : 'upgrade';
+    if (server.listenerCount(name) === 0) {
+      this.destroy(null);
+      return true;
+    }
+    const socket = this.#ensureSocket();
+    this.#reading = null;
+    this.#state.leaveHttp(this);
+    releaseSocket(socket);
+    this.#upgrade = new Upgrade(this, socket, request, name, this.#fed);
+    return true;
+  }
+
+  onData(chunk: Buffer): void {
+    this.#upgrade?.onData(chunk);
+  }
+
+  // Fed connections.
+
+  onOutput(chunk: Buffer): void {
+    this.#fed?.onOutput(chunk);
+  }
+
+  onTransport(command: number): void {
+    this.#fed?.onTransport(command);
+  }
+}
+
+const EXPECT_FLAGS = REQUEST_EXPECT_CONTINUE_FLAG | REQUEST_EXPECT_OTHER_FLAG;
+const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i;
+
+function tellDone(request: IncomingMessage): void {
+  request[kResponseDone]();
+}
+
+function tellClosed(request: IncomingMessage): void {
+  request[kConnectionClosed]();
+}
+
+/** As node: the request is let go of before 'finish' is heard. */
+function endCallback(request: IncomingMessage, callback: WriteCallback): WriteCallback {
+  return (error) => {
+    if (error === null || error === undefined) request[kResponseDone]();
+    callback(error);
+  };
+}

@@ -1,0 +1,89 @@
+/**
+ * Bytes of a TLS socket or a foreign Duplex for a connection of the engine, and back: what it reads is fed, what the engine would send is written,
+ * and each waits for the other.
+ */
+import type { WireConnection } from '../backend/wire.js';
+import {
+  WIRE_TRANSPORT_DESTROY,
+  WIRE_TRANSPORT_END,
+  WIRE_TRANSPORT_PAUSE,
+  WIRE_TRANSPORT_RESUME,
+} from '../bridge/records.js';
+import type { HttpSocket } from './connection-socket.js';
+
+export class FedTransport {
+  readonly duplex: HttpSocket;
+  #wire: WireConnection | null = null;
+
+  constructor(duplex: HttpSocket) {
+    this.duplex = duplex;
+  }
+
+  /** Begins to feed. */
+  open(wire: WireConnection): void {
+    this.#wire = wire;
+    this.duplex.on('data', this.#onData);
+    this.duplex.on('end', this.#onEnd);
+    this.duplex.on('close', this.#onClose);
+    if (this.duplex.destroyed) this.#onClose();
+  }
+
+  /** Leaves the duplex to itself: paused, without a listener of ours. What it had read and HTTP had not is with the engine until `close`. */
+  release(): void {
+    this.duplex.removeListener('data', this.#onData);
+    this.duplex.removeListener('end', this.#onEnd);
+    this.duplex.removeListener('close', this.#onClose);
+    this.duplex.pause();
+  }
+
+  /** The engine forgets the connection; onClosed follows. */
+  close(): void {
+    this.#onClose();
+  }
+
+  onOutput(chunk: Buffer): void {
+    if (!this.duplex.writable) {
+      this.#onClose();
+      return;
+    }
+    this.duplex.write(chunk, () => this.#wire?.sent(chunk.byteLength));
+  }
+
+  onTransport(command: number): void {
+    switch (command) {
+      case WIRE_TRANSPORT_PAUSE:
+        this.duplex.pause();
+        break;
+      case WIRE_TRANSPORT_RESUME:
+        this.duplex.resume();
+        break;
+      case WIRE_TRANSPORT_END:
+        if (typeof this.duplex.destroySoon === 'function') this.duplex.destroySoon();
+        else this.duplex.end();
+        break;
+      case WIRE_TRANSPORT_DESTROY:
+        this.duplex.destroy();
+        break;
+    }
+  }
+
+  onClosed(): void {
+    this.#wire = null;
+  }
+
+  readonly #onData = (chunk: Buffer | string): void => {
+    const wire = this.#wire;
+    if (wire === null) return;
+    wire.loop.engine.feed(wire.index, wire.generation, typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
+  };
+
+  readonly #onEnd = (): void => {
+    const wire = this.#wire;
+    if (wire !== null) wire.loop.engine.feedEnd(wire.index, wire.generation);
+  };
+
+  readonly #onClose = (): void => {
+    const wire = this.#wire;
+    if (wire !== null) wire.loop.engine.feedClosed(wire.index, wire.generation, 0);
+  };
+}

@@ -1,0 +1,296 @@
+/**
+ * The native side of one server: the engine's server behind it while it is needed (it listens, or has connections), its limits and timeouts there,
+ * and its connections.
+ */
+import diagnostics from 'node:diagnostics_channel';
+import http from 'node:http';
+import { isIP } from 'node:net';
+import { getDefaultHighWaterMark } from 'node:stream';
+import { type NativeLoop, nativeLoop } from '../backend/native-loop.js';
+import type { WireConnection, WireListener, WireServer } from '../backend/wire.js';
+import { HttpConnection } from './connection.js';
+import type { HttpSocket } from './connection-socket.js';
+import { FedTransport } from './fed-transport.js';
+import type { IncomingMessage } from './incoming-message.js';
+import type { Server } from './server.js';
+import { requestTimeoutError } from './wire-errors.js';
+
+/** As node's parser; a program's own `maxHeadersCount` may ask for more. */
+const MAX_HEADERS = 2000;
+const MOST_HEADERS = 10_000;
+/** What the engine can hold of a head. */
+const MOST_HEADER_BYTES = 262_144;
+/** Of one connection, unanswered; further ones wait unread. Node has no bound but memory. */
+const PIPELINED_REQUESTS = 1024;
+/** Node's buffer before `keepAliveTimeoutBuffer` became an option. */
+const KEEP_ALIVE_BUFFER_MS = 1000;
+
+const socketChannel = diagnostics.channel('net.server.socket');
+
+export class ServerState implements WireServer {
+  readonly server: Server;
+  readonly optimizesEmptyRequests: boolean;
+  readonly highWaterMark: number;
+  /** Those that speak HTTP. */
+  readonly connections = new Set<HttpConnection>();
+  #loop: NativeLoop | null = null;
+  #index = -1;
+  #isListening = false;
+  /** Connections of the engine, upgraded ones included. */
+  #liveCount = 0;
+  #feeding: FedTransport | null = null;
+  #checker: NodeJS.Timeout | null = null;
+  readonly #onConnection: (socket: HttpSocket) => void;
+
+  /** `onConnection`: the server's own listener for 'connection'. */
+  constructor(server: Server, optimizesEmptyRequests: boolean, onConnection: (socket: HttpSocket) => void) {
+    this.server = server;
+    this.optimizesEmptyRequests = optimizesEmptyRequests;
+    this.highWaterMark = server.highWaterMark ?? getDefaultHighWaterMark(false);
+    this.#onConnection = onConnection;
+    for (const name of WATCHED) watch(server, name, () => this.#configure());
+  }
+
+  // Listening (listen.ts).
+
+  /** Throws as NativeEngine.listenOn. */
+  listenOn(fd: number, backlog: number): void {
+    const { engine } = this.#open();
+    try {
+      engine.listenOn(this.#index, { fd, backlog, ipv6Only: false, reusePort: false });
+    } catch (error) {
+      this.#forgetIfUnused();
+      throw error;
+    }
+    this.#isListening = true;
+  }
+
+  stopListening(): void {
+    if (!this.#isListening) return;
+    this.#isListening = false;
+    this.#loop?.engine.stopListening(this.#index);
+    this.#forgetIfUnused();
+  }
+
+  setReferenced(on: boolean): void {
+    if (this.#isListening) this.#loop?.engine.setReferenced(this.#index, on);
+  }
+
+  /** A connection that somebody else has accepted: a duplicate of its descriptor is ours. */
+  adopt(fd: number): void {
+    this.#open().engine.adopt(this.#index, fd);
+  }
+
+  /** Speaks HTTP over a TLS socket or a Duplex. */
+  feed(duplex: HttpSocket): void {
+    const loop = this.#open();
+    const fed = new FedTransport(duplex);
+    const [index, generation] = loop.engine.openFed(this.#index);
+    this.#feeding = fed;
+    try {
+      const { wire } = loop.wire.open(this.#index, index, generation) as HttpConnection;
+      fed.open(wire);
+    } finally {
+      this.#feeding = null;
+    }
+  }
+
+  // Connections.
+
+  onConnection(wire: WireConnection): WireListener {
+    const fed = this.#feeding;
+    this.#liveCount++;
+    if (fed === null && !this.#admits(wire)) {
+      wire.destroy();
+      return new Refused(this);
+    }
+    const connection = new HttpConnection(this, wire, fed);
+    this.connections.add(connection);
+    if (fed === null) this.#introduce(connection);
+    return connection;
+  }
+
+  remove(connection: HttpConnection): void {
+    this.connections.delete(connection);
+    this.onGone();
+  }
+
+  onGone(): void {
+    this.#liveCount--;
+    this.#forgetIfUnused();
+  }
+
+  /** Upgraded: it is not among those that close() and its like are about. */
+  leaveHttp(connection: HttpConnection): void {
+    this.connections.delete(connection);
+  }
+
+  shouldUpgrade(request: IncomingMessage): boolean {
+    const { server } = this;
+    if (typeof server.shouldUpgradeCallback === 'function') return Boolean(server.shouldUpgradeCallback(request));
+    return server.listenerCount('upgrade') > 0;
+  }
+
+  /** `maxConnections` and `blockList`, as net.Server keeps them. */
+  #admits(wire: WireConnection): boolean {
+    const { server } = this;
+    const isFull = server.maxConnections != null && server._connections >= server.maxConnections;
+    if (!isFull && server.blockList === undefined) return true;
+    const [remote, local] = wire.loop.engine.peer(wire.index, wire.generation) ?? [];
+    if (isFull) {
+      server.emit('drop', {
+        __proto__: null,
+        localAddress: local?.address,
+        localPort: local?.port,
+        localFamily: local?.family,
+        remoteAddress: remote?.address,
+        remotePort: remote?.port,
+        remoteFamily: remote?.family,
+      });
+      return false;
+    }
+    const family = isIP(remote?.address ?? '');
+    return family === 0 || !server.blockList?.check(remote?.address as string, family === 4 ? 'ipv4' : 'ipv6');
+  }
+
+  /** The options of net.Server; and 'connection', where somebody besides us listens. */
+  #introduce(connection: HttpConnection): void {
+    const { server } = this;
+    const { index, generation, loop } = connection.wire;
+    if (!server.noDelay) loop.engine.setNoDelay(index, generation, false);
+    if (server.keepAlive) loop.engine.setKeepAlive(index, generation, true, server.keepAliveInitialDelay ?? 0);
+    if (server.listenerCount('connection') > 1 || server.listenerCount('connection', this.#onConnection) === 0) {
+      server.emit('connection', connection.socket);
+    }
+    if (socketChannel.hasSubscribers) socketChannel.publish({ socket: connection.socket });
+  }
+
+  // Timeouts and limits.
+
+  /** From 'listening' to close(): node's look at the connections that have sent nothing yet; all others the engine times. */
+  startChecking(): void {
+    this.stopChecking();
+    this.#checker = setInterval(() => this.#expireSilent(), this.server.connectionsCheckingInterval ?? 30_000);
+    this.#checker.unref();
+  }
+
+  stopChecking(): void {
+    if (this.#checker !== null) clearInterval(this.#checker);
+    this.#checker = null;
+  }
+
+  #expireSilent(): void {
+    const { server } = this;
+    const limits = [durationOf(server.headersTimeout), durationOf(server.requestTimeout)].filter((limit) => limit > 0);
+    if (limits.length === 0) return;
+    const latestMs = performance.now() - Math.min(...limits);
+    for (const connection of this.connections) {
+      if (connection.isSilent && connection.openedAtMs < latestMs) connection.fail(requestTimeoutError());
+    }
+  }
+
+  #open(): NativeLoop {
+    this.#loop ??= nativeLoop();
+    if (this.#index === -1) {
+      this.#index = this.#loop.engine.openServer(this.#limits(), this.#timeouts(), true);
+      this.#loop.wire.addServer(this.#index, this);
+    }
+    return this.#loop;
+  }
+
+  #forgetIfUnused(): void {
+    if (this.#index === -1 || this.#isListening || this.#liveCount > 0 || this.#loop === null) return;
+    this.#loop.wire.removeServer(this.#index);
+    this.#loop.engine.forgetServer(this.#index);
+    this.#index = -1;
+  }
+
+  #configure(): void {
+    if (this.#index !== -1) this.#loop?.engine.configure(this.#index, this.#limits(), this.#timeouts());
+  }
+
+  #limits(): object {
+    const { server } = this;
+    const most = server.maxHeadersCount;
+    return {
+      headerBytes: Math.min(server.maxHeaderSize || http.maxHeaderSize, MOST_HEADER_BYTES),
+      headerCount: typeof most === 'number' && (most <= 0 || most > MAX_HEADERS) ? MOST_HEADERS : MAX_HEADERS,
+      bodyBytes: 0,
+      chunkOverheadBytes: 16_384,
+      connections: 0,
+      requestsPerConnection: 0,
+      pipelinedRequests: PIPELINED_REQUESTS,
+      writeBufferBytes: 0,
+      requireHost: server.requireHostHeader !== false,
+      anyExpectation: true,
+    };
+  }
+
+  #timeouts(): object {
+    const { server } = this;
+    const keepAlive = durationOf(server.keepAliveTimeout);
+    return {
+      headers: durationOf(server.headersTimeout),
+      request: durationOf(server.requestTimeout),
+      keepAlive: keepAlive > 0 ? keepAlive + (server.keepAliveTimeoutBuffer ?? KEEP_ALIVE_BUFFER_MS) : 0,
+      handler: 0,
+      bodyRateWindow: 0,
+      minBodyBytesPerSecond: 0,
+      linger: 2000,
+    };
+  }
+}
+
+/** A connection over `maxConnections`, or of a blocked address: destroyed; nothing that it sends is heard. */
+class Refused implements WireListener {
+  readonly #state: ServerState;
+
+  constructor(state: ServerState) {
+    this.#state = state;
+  }
+
+  onClosed(): void {
+    this.#state.onGone();
+  }
+
+  onRequest(): void {}
+  onBody(): void {}
+  onBodyEnd(): void {}
+  onData(): void {}
+  onEnd(): void {}
+  onError(): void {}
+  onFlushed(): void {}
+  onIdle(): void {}
+  onOutput(): void {}
+  onTransport(): void {}
+}
+
+/** Properties of a server that the engine has to know at once. */
+const WATCHED = [
+  'headersTimeout',
+  'requestTimeout',
+  'keepAliveTimeout',
+  'keepAliveTimeoutBuffer',
+  'maxHeaderSize',
+  'maxHeadersCount',
+  'requireHostHeader',
+];
+
+function watch(server: object, name: string, onChange: () => void): void {
+  if (!(name in server)) return;
+  let value: unknown = Reflect.get(server, name);
+  Object.defineProperty(server, name, {
+    get: () => value,
+    set(next: unknown) {
+      value = next;
+      onChange();
+    },
+    enumerable: true,
+    configurable: true,
+  });
+}
+
+/** What node takes for "none" is none: anything that is no duration. */
+function durationOf(value: unknown): number {
+  return typeof value === 'number' && Number.isFinite(value) && value > 0 ? Math.min(Math.ceil(value), 0x7fff_ffff) : 0;
+}

@@ -1,0 +1,168 @@
+/**
+ * What waits to be sent on one connection: responses and raw writes, in the order of the calls. Native memory takes a bounded part of it (copied);
+ * the rest stays here, by reference, until that has left.
+ */
+import { AsyncResource } from 'node:async_hooks';
+import type { WireConnection } from '../backend/wire.js';
+import { WIRE_WRITE_NOTIFY_FLAG } from '../bridge/records.js';
+import type { WriteCallback } from './contract.js';
+import { writeAfterDestroyError } from './wire-errors.js';
+
+/** In native memory and not yet with the system, at most (about). */
+const WINDOW_BYTES = 256 * 1024;
+const PIECE_BYTES = 64 * 1024;
+
+interface Piece {
+  readonly bytes: Uint8Array;
+  offset: number;
+  readonly flags: number;
+  readonly done: PendingWrite | null;
+}
+
+/** A callback, in the async context of the call that wrote. */
+class PendingWrite extends AsyncResource {
+  readonly callback: WriteCallback;
+  /** Of the last byte; known once native memory has it. */
+  position = 0;
+
+  constructor(callback: WriteCallback) {
+    super('WRITEWRAP', { requireManualDestroy: true });
+    this.callback = callback;
+  }
+
+  /** What it throws reaches the process as from any other callback, and stops none of the others. */
+  call(error: Error | null): void {
+    try {
+      this.runInAsyncScope(this.callback, undefined, error);
+    } catch (thrown) {
+      process.nextTick(rethrow, thrown);
+    }
+  }
+}
+
+export class WireOutput {
+  readonly #wire: WireConnection;
+  /** As far as is known; modulo 2^32 as `wire.position`. */
+  #flushed = 0;
+  #queue: Piece[] = [];
+  #queuedBytes = 0;
+  #pending: PendingWrite[] = [];
+  #gone = false;
+
+  constructor(wire: WireConnection) {
+    this.#wire = wire;
+  }
+
+  /** Written and, as far as is known, not yet handed to the system. */
+  get length(): number {
+    return ((this.#wire.position - this.#flushed) >>> 0) + this.#queuedBytes;
+  }
+
+  /** `length`, having asked. */
+  measure(): number {
+    if (this.#wire.position !== this.#flushed) this.#learn(this.#wire.sentBytes());
+    return this.length;
+  }
+
+  /** Hands the system what it takes now. */
+  flush(): void {
+    this.#learn(this.#wire.flush());
+    if (this.#queue.length > 0) this.#pump();
+  }
+
+  /** `head` as latin1, `body` as UTF-8 where it is text; flags: WIRE_WRITE_*. */
+  write(head: string, body: string | Uint8Array, flags: number, callback: WriteCallback | null): void {
+    const wire = this.#wire;
+    if (this.#gone) {
+      if (callback !== null) process.nextTick(callback, writeAfterDestroyError());
+      return;
+    }
+    const done = callback === null ? null : new PendingWrite(callback);
+    if (this.#queue.length === 0 && head.length + body.length <= PIECE_BYTES && this.#hasRoom()) {
+      wire.write(head, body, done === null ? flags : flags | WIRE_WRITE_NOTIFY_FLAG);
+      if (done !== null) this.#await(done);
+      return;
+    }
+    if (head !== '') this.#enqueue(Buffer.from(head, 'latin1'), 0, null);
+    this.#enqueue(typeof body === 'string' ? Buffer.from(body) : body, flags, done);
+    this.#pump();
+  }
+
+  /** Calls back once all of it has left; never before this returns. */
+  whenFlushed(callback: WriteCallback): void {
+    if (this.measure() === 0) process.nextTick(callback, null);
+    else this.write('', '', 0, callback);
+  }
+
+  /** A notification of the engine. */
+  onFlushed(position: number): void {
+    this.#learn(position);
+    while (this.#pending.length > 0 && this.#hasLeft((this.#pending[0] as PendingWrite).position)) {
+      (this.#pending.shift() as PendingWrite).call(null);
+    }
+    if (this.#queue.length > 0) this.#pump();
+  }
+
+  /** Nothing more will leave. */
+  abandon(): void {
+    this.#gone = true;
+    const failed = this.#pending;
+    for (const { done } of this.#queue) if (done !== null) failed.push(done);
+    this.#pending = [];
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    this.#flushed = this.#wire.position;
+    for (const write of failed) write.call(writeAfterDestroyError());
+  }
+
+  #hasRoom(): boolean {
+    if ((this.#wire.position - this.#flushed) >>> 0 < WINDOW_BYTES) return true;
+    this.#learn(this.#wire.sentBytes());
+    return (this.#wire.position - this.#flushed) >>> 0 < WINDOW_BYTES;
+  }
+
+  /** -1: the connection is gone, as onClosed will tell. */
+  #learn(position: number): void {
+    if (position >= 0) this.#flushed = position;
+  }
+
+  #hasLeft(position: number): boolean {
+    return (this.#flushed - position) >>> 0 < 0x8000_0000;
+  }
+
+  #await(done: PendingWrite): void {
+    done.position = this.#wire.position;
+    this.#pending.push(done);
+  }
+
+  #enqueue(bytes: Uint8Array, flags: number, done: PendingWrite | null): void {
+    this.#queue.push({ bytes, offset: 0, flags, done });
+    this.#queuedBytes += bytes.byteLength;
+  }
+
+  #pump(): void {
+    while (this.#queue.length > 0) {
+      if (!this.#hasRoom()) {
+        const before = this.#flushed;
+        this.#learn(this.#wire.flush());
+        // The pieces asked for notice: it goes on there.
+        if (this.#flushed === before) return;
+        continue;
+      }
+      const piece = this.#queue[0] as Piece;
+      const end = Math.min(piece.offset + PIECE_BYTES, piece.bytes.byteLength);
+      const isLast = end === piece.bytes.byteLength;
+      const flags = isLast ? piece.flags | WIRE_WRITE_NOTIFY_FLAG : WIRE_WRITE_NOTIFY_FLAG;
+      this.#wire.write('', piece.bytes.subarray(piece.offset, end), flags);
+      this.#queuedBytes -= end - piece.offset;
+      piece.offset = end;
+      if (!isLast) continue;
+      this.#queue.shift();
+      if (piece.done !== null) this.#await(piece.done);
+    }
+  }
+}
+
+function rethrow(error: unknown): never {
+  throw error;
+}
