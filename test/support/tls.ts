@@ -1,0 +1,20 @@
+/** A certificate for localhost and 127.0.0.1 that nobody trusts, for tests alone. Made with openssl; valid for a hundred years. */
+export const key = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg5ZpM5m7WM2b8cLiI
+hcJtNxjFadjQFfUHXP1sb8PXkGGhRANCAAQHF/v8xfwrupeLt4Wg00KY0qgaPfP2
+LQ6I4f2IyjiTuL9H8ARKqS/3oGp3wANr+bSgkEPei32HKZctOvvlGvUD
+-----END PRIVATE KEY-----
+`;
+
+export const cert = `-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUU9dsVaXIL1u5CtxIUt5ex1WVGAkwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzAzMzI1MVoYDzIxMjYxMDMw
+MDMzMjUxWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAQHF/v8xfwrupeLt4Wg00KY0qgaPfP2LQ6I4f2IyjiTuL9H8ARKqS/3
+oGp3wANr+bSgkEPei32HKZctOvvlGvUDo28wbTAdBgNVHQ4EFgQUt9ZaS96TXvSh
+LzUS/NyDHjFHhtgwHwYDVR0jBBgwFoAUt9ZaS96TXvShLzUS/NyDHjFHhtgwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIhAOxiYlKRYQb+75jwqDgKY/65IgrQV+K5h3Wv+QakJYVnAiAc
+2m6fCv7L+icMWoFi/af+FS4NskTr4kSNx5zP2kHDPg==
+-----END CERTIFICATE-----
+`;
