@@ -32,7 +32,7 @@ const vitest =
 /**
  * `folder`: where in the repository the package is. `published`: files that the repository makes in a build and that are
  * taken from the package on npm. `tools`: what its tests need besides its own devDependencies. `without`: files of tests of
- * another HTTP server, which is not on npm.
+ * another HTTP server, which is not on npm. `nodeOptions`: for the tests and what they start.
  */
 export const projects = [
   {
@@ -64,7 +64,8 @@ export const projects = [
       supertest: '^7.0.0',
       tsx: '~4.20.6',
     },
-    args: mocha('--require', 'tsx/cjs', '--timeout', '10000', '--exit', 'test/index.ts'),
+    nodeOptions: '--import tsx',
+    args: mocha('--timeout', '10000', '--exit', 'test/index.ts'),
   },
   {
     name: 'engine.io',

@@ -24,7 +24,8 @@ function killGroup(child) {
 export function runSuite(project, cwd, { node, register }) {
   const results = join(cwd, '.suite-results');
   rmSync(results, { force: true });
-  const env = { ...process.env, SUITE_RESULTS: results, NODE_OPTIONS: register ? `--import ${register}` : '' };
+  const nodeOptions = [register ? `--import ${register}` : '', project.nodeOptions ?? ''].join(' ').trim();
+  const env = { ...process.env, SUITE_RESULTS: results, NODE_OPTIONS: nodeOptions };
   const startedAt = performance.now();
   return new Promise((resolve) => {
     const child = spawn(node, project.args({ cwd, results }), {
