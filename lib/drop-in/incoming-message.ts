@@ -129,16 +129,13 @@ export function createRequest(
   const { socket } = source;
   isCustomPending = true;
   try {
-    return new Custom(socket) as IncomingMessage;
+    return new Custom(socket) as unknown as IncomingMessage;
   } finally {
     isCustomPending = false;
   }
 }
 
-type IncomingMessageClass = typeof http.IncomingMessage & {
-  new (socket: Socket): IncomingMessage;
-  readonly prototype: IncomingMessage;
-};
+type IncomingMessageClass = typeof http.IncomingMessage;
 
 export const IncomingMessage = function IncomingMessage(this: NativeRequest, socket: Socket): void {
   if (!isCustomPending) {
