@@ -57,7 +57,7 @@ export class ServerState implements WireServer {
   listenOn(fd: number, backlog: number): void {
     const { engine } = this.#open();
     try {
-      engine.listenOn(this.#index, { fd, backlog, ipv6Only: false, reusePort: false });
+      engine.listenOn(this.#index, { fd, bound: true, backlog });
     } catch (error) {
       this.#forgetIfUnused();
       throw error;

@@ -61,6 +61,7 @@ inline ListenTarget targetOf(const Napi::Value& value) {
   if (options.Get("fd").IsNumber()) target.fd = options.Get("fd").As<Napi::Number>().Int32Value();
   if (options.Get("backlog").IsNumber())
     target.options.backlog = options.Get("backlog").As<Napi::Number>().Int32Value();
+  target.bound = isTrue(options, "bound");
   target.options.ipv6Only = isTrue(options, "ipv6Only");
   target.options.reusePort = isTrue(options, "reusePort");
   return target;

@@ -52,9 +52,10 @@ void Engine::configure(uint32_t index, const HttpLimits& limits, const HttpTimeo
 Result<void> Engine::listenOn(uint32_t index, const ListenTarget& target) {
   Server& server = *servers_[index];
   if (server.listening) return SysError{"listen", EALREADY};
-  Result<OwnedFd> bound = target.fd >= 0         ? adoptListener(target.fd)
-                          : !target.path.empty() ? listenUnix(target.path, target.options)
-                                                 : listenTcp(target.address, target.port, target.options);
+  Result<OwnedFd> bound =
+      target.fd >= 0 ? (target.bound ? listenOnBound(target.fd, target.options.backlog) : adoptListener(target.fd))
+      : !target.path.empty() ? listenUnix(target.path, target.options)
+                             : listenTcp(target.address, target.port, target.options);
   if (!bound) return bound.error();
   const int fd = bound.value().get();
   server.ownsUnixPath = !target.path.empty();

@@ -22,8 +22,9 @@ namespace gammaloop {
 struct ListenTarget {
   std::string address;  // literal, or "" for the dual-stack wildcard
   uint16_t port = 0;
-  std::string path;  // of a unix socket
-  int fd = -1;       // a listening descriptor
+  std::string path;    // of a unix socket
+  int fd = -1;         // a listening descriptor
+  bool bound = false;  // it is somebody else's, and bound: we listen on a duplicate
   ListenOptions options;
 };
 

@@ -260,6 +260,15 @@ Result<OwnedFd> adoptListener(int fd) {
   return OwnedFd(fd);
 }
 
+Result<OwnedFd> listenOnBound(int fd, int backlog) {
+  const Result<int> copy = duplicateFd(fd);
+  if (!copy) return copy.error();
+  OwnedFd owned(copy.value());
+  if (::listen(owned.get(), backlog) != 0) return failure("listen");
+  if (auto flags = addFdFlags(owned.get()); !flags) return flags.error();
+  return owned;
+}
+
 Result<Accepted> acceptConnection(int listenerFd) {
   for (;;) {
     RawAddress peer;

@@ -72,6 +72,8 @@ void unlinkUnix(const std::string& path) noexcept;
 // Takes over a listening descriptor (socket activation): checks that it is a listening stream socket (EINVAL,
 // ENOTSOCK).
 Result<OwnedFd> adoptListener(int fd);
+// Listens on a duplicate of a descriptor that somebody else has bound, and keeps: the two are closed independently.
+Result<OwnedFd> listenOnBound(int fd, int backlog);
 
 struct Accepted {
   OwnedFd fd;
