@@ -6,6 +6,8 @@ export { type CloseOptions, loop, type Server, serve } from './app/serve.js';
 export type { ServeOptions } from './app/serve-options.js';
 export type { BackendChoice, BackendName } from './backend/choose.js';
 export type { CloseReport, Limits, ServerStats, Timeouts } from './backend/contract.js';
+export { install, uninstall } from './drop-in/install.js';
+export type { DropInStats, FallbackReason } from './drop-in/stats.js';
 export * from './errors.js';
 export type { AbortReason } from './http/exchange.js';
 export { Headers } from './http/headers.js';

@@ -176,10 +176,11 @@ describe.each(implementations)('events on $name', (implementation) => {
   it("setTimeout on a response, and its 'timeout'", async () => {
     const log = new EventLog();
     const server = await on.serve((_req, res) => {
-      res.setTimeout(20, (socket: Socket) => {
+      const onTimeout = (socket: Socket): void => {
         log.add(`timeout ${socket instanceof Socket}`);
         res.end('late');
-      });
+      };
+      res.setTimeout(20, onTimeout as () => void);
     });
     expect((await (await on.open(server)).send(GET).response()).body.toString()).toBe('late');
     expect(log.entries).toEqual(['timeout true']);

@@ -16,7 +16,7 @@ describe.each(implementations)('upgrades on $name', (implementation) => {
     server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
       seen.resolve([
         req.url,
-        req.upgrade,
+        (req as { upgrade?: boolean }).upgrade,
         req.headers.upgrade,
         head.toString(),
         socket instanceof Duplex,
