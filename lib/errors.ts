@@ -331,6 +331,45 @@ export class Cancelled extends GammaloopError {
   }
 }
 
+/** The queue of a runner is full, and `whenFull` says to refuse. */
+export class QueueFullError extends GammaloopError {
+  readonly capacity: number;
+
+  constructor(capacity: number) {
+    super(
+      'ERR_GAMMALOOP_QUEUE_FULL',
+      `The queue of the runner is full (capacity ${capacity}); send less at a time, raise queue.capacity, or set queue.whenFull to 'wait'`,
+    );
+    this.capacity = capacity;
+  }
+}
+
+export type TaskErrorCode =
+  | 'ERR_GAMMALOOP_TASK_UNKNOWN'
+  | 'ERR_GAMMALOOP_TASK_FUNCTION'
+  | 'ERR_GAMMALOOP_TASK_RESULT'
+  | 'ERR_GAMMALOOP_WORKER_START'
+  | 'ERR_GAMMALOOP_WORKER_HANG'
+  | 'ERR_GAMMALOOP_WORKER_EXIT'
+  | 'ERR_GAMMALOOP_WORKER_EXCEPTION'
+  | 'ERR_GAMMALOOP_WORKER_REJECTION'
+  | 'ERR_GAMMALOOP_WORKER_MEMORY';
+
+/** A task of a runner could not be run to its end, or its result could not be brought back. */
+export class TaskError extends GammaloopError {
+  declare readonly code: TaskErrorCode;
+  /** The name of the task. */
+  readonly task: string;
+  /** Where its worker has ended. */
+  readonly exitCode: number | undefined;
+
+  constructor(code: TaskErrorCode, task: string, message: string, options?: ErrorOptions & { exitCode?: number }) {
+    super(code, message, options);
+    this.task = task;
+    this.exitCode = options?.exitCode;
+  }
+}
+
 /** A deadline passed before the work was done. */
 export class TimeoutError extends GammaloopError {
   constructor(message: string, options?: ErrorOptions) {

@@ -83,6 +83,7 @@ export interface NativeRunnerPool {
 export interface NativeRunnerConsumer {
   take(limit: number, spinUs: number): number;
   giveBack(from: number, count: number): void;
+  retire(): void;
   ringCaller(): void;
   ringSelf(): void;
   takeInput(slot: number): ArrayBuffer[];

@@ -218,6 +218,7 @@ Napi::Function RunnerConsumer::define(Napi::Env env) {
                      {
                          InstanceMethod<&RunnerConsumer::take>("take"),
                          InstanceMethod<&RunnerConsumer::giveBack>("giveBack"),
+                         InstanceMethod<&RunnerConsumer::retire>("retire"),
                          InstanceMethod<&RunnerConsumer::ringCaller>("ringCaller"),
                          InstanceMethod<&RunnerConsumer::ringSelf>("ringSelf"),
                          InstanceMethod<&RunnerConsumer::takeInput>("takeInput"),
@@ -263,6 +264,8 @@ Napi::Value RunnerConsumer::take(const Napi::CallbackInfo& info) {
 void RunnerConsumer::giveBack(const Napi::CallbackInfo& info) {
   core_->queue().giveBack(taken_ + numberAt(info, 0), numberAt(info, 1));
 }
+
+void RunnerConsumer::retire(const Napi::CallbackInfo&) { core_->queue().retireConsumer(consumer_); }
 
 void RunnerConsumer::ringCaller(const Napi::CallbackInfo&) { core_->ringCaller(); }
 

@@ -78,6 +78,7 @@ class RunnerConsumer final : public Napi::ObjectWrap<RunnerConsumer>, private Ru
  private:
   Napi::Value take(const Napi::CallbackInfo& info);
   void giveBack(const Napi::CallbackInfo& info);
+  void retire(const Napi::CallbackInfo& info);
   void ringCaller(const Napi::CallbackInfo& info);
   void ringSelf(const Napi::CallbackInfo& info);
   Napi::Value takeInput(const Napi::CallbackInfo& info);

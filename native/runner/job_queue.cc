@@ -68,16 +68,22 @@ void JobQueue::addConsumer(uint32_t consumer, std::shared_ptr<Doorbell> doorbell
   const std::lock_guard lock(mutex_);
   if (consumer >= consumers_.size()) consumers_.resize(consumer + 1);
   GAMMALOOP_CHECK(consumers_[consumer].doorbell == nullptr);
-  consumers_[consumer] = {std::move(doorbell), false};
+  consumers_[consumer] = {std::move(doorbell)};
   consumerCount_++;
 }
 
 void JobQueue::removeConsumer(uint32_t consumer) {
+  retireConsumer(consumer);
+  const std::lock_guard lock(mutex_);
+  if (consumer < consumers_.size()) consumers_[consumer] = {};
+}
+
+void JobQueue::retireConsumer(uint32_t consumer) {
   Doorbells doorbells;
   {
     const std::lock_guard lock(mutex_);
     if (consumer >= consumers_.size() || consumers_[consumer].doorbell == nullptr) return;
-    consumers_[consumer] = {};
+    if (std::exchange(consumers_[consumer].retired, true)) return;
     consumerCount_--;
     std::erase(parked_, consumer);
     // It may have been rung for a job that it will not take any more.
@@ -89,7 +95,7 @@ void JobQueue::removeConsumer(uint32_t consumer) {
 uint32_t JobQueue::take(uint32_t consumer, TakenJob* jobs, uint32_t limit, uint64_t nowNs) {
   const std::lock_guard lock(mutex_);
   Consumer& taker = consumers_[consumer];
-  if (taker.doorbell == nullptr) return 0;
+  if (taker.doorbell == nullptr || taker.retired) return 0;
   const uint32_t share = (size() + consumerCount_ - 1) / consumerCount_;
   const uint32_t count = std::min(limit, share);
   if (count == 0) {

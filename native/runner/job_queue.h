@@ -54,7 +54,9 @@ class JobQueue {
 
   // The index may have been a consumer's before that has been removed.
   void addConsumer(uint32_t consumer, std::shared_ptr<Doorbell> doorbell);
-  // From now on it is given nothing. What it took stays its own until reclaim().
+  // From now on it is given nothing, and can still be rung for what it runs.
+  void retireConsumer(uint32_t consumer);
+  // It is gone. What it took stays its own until reclaim().
   void removeConsumer(uint32_t consumer);
   // Up to `limit` jobs, now Taken. None: the consumer is parked.
   uint32_t take(uint32_t consumer, TakenJob* jobs, uint32_t limit, uint64_t nowNs);
@@ -89,6 +91,7 @@ class JobQueue {
   struct Consumer {
     std::shared_ptr<Doorbell> doorbell;  // nullptr: there is no such consumer
     bool parked = false;
+    bool retired = false;
   };
   using Doorbells = std::vector<std::shared_ptr<Doorbell>>;
 

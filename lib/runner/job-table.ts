@@ -1,0 +1,471 @@
+/**
+ * The caller's half of a queue: tasks and their slots. It encodes arguments, submits jobs a batch at a time, collects results from the
+ * lanes, and settles the promises, all of a batch in one pass. It does not know who runs the jobs: threads with JavaScript (worker-threads.ts)
+ * or anything else that takes from the native queue and returns on a lane.
+ *
+ * Guaranteed: a promise is settled once. What cancels a task before its result was collected wins, whatever the worker has done
+ * meanwhile. A queued task that is cancelled gives its place back at once; a running one when it has ended, or its worker has.
+ */
+import type { Binding, NativeRunnerPool } from '../bridge/binding.js';
+import { Cancelled, PayloadError, TimeoutError } from '../errors.js';
+import { DeadlineEntry, realDeadlines } from '../scope/deadlines.js';
+import { activeDeadlines, activeScope } from '../scope/scope-tree.js';
+import type { Waiter, WaiterOwner } from '../scope/waiter.js';
+import {
+  INPUT_BY_MESSAGE,
+  INPUT_HAS_PARCEL,
+  INPUT_HAS_TRACE,
+  JobMemory,
+  LANE_HEAD,
+  LANE_TAIL,
+  type Lane,
+  OUTPUT_BY_MESSAGE,
+  OUTPUT_ERROR,
+  OUTPUT_HAS_PARCEL,
+  SLOT_DEADLINE,
+  SLOT_FLAGS,
+  SLOT_FUNCTION,
+  SLOT_KIND,
+  SLOT_WORDS,
+} from './job-memory.js';
+import { monotonicOffset } from './monotonic.js';
+import type { Task } from './task.js';
+import { canMoveByCopy, takeAway, takeSnapshot } from './transfer.js';
+import { NotPlain, ValueCodec } from './values.js';
+
+const FREE_BITS = ~15;
+const DEFAULT_PRIORITY = 3;
+const CANCEL_REMOVED = 0;
+const NO_BUFFERS: readonly ArrayBuffer[] = [];
+/** So many results may be awaited by spinning before the event loop has its turn. */
+const MAX_POLLS = 64;
+
+/** Who runs the jobs. */
+export interface JobRunners {
+  /** `queued` jobs have been submitted for which nobody who slept was woken. */
+  needed(queued: number): void;
+  /** What the job's worker has posted as its result. */
+  takeMessage(slot: number): unknown;
+  /** The task was cancelled, and its time to end by itself is over. */
+  terminate(consumer: number): void;
+}
+
+export interface JobTableOptions {
+  /** Tasks that may be queued or running at a time. */
+  readonly slots: number;
+  readonly agingMs: number;
+  readonly spinUs: number;
+  readonly graceMs: number;
+}
+
+class GraceEntry extends DeadlineEntry {
+  readonly #table: JobTable;
+  readonly #task: Task;
+
+  constructor(table: JobTable, task: Task) {
+    super();
+    this.#table = table;
+    this.#task = task;
+  }
+
+  override onDeadline(): void {
+    this.#table.terminate(this.#task);
+  }
+}
+
+export class JobTable implements WaiterOwner<unknown> {
+  readonly memory: JobMemory;
+  readonly pool: NativeRunnerPool;
+  readonly lanes = new Set<Lane>();
+  done = 0;
+  failed = 0;
+  cancelled = 0;
+  timedOut = 0;
+  refused = 0;
+  /** Called when nothing is queued, running or waiting any more. */
+  onEmpty: () => void = () => {};
+  readonly #options: JobTableOptions;
+  readonly #runners: JobRunners;
+  readonly #codec: ValueCodec;
+  readonly #tasks: (Task | null)[];
+  readonly #free: Uint32Array;
+  #freeCount: number;
+  /** Those that wait for a slot, the longest waiting first. */
+  readonly #waiting = new Set<Task>();
+  readonly #batchSlots: Uint32Array;
+  readonly #batchPriorities: Uint8Array;
+  #batched = 0;
+  #flushing = false;
+  #collecting = false;
+  #referenced = false;
+  #polls = 0;
+  #pollMisses = 0;
+
+  constructor(binding: Binding, options: JobTableOptions, runners: JobRunners) {
+    const { slots } = options;
+    this.#options = options;
+    this.#runners = runners;
+    this.memory = JobMemory.allocate(slots);
+    this.#codec = new ValueCodec(this.memory);
+    this.#tasks = new Array<Task | null>(slots).fill(null);
+    // The slot freed last is used next: its memory is warm.
+    this.#free = Uint32Array.from({ length: slots }, (_, index) => slots - 1 - index);
+    this.#freeCount = slots;
+    this.#batchSlots = new Uint32Array(slots);
+    this.#batchPriorities = new Uint8Array(slots);
+    this.pool = new binding.RunnerPool(
+      this.memory.words,
+      SLOT_WORDS,
+      slots,
+      options.agingMs,
+      this.#batchSlots,
+      this.#batchPriorities,
+      () => {
+        this.#polls = 0;
+        this.collect();
+      },
+    );
+  }
+
+  /** Queued or running, or cancelled and still running. */
+  get inFlight(): number {
+    return this.#tasks.length - this.#freeCount;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  get full(): boolean {
+    return this.#freeCount === 0;
+  }
+
+  taskAt(slot: number): Task | null {
+    return this.#tasks[slot]!;
+  }
+
+  /** The promise of the task, which must be new. With no slot left it waits for one. */
+  add(task: Task): Promise<unknown> {
+    const { signal, timeout } = task.options;
+    const promise = task.park(activeScope());
+    if (signal !== undefined) {
+      task.watch(signal);
+    }
+    if (task.settled) {
+      return promise;
+    }
+    if (timeout !== undefined && timeout < Number.POSITIVE_INFINITY) {
+      const timers = activeDeadlines();
+      task.deadline = timers.now() + timeout;
+      task.expireAt(task.deadline, timers);
+    }
+    if (this.#freeCount === 0 || this.#waiting.size > 0) {
+      this.#waiting.add(task);
+    } else {
+      this.#admit(task);
+    }
+    return promise;
+  }
+
+  /** Submits what was added since the last time. Done by itself at the end of the present microtask. */
+  flush(): void {
+    const count = this.#batched;
+    if (count === 0) {
+      return;
+    }
+    this.#batched = 0;
+    if (!this.#referenced) {
+      this.#referenced = true;
+      this.pool.setReferenced(true);
+    }
+    const woken = this.pool.submit(count);
+    if (woken < count) {
+      this.#runners.needed(count - woken);
+    }
+  }
+
+  /** Takes the results of every lane, and settles their promises. */
+  collect(): void {
+    this.#collecting = true;
+    for (const lane of this.lanes) {
+      this.#drain(lane);
+    }
+    this.#collecting = false;
+    this.#afterRelease();
+  }
+
+  /** The arguments of a running job, which its worker has asked for. */
+  argumentsOf(slot: number): { args: unknown; transfer: readonly object[] } {
+    const task = this.#tasks[slot]!;
+    const { snapshot } = task!;
+    task!.snapshot = null;
+    return { args: snapshot!.value, transfer: snapshot!.transfer };
+  }
+
+  /** Its worker has died with it. */
+  fail(slot: number, errorFor: (task: Task) => Error): void {
+    const task = this.#tasks[slot];
+    if (task == null) {
+      return;
+    }
+    if (task.reject(errorFor(task))) this.failed++;
+    this.pool.discard(slot);
+    this.#release(slot, task);
+    this.#afterRelease();
+  }
+
+  /** Nobody will run what is queued or waits. */
+  failQueued(errorFor: (task: Task) => Error): void {
+    this.flush();
+    for (const task of this.#live()) {
+      if (task.slot !== -1 && this.pool.cancel(task.slot) !== CANCEL_REMOVED) {
+        continue;
+      }
+      this.#drop(task);
+      if (task.reject(errorFor(task))) this.failed++;
+    }
+    this.#afterRelease();
+  }
+
+  /** Cancels everything. Returns how many tasks had not ended. */
+  cancelAll(reason: unknown): number {
+    let count = 0;
+    for (const task of this.#live()) {
+      if (task.abort(reason)) count++;
+    }
+    return count;
+  }
+
+  /** @internal */
+  terminate(task: Task): void {
+    task.grace = null;
+    if (task.slot !== -1) {
+      this.#runners.terminate(this.pool.consumerOf(task.slot));
+    }
+  }
+
+  onAbort(waiter: Waiter<unknown>, error: unknown): boolean {
+    const task = waiter as Task;
+    this.cancelled++;
+    this.#stop(task);
+    task.reject(
+      error instanceof Cancelled ? error : withoutFrames(() => new Cancelled(`Task ${task.name} was cancelled`, error)),
+    );
+    return false;
+  }
+
+  onExpire(waiter: Waiter<unknown>): void {
+    const task = waiter as Task;
+    const { timeout } = task.options;
+    this.timedOut++;
+    this.#stop(task);
+    task.reject(withoutFrames(() => new TimeoutError(`Task ${task.name} did not end within its ${timeout} ms`)));
+  }
+
+  *#live(): Generator<Task> {
+    yield* [...this.#waiting, ...this.#tasks.filter((task) => task !== null)];
+  }
+
+  /** Takes a task back that is to be settled otherwise. */
+  #stop(task: Task): void {
+    if (task.slot === -1) {
+      this.#waiting.delete(task);
+      this.#afterRelease();
+      return;
+    }
+    this.flush();
+    if (this.pool.cancel(task.slot) === CANCEL_REMOVED) {
+      this.#drop(task);
+      this.#afterRelease();
+      return;
+    }
+    this.pool.ringConsumerOf(task.slot);
+    const { graceMs } = this.#options;
+    if (graceMs < Number.POSITIVE_INFINITY) {
+      task.grace = new GraceEntry(this, task);
+      realDeadlines.add(task.grace, realDeadlines.now() + graceMs);
+    }
+  }
+
+  #drop(task: Task): void {
+    const { slot } = task;
+    if (slot === -1) {
+      this.#waiting.delete(task);
+      return;
+    }
+    this.pool.discard(slot);
+    this.#release(slot, task);
+  }
+
+  #admit(task: Task): void {
+    const slot = this.#free[--this.#freeCount]!;
+    try {
+      this.#write(slot, task);
+    } catch (error) {
+      this.#freeCount++;
+      this.failed++;
+      task.reject(error);
+      return;
+    }
+    task.slot = slot;
+    task.args = null;
+    this.#tasks[slot] = task;
+    this.#batchSlots[this.#batched] = slot;
+    this.#batchPriorities[this.#batched] = task.options.priority ?? DEFAULT_PRIORITY;
+    this.#batched++;
+    if (!this.#flushing) {
+      this.#flushing = true;
+      queueMicrotask(this.#onFlush);
+    }
+  }
+
+  readonly #onFlush = (): void => {
+    this.#flushing = false;
+    this.flush();
+    const { spinUs } = this.#options;
+    if (spinUs > 0 && this.#shouldPoll()) {
+      if (this.pool.poll(spinUs)) {
+        this.#pollMisses = 0;
+        this.collect();
+      } else {
+        this.#pollMisses++;
+      }
+    }
+  };
+
+  #shouldPoll(): boolean {
+    return this.#polls++ < MAX_POLLS && (this.#pollMisses < 8 || this.#polls % 16 === 0);
+  }
+
+  /** Throws PayloadError. */
+  #write(slot: number, task: Task): void {
+    const { words, doubles } = this.memory;
+    const { transfer, traceId } = task.options;
+    const args = task.args!;
+    const index = slot * SLOT_WORDS;
+    words[index + SLOT_FUNCTION] = task.functionId;
+    words[index + SLOT_KIND] = args.length;
+    doubles[(index + SLOT_DEADLINE) >> 1] = task.deadline + monotonicOffset;
+    let flags = traceId === undefined ? 0 : INPUT_HAS_TRACE;
+    try {
+      if (transfer !== undefined && !canMoveByCopy(transfer)) {
+        throw new NotPlain();
+      }
+      const parts = this.#codec.writeArguments(slot, traceId, args);
+      if (parts.length > 0) {
+        flags |= INPUT_HAS_PARCEL;
+        this.pool.setInput(slot, parts);
+      }
+      if (transfer !== undefined) {
+        takeAway(transfer);
+      }
+    } catch (error) {
+      if (!(error instanceof NotPlain)) {
+        this.pool.discard(slot);
+        throw error;
+      }
+      flags |= INPUT_BY_MESSAGE;
+      task.snapshot = snapshotOf(task, args, transfer ?? []);
+      const parts = this.#codec.writeArguments(slot, traceId, []);
+      if (parts.length > 0) {
+        flags |= INPUT_HAS_PARCEL;
+        this.pool.setInput(slot, parts);
+      }
+    }
+    words[index + SLOT_FLAGS] = flags;
+  }
+
+  #drain(lane: Lane): void {
+    const { words, ring, mask } = lane;
+    let head = words[LANE_HEAD]!;
+    for (let tail = Atomics.load(words, LANE_TAIL); head !== tail; tail = Atomics.load(words, LANE_TAIL)) {
+      while (head !== tail) {
+        this.#settle(ring[head & mask]!);
+        head = (head + 1) | 0;
+      }
+    }
+    words[LANE_HEAD] = head;
+  }
+
+  #settle(slot: number): void {
+    const task = this.#tasks[slot]!;
+    const kind = this.memory.words[slot * SLOT_WORDS + SLOT_KIND]!;
+    if (task.settled) {
+      if ((kind & OUTPUT_BY_MESSAGE) !== 0) this.#runners.takeMessage(slot);
+      this.pool.discard(slot);
+      this.#release(slot, task);
+      return;
+    }
+    let value: unknown;
+    let isError = (kind & OUTPUT_ERROR) !== 0;
+    try {
+      value =
+        (kind & OUTPUT_BY_MESSAGE) !== 0
+          ? this.#runners.takeMessage(slot)
+          : this.#codec.readResult(slot, (kind & OUTPUT_HAS_PARCEL) === 0 ? NO_BUFFERS : this.pool.takeOutput(slot));
+    } catch (error) {
+      value = new PayloadError(`The result of task ${task.name} cannot be read here`, { cause: error });
+      isError = true;
+    }
+    this.#release(slot, task);
+    if (isError) {
+      this.failed++;
+      task.reject(value);
+    } else {
+      this.done++;
+      task.resolve(value);
+    }
+  }
+
+  #release(slot: number, task: Task): void {
+    const { words } = this.memory;
+    const index = slot * SLOT_WORDS;
+    Atomics.store(words, index, words[index]! & FREE_BITS);
+    this.#tasks[slot] = null;
+    this.#free[this.#freeCount++] = slot;
+    task.slot = -1;
+    if (task.grace !== null) {
+      realDeadlines.remove(task.grace);
+      task.grace = null;
+    }
+  }
+
+  /** There may be room, or nothing left to do. */
+  #afterRelease(): void {
+    if (this.#collecting) {
+      return;
+    }
+    while (this.#waiting.size > 0 && this.#freeCount > 0) {
+      const task = this.#waiting.values().next().value!;
+      this.#waiting.delete(task);
+      this.#admit(task);
+    }
+    if (this.#freeCount === this.#tasks.length) {
+      if (this.#referenced) {
+        this.#referenced = false;
+        this.pool.setReferenced(false);
+      }
+      this.onEmpty();
+    }
+  }
+}
+
+function snapshotOf(task: Task, args: readonly unknown[], transfer: readonly object[]) {
+  try {
+    return takeSnapshot(args, transfer);
+  } catch (error) {
+    const message = `An argument of task ${task.name} cannot be cloned; pass plain data, or list what can be moved in \`transfer\``;
+    throw new PayloadError(message, { cause: error });
+  }
+}
+
+/** They would show the timer, or who cancelled, for each of very many. */
+function withoutFrames<E extends Error>(make: () => E): E {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return make();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}

@@ -1,0 +1,200 @@
+/** The options of a runner: checked, and with their defaults. */
+import { availableParallelism } from 'node:os';
+import { isAbsolute } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { ResourceLimits } from 'node:worker_threads';
+import { OptionError } from '../errors.js';
+import type { TaskOptions } from './task.js';
+import { checkTransferList } from './transfer.js';
+
+export interface QueueOptions {
+  /** Tasks that may wait beside those that the threads can have at a time. Default 1024. */
+  capacity?: number;
+  /** What `run` does when that many wait: reject with QueueFullError (the default), or wait for room. */
+  whenFull?: 'reject' | 'wait';
+  /** Waiting for this many ms counts as one priority. Default 1000. */
+  agingMs?: number;
+}
+
+export interface RecycleOptions {
+  /** A worker ends, and another begins, after so many tasks. */
+  tasks?: number;
+  /** ... this many ms after its start. */
+  ageMs?: number;
+  /** ... when its heap has as many bytes in use. */
+  heapBytes?: number;
+}
+
+export interface RunnerOptions {
+  /** Whose functions are the tasks: a URL, or an absolute path. Left out: only `call`. */
+  module?: string | URL;
+  /** Workers at most; they are started as they are needed. Default: as many as the machine has processors. */
+  threads?: number;
+  /** Tasks that a worker may have begun at a time. More than one is for async tasks, and excludes `graceMs`. Default 1. */
+  tasksPerThread?: number;
+  queue?: QueueOptions;
+  /** Milliseconds without work after which a worker ends. Default: never. */
+  idleTimeout?: number;
+  /** Milliseconds in which a worker must have loaded the module and run its `init`. Default 30,000. */
+  startTimeout?: number;
+  /** Milliseconds that a cancelled task is given to end by itself before its worker is terminated. Default 1000; Infinity: never. */
+  graceMs?: number;
+  /** Microseconds to look for work, or for a result, before sleeping: quicker when tasks come one at a time, and costs processor time. Default 0. */
+  spinUs?: number;
+  recycle?: RecycleOptions;
+  /** As for a Worker of node:worker_threads. */
+  resourceLimits?: ResourceLimits;
+  workerData?: unknown;
+  env?: NodeJS.Dict<string>;
+  argv?: unknown[];
+  execArgv?: string[];
+}
+
+export interface CheckedRunnerOptions {
+  readonly module: string | undefined;
+  readonly threads: number;
+  readonly tasksPerThread: number;
+  readonly capacity: number;
+  readonly waits: boolean;
+  readonly agingMs: number;
+  readonly idleTimeout: number;
+  readonly startTimeout: number;
+  readonly graceMs: number;
+  readonly spinUs: number;
+  readonly recycle: { readonly tasks: number; readonly ageMs: number; readonly heapBytes: number };
+  readonly worker: Pick<RunnerOptions, 'resourceLimits' | 'env' | 'argv' | 'execArgv'>;
+  readonly workerData: unknown;
+}
+
+const MAX_SLOTS = 1_000_000;
+
+const KNOWN = new Set([
+  'module',
+  'threads',
+  'tasksPerThread',
+  'queue',
+  'idleTimeout',
+  'startTimeout',
+  'graceMs',
+  'spinUs',
+  'recycle',
+  'resourceLimits',
+  'workerData',
+  'env',
+  'argv',
+  'execArgv',
+]);
+
+export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions {
+  checkObject('options', options, KNOWN);
+  const queue = options.queue ?? {};
+  checkObject('queue', queue, new Set(['capacity', 'whenFull', 'agingMs']), 'queue.');
+  const recycle = options.recycle ?? {};
+  checkObject('recycle', recycle, new Set(['tasks', 'ageMs', 'heapBytes']), 'recycle.');
+  const whenFull = queue.whenFull ?? 'reject';
+  if (whenFull !== 'reject' && whenFull !== 'wait') {
+    throw new OptionError('queue.whenFull', "'reject' or 'wait'", whenFull);
+  }
+  const tasksPerThread = integer('tasksPerThread', options.tasksPerThread ?? 1, 1, 10_000);
+  const graceMs = duration('graceMs', options.graceMs ?? (tasksPerThread === 1 ? 1000 : Number.POSITIVE_INFINITY));
+  if (tasksPerThread > 1 && graceMs < Number.POSITIVE_INFINITY) {
+    throw new OptionError(
+      'graceMs',
+      'Infinity where tasksPerThread is more than 1: ending a worker would end its other tasks',
+    );
+  }
+  const { resourceLimits, env, argv, execArgv } = options;
+  return {
+    module: moduleHref(options.module),
+    threads: integer('threads', options.threads ?? availableParallelism(), 1, 1024),
+    tasksPerThread,
+    capacity: integer('queue.capacity', queue.capacity ?? 1024, 0, MAX_SLOTS),
+    waits: whenFull === 'wait',
+    agingMs: integer('queue.agingMs', queue.agingMs ?? 1000, 1, 3_600_000),
+    idleTimeout: duration('idleTimeout', options.idleTimeout ?? Number.POSITIVE_INFINITY),
+    startTimeout: duration('startTimeout', options.startTimeout ?? 30_000),
+    graceMs,
+    spinUs: integer('spinUs', options.spinUs ?? 0, 0, 10_000),
+    recycle: {
+      tasks: duration('recycle.tasks', recycle.tasks ?? Number.POSITIVE_INFINITY, 'a number of tasks', 1),
+      ageMs: duration('recycle.ageMs', recycle.ageMs ?? Number.POSITIVE_INFINITY),
+      heapBytes: duration('recycle.heapBytes', recycle.heapBytes ?? Number.POSITIVE_INFINITY, 'a number of bytes', 1),
+    },
+    worker: {
+      ...(resourceLimits && { resourceLimits }),
+      ...(env && { env }),
+      ...(argv && { argv }),
+      ...(execArgv && { execArgv }),
+    },
+    workerData: options.workerData,
+  };
+}
+
+/** Throws OptionError. */
+export function checkTaskOptions(options: TaskOptions): void {
+  const { signal, timeout, priority, transfer, traceId } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new OptionError('signal', 'an AbortSignal', signal);
+  }
+  if (timeout !== undefined) {
+    duration('timeout', timeout);
+  }
+  if (priority !== undefined) {
+    integer('priority', priority, 0, 7);
+  }
+  if (transfer !== undefined) {
+    checkTransferList(transfer);
+  }
+  if (traceId !== undefined && (typeof traceId !== 'string' || traceId.length > 128)) {
+    throw new OptionError('traceId', 'a string of at most 128 characters', traceId);
+  }
+}
+
+/** Setters of timers take no more; whoever waits longer waits forever. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** A duration that setTimeout can take, or Infinity. */
+export function timerMs(ms: number): number {
+  return ms > MAX_TIMER_MS ? Number.POSITIVE_INFINITY : ms;
+}
+
+function moduleHref(module: unknown): string | undefined {
+  if (module === undefined) {
+    return undefined;
+  }
+  if (module instanceof URL) {
+    return module.href;
+  }
+  if (typeof module === 'string' && isAbsolute(module)) {
+    return pathToFileURL(module).href;
+  }
+  if (typeof module === 'string' && /^(file|data|node):/.test(module)) {
+    return module;
+  }
+  throw new OptionError('module', 'a URL or an absolute path (new URL(..., import.meta.url))', module);
+}
+
+function checkObject(name: string, value: unknown, known: Set<string>, prefix = ''): void {
+  if (typeof value !== 'object' || value === null) {
+    throw new OptionError(name, 'an object', value);
+  }
+  for (const key of Object.keys(value)) {
+    if (!known.has(key)) {
+      throw new OptionError(`${prefix}${key}`, `one of ${[...known].join(', ')}`);
+    }
+  }
+}
+
+function integer(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
+    throw new OptionError(name, `an integer from ${min} to ${max}`, value);
+  }
+  return value;
+}
+
+function duration(name: string, value: unknown, what = 'milliseconds', min = 0): number {
+  if (typeof value !== 'number' || !(value >= min)) {
+    throw new OptionError(name, `${what}, ${min} or more, or Infinity`, value);
+  }
+  return value;
+}

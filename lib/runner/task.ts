@@ -1,0 +1,49 @@
+/** A task on the caller's side: the waiter of its promise, and what must be known of it until it has ended. */
+import type { DeadlineEntry } from '../scope/deadlines.js';
+import { Waiter, type WaiterOwner } from '../scope/waiter.js';
+import type { Snapshot } from './transfer.js';
+
+/** Options of one task, checked. */
+export interface TaskOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds from now on, waiting for a place in the queue included. */
+  readonly timeout?: number | undefined;
+  /** 0-7, 7 is the most urgent. */
+  readonly priority?: number | undefined;
+  /** Objects in the arguments that are moved to the worker, not copied. */
+  readonly transfer?: readonly object[] | undefined;
+  /** Reaches the task as `taskContext().traceId`. */
+  readonly traceId?: string | undefined;
+}
+
+const NO_OPTIONS: TaskOptions = {};
+
+export class Task extends Waiter<unknown> {
+  readonly functionId: number;
+  readonly name: string;
+  /** Until they are encoded. */
+  args: readonly unknown[] | null;
+  options: TaskOptions;
+  /** -1: it has none, for it waits until there is room, or has ended. */
+  slot = -1;
+  /** The instant by performance.now() at which it is over; Infinity for none. */
+  deadline = Number.POSITIVE_INFINITY;
+  /** What can go by message only, until the worker asks for it. */
+  snapshot: Snapshot | null = null;
+  /** Running after it was cancelled: when that is over, its worker is. */
+  grace: DeadlineEntry | null = null;
+
+  constructor(
+    owner: WaiterOwner<unknown>,
+    functionId: number,
+    name: string,
+    args: readonly unknown[],
+    options?: TaskOptions,
+  ) {
+    super(owner);
+    this.functionId = functionId;
+    this.name = name;
+    this.args = args;
+    this.options = options ?? NO_OPTIONS;
+  }
+}

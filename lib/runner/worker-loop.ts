@@ -1,0 +1,423 @@
+/**
+ * A worker's loop: takes jobs from the queue in batches, runs them, and returns them on its lane. It waits in the thread's own event
+ * loop, where the doorbell wakes it, so that timers and promises of tasks go on; a long row of short tasks lets the loop have a turn
+ * each millisecond.
+ *
+ * Several jobs are taken at once only where the functions have been fast: no job waits behind a slow one while another worker is idle.
+ * The caller is rung after a batch, and before a job that is not known to be fast.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { Binding, NativeRunnerConsumer } from '../bridge/binding.js';
+import { TaskError } from '../errors.js';
+import { compile, type FunctionDefinition } from './functions.js';
+import { addDuration } from './histogram.js';
+import {
+  GENERATION_SHIFT,
+  INPUT_BY_MESSAGE,
+  INPUT_HAS_PARCEL,
+  INPUT_HAS_TRACE,
+  JobMemory,
+  LANE_TAIL,
+  Lane,
+  MAX_BATCH,
+  OUTPUT_BY_MESSAGE,
+  OUTPUT_ERROR,
+  OUTPUT_HAS_PARCEL,
+  OUTPUT_VALUE,
+  PLACE_RUNNING,
+  PLACE_TAKEN,
+  SLOT_DEADLINE,
+  SLOT_FLAGS,
+  SLOT_FUNCTION,
+  SLOT_KIND,
+  SLOT_WORDS,
+} from './job-memory.js';
+import type { FromWorker, ToWorker, WorkerSetup } from './messages.js';
+import { monotonicOffset } from './monotonic.js';
+import { provideTaskContext } from './task-context.js';
+import { TaskRun } from './task-run.js';
+import { asTransferred, canMoveByCopy, takeAway } from './transfer.js';
+import { NotPlain, ValueCodec } from './values.js';
+
+export type TaskFunction = (...args: unknown[]) => unknown;
+/** Gives the function of the module; throws where there is none. */
+export type Lookup = (name: string) => TaskFunction;
+
+/** A function whose calls take less may share a batch with others. */
+const FAST_MS = 0.02;
+/** The event loop has a turn at least this often. */
+const TURN_MS = 1;
+const HEAP_CHECK_MS = 100;
+/** After so many spins for nothing in a row only each such one is made. */
+const SPIN_MISSES = 8;
+const NO_BUFFERS: readonly ArrayBuffer[] = [];
+
+export class WorkerLoop {
+  readonly #setup: WorkerSetup;
+  readonly #port: MessagePort;
+  readonly #lookup: Lookup;
+  readonly #onEnd: () => void;
+  readonly #memory: JobMemory;
+  readonly #lane: Lane;
+  readonly #codec: ValueCodec;
+  readonly #consumer: NativeRunnerConsumer;
+  readonly #definitions: FunctionDefinition[];
+  readonly #functions: TaskFunction[] = [];
+  /** By function: a moving average of its run time. */
+  readonly #averages: number[] = [];
+  readonly #contexts: AsyncLocalStorage<TaskRun> | null;
+  #current: TaskRun | undefined;
+  /** Those that have not ended when their function has returned. */
+  readonly #pending = new Map<number, TaskRun>();
+  #tail = 0;
+  #batchLimit = 1;
+  /** The caller has not been rung for what is on the lane. */
+  #unrung = false;
+  #pumping = false;
+  #now = 0;
+  #spinMisses = 0;
+  #tasks = 0;
+  readonly #startedAt = performance.now();
+  #heapCheckedAt = 0;
+  #activeAt = 0;
+  #idleTimer: NodeJS.Timeout | null = null;
+  #retiring = false;
+  #ended = false;
+
+  constructor(binding: Binding, setup: WorkerSetup, lookup: Lookup, onEnd: () => void) {
+    this.#setup = setup;
+    this.#port = setup.port;
+    this.#lookup = lookup;
+    this.#onEnd = onEnd;
+    this.#memory = new JobMemory(setup.slots);
+    this.#lane = new Lane(setup.lane);
+    this.#codec = new ValueCodec(this.#memory);
+    this.#definitions = [...setup.definitions];
+    this.#contexts = setup.tasksPerThread > 1 ? new AsyncLocalStorage() : null;
+    provideTaskContext(this.#contexts === null ? () => this.#current : () => this.#contexts?.getStore());
+    this.#consumer = new binding.RunnerConsumer(
+      setup.poolId,
+      setup.consumer,
+      this.#memory.words,
+      this.#lane.taken,
+      this.#onRing,
+    );
+  }
+
+  /** Begins to take jobs. */
+  start(): void {
+    this.#consumer.ringSelf();
+  }
+
+  onMessage(message: ToWorker): void {
+    switch (message.kind) {
+      case 'define':
+        this.#definitions[message.definition.id] = message.definition;
+        break;
+      case 'arguments':
+        this.#onArguments(message.slot, message.args);
+        break;
+      case 'retire':
+        this.retire();
+        break;
+    }
+  }
+
+  /** Takes no more; ends when what runs has ended. */
+  retire(): void {
+    if (!this.#retiring) {
+      this.#retiring = true;
+      this.#consumer.retire();
+      this.#post({ kind: 'retired' });
+    }
+    this.#endIfDone();
+  }
+
+  /** What was asked for has come. */
+  #onArguments(slot: number, args: unknown[]): void {
+    const task = this.#pending.get(slot);
+    if (task !== undefined) {
+      this.#pending.delete(slot);
+      this.#now = performance.now();
+      this.#call(task, args);
+      this.#goOn();
+    }
+  }
+
+  readonly #onRing = (): void => {
+    for (const task of this.#pending.values()) {
+      task.isCancelled();
+    }
+    this.#goOn();
+  };
+
+  /** After whatever may have made room for a job. */
+  #goOn(): void {
+    if (!this.#pumping) {
+      this.#pumping = true;
+      this.#pump();
+      this.#pumping = false;
+    }
+    this.#flush();
+    this.#endIfDone();
+  }
+
+  #pump(): void {
+    const { taken } = this.#lane;
+    this.#now = performance.now();
+    const turnEnd = this.#now + TURN_MS;
+    while (!this.#retiring && this.#pending.size < this.#setup.tasksPerThread) {
+      const count = this.#take();
+      if (count === 0) {
+        this.#watchIdleness();
+        return;
+      }
+      for (let index = 0; index < count; index++) {
+        this.#run(taken[2 * index]!, taken[2 * index + 1]!);
+        if (this.#pending.size >= this.#setup.tasksPerThread && index + 1 < count) {
+          this.#consumer.giveBack(index + 1, count - index - 1);
+          break;
+        }
+      }
+      this.#flush();
+      this.#recycleIfDue();
+      if (this.#now > turnEnd) {
+        this.#consumer.ringSelf();
+        return;
+      }
+    }
+  }
+
+  #take(): number {
+    const { spinUs } = this.#setup;
+    const spins =
+      spinUs > 0 &&
+      this.#pending.size === 0 &&
+      (this.#spinMisses < SPIN_MISSES || this.#spinMisses % SPIN_MISSES === 0);
+    const count = this.#consumer.take(this.#batchLimit, spins ? spinUs : 0);
+    if (spinUs > 0) {
+      this.#spinMisses = count > 0 ? 0 : this.#spinMisses + 1;
+      // Waiting is no run time.
+      this.#now = performance.now();
+    }
+    return count;
+  }
+
+  #run(slot: number, generation: number): void {
+    const { words } = this.#memory;
+    const index = slot * SLOT_WORDS;
+    const taken = (generation << GENERATION_SHIFT) | PLACE_TAKEN;
+    const running = (generation << GENERATION_SHIFT) | PLACE_RUNNING;
+    if (Atomics.compareExchange(words, index, taken, running) !== taken) {
+      return; // cancelled meanwhile
+    }
+    const id = words[index + SLOT_FUNCTION]!;
+    if (this.#unrung && !(this.#averages[id]! < FAST_MS)) {
+      this.#flush();
+    }
+    if (this.#definitions[id] === undefined) {
+      this.#receive();
+    }
+    const task = new TaskRun(this.#memory, slot, running, id, this.#definitions[id]!.name, this.#now);
+    const flags = words[index + SLOT_FLAGS]!;
+    const deadline = this.#memory.doubles[(index + SLOT_DEADLINE) >> 1]!;
+    if (deadline !== Number.POSITIVE_INFINITY) {
+      task.deadline = deadline - monotonicOffset;
+    }
+    const byMessage = (flags & INPUT_BY_MESSAGE) !== 0;
+    let args: unknown[] | null = null;
+    try {
+      const buffers = (flags & INPUT_HAS_PARCEL) === 0 ? NO_BUFFERS : this.#consumer.takeInput(slot);
+      this.#codec.beginReading(slot, buffers);
+      if ((flags & INPUT_HAS_TRACE) !== 0) {
+        task.traceId = this.#codec.readTraceId();
+      }
+      if (!byMessage) {
+        args = this.#codec.readArguments(words[index + SLOT_KIND]!);
+      }
+    } catch (error) {
+      this.#finish(task, error, true);
+      return;
+    }
+    if (args === null) {
+      this.#pending.set(slot, task);
+      this.#post({ kind: 'fetch', slot });
+    } else {
+      this.#call(task, args);
+    }
+  }
+
+  #call(task: TaskRun, args: unknown[]): void {
+    let value: unknown;
+    try {
+      const fn = this.#functions[task.functionId] ?? this.#resolve(task.functionId);
+      if (this.#contexts === null) {
+        this.#current = task;
+        value = fn.apply(undefined, args);
+      } else {
+        value = this.#contexts.run(task, applyFunction, fn, args);
+      }
+      if (typeof value === 'object' && value !== null && typeof (value as PromiseLike<unknown>).then === 'function') {
+        this.#await(task, value as PromiseLike<unknown>);
+        return;
+      }
+    } catch (error) {
+      this.#finish(task, error, true);
+      return;
+    }
+    this.#finish(task, value, false);
+  }
+
+  #await(task: TaskRun, promise: PromiseLike<unknown>): void {
+    this.#pending.set(task.slot, task);
+    const settle = (value: unknown, failed: boolean) => {
+      this.#pending.delete(task.slot);
+      this.#finish(task, value, failed);
+      this.#goOn();
+    };
+    Promise.resolve(promise).then(
+      (value) => settle(value, false),
+      (error) => settle(error, true),
+    );
+  }
+
+  #resolve(id: number): TaskFunction {
+    const { name, source } = this.#definitions[id]!;
+    const fn = source === undefined ? this.#lookup(name) : compile(source);
+    this.#functions[id] = fn;
+    return fn;
+  }
+
+  /** Writes the result, and returns the slot. */
+  #finish(task: TaskRun, value: unknown, failed: boolean): void {
+    const { slot } = task;
+    const { words } = this.#lane;
+    task.end();
+    this.#current = undefined;
+    this.#memory.words[slot * SLOT_WORDS + SLOT_KIND] = this.#writeResult(task, value, failed);
+    const now = performance.now();
+    this.#now = now;
+    this.#measure(task, now - task.startedAt);
+    this.#lane.ring[this.#tail & this.#lane.mask] = slot;
+    this.#tail = (this.#tail + 1) | 0;
+    Atomics.store(words, LANE_TAIL, this.#tail);
+    this.#unrung = true;
+    this.#tasks++;
+  }
+
+  #writeResult(task: TaskRun, value: unknown, failed: boolean): number {
+    const transferred = failed ? null : asTransferred(value);
+    try {
+      if (transferred === null) {
+        return this.#write(task, value) | (failed ? OUTPUT_ERROR : OUTPUT_VALUE);
+      }
+      if (canMoveByCopy(transferred.list)) {
+        const kind = this.#write(task, transferred.value);
+        takeAway(transferred.list);
+        return kind;
+      }
+    } catch (error) {
+      if (!(error instanceof NotPlain)) {
+        return this.#writeFailure(task, error);
+      }
+    }
+    try {
+      const posted = transferred === null ? value : transferred.value;
+      this.#port.postMessage(
+        { kind: 'result', slot: task.slot, value: posted } satisfies FromWorker,
+        (transferred?.list ?? []) as never,
+      );
+      return OUTPUT_BY_MESSAGE | (failed ? OUTPUT_ERROR : OUTPUT_VALUE);
+    } catch (error) {
+      return this.#writeFailure(task, error);
+    }
+  }
+
+  #write(task: TaskRun, value: unknown): number {
+    const parts = this.#codec.writeResult(task.slot, value);
+    if (parts.length === 0) {
+      return 0;
+    }
+    this.#consumer.setOutput(task.slot, parts);
+    return OUTPUT_HAS_PARCEL;
+  }
+
+  #writeFailure(task: TaskRun, cause: unknown): number {
+    const message = `The result of task ${task.name} cannot be cloned; return plain data, or transfer() what can be moved`;
+    const error = new TaskError('ERR_GAMMALOOP_TASK_RESULT', task.name, message, { cause });
+    return this.#write(task, error) | OUTPUT_ERROR;
+  }
+
+  #measure(task: TaskRun, ms: number): void {
+    addDuration(this.#lane.runTimes, 0, ms);
+    const before = this.#averages[task.functionId];
+    const average = before === undefined ? ms : before + (ms - before) / 8;
+    this.#averages[task.functionId] = average;
+    this.#batchLimit = average < FAST_MS ? MAX_BATCH : 1;
+  }
+
+  #flush(): void {
+    if (this.#unrung) {
+      this.#unrung = false;
+      this.#consumer.ringCaller();
+    }
+  }
+
+  #recycleIfDue(): void {
+    const { tasks, ageMs, heapBytes } = this.#setup.recycle;
+    if (this.#tasks >= tasks || this.#now - this.#startedAt >= ageMs) {
+      this.retire();
+    } else if (heapBytes < Number.POSITIVE_INFINITY && this.#now - this.#heapCheckedAt >= HEAP_CHECK_MS) {
+      this.#heapCheckedAt = this.#now;
+      if (process.memoryUsage().heapUsed >= heapBytes) this.retire();
+    }
+  }
+
+  /** One timer, looked at when it fires: setting one for each time that nothing is to do would cost more than the tasks. */
+  #watchIdleness(): void {
+    const { idleTimeout } = this.#setup;
+    this.#activeAt = this.#now;
+    if (idleTimeout < Number.POSITIVE_INFINITY && this.#idleTimer === null) {
+      this.#idleTimer = setTimeout(this.#onIdleTimer, idleTimeout).unref();
+    }
+  }
+
+  readonly #onIdleTimer = (): void => {
+    this.#idleTimer = null;
+    const left = this.#activeAt + this.#setup.idleTimeout - performance.now();
+    if (this.#pending.size > 0) {
+      return; // watched again when it has ended
+    }
+    if (left <= 0) this.retire();
+    else this.#idleTimer = setTimeout(this.#onIdleTimer, left).unref();
+  };
+
+  #endIfDone(): void {
+    if (this.#retiring && !this.#ended && !this.#pumping && this.#pending.size === 0) {
+      this.#ended = true;
+      this.#flush();
+      this.#consumer.close();
+      this.#onEnd();
+    }
+  }
+
+  #post(message: FromWorker): void {
+    this.#port.postMessage(message);
+  }
+
+  /** What the caller has posted before it submitted the job is there. */
+  #receive(): void {
+    for (
+      let received = receiveMessageOnPort(this.#port);
+      received !== undefined;
+      received = receiveMessageOnPort(this.#port)
+    ) {
+      this.onMessage(received.message as ToWorker);
+    }
+  }
+}
+
+function applyFunction(fn: TaskFunction, args: unknown[]): unknown {
+  return fn.apply(undefined, args);
+}
