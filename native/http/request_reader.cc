@@ -105,7 +105,9 @@ size_t RequestReader::readHead(std::span<const uint8_t> bytes) {
 }
 
 void RequestReader::startHeadDeadline(uint64_t startMs) {
-  headDeadlineMs_ = server_.timeouts.headersMs == 0 ? 0 : startMs + server_.timeouts.headersMs;
+  const HttpTimeouts& timeouts = server_.timeouts;
+  const uint32_t limitMs = timeouts.headersMs != 0 ? timeouts.headersMs : timeouts.requestMs;
+  headDeadlineMs_ = limitMs == 0 ? 0 : startMs + limitMs;
   idleDeadlineMs_ = 0;
   rearm();
 }
