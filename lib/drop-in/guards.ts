@@ -16,6 +16,7 @@ type Method = (this: any, ...args: any[]) => any;
 export function guardPrototypes(): () => void {
   const { IncomingMessage: NodeRequest, ServerResponse: NodeResponse, OutgoingMessage } = originals;
   const ofRequest = propertiesBetween(IncomingMessage.prototype, NodeRequest.prototype);
+  for (const [key, descriptor] of counts()) ofRequest.set(key, descriptor);
   const ofResponse = propertiesBetween(ServerResponse.prototype, NodeResponse.prototype);
   const ofOutgoing = new Map([...ofResponse].filter(([key]) => Object.hasOwn(OutgoingMessage.prototype, key)));
   const removers = [
@@ -35,6 +36,22 @@ const originals = {
   OutgoingMessage: nodeHttp.OutgoingMessage,
 };
 
+/** Node's accessors of headers and trailers cannot be replaced, but they read `rawHeaders`, and how many of those count, from the object. */
+function counts(): Map<Key, PropertyDescriptor> {
+  const example = new originals.IncomingMessage(null as never);
+  const found = new Map<Key, PropertyDescriptor>();
+  for (const key of Object.getOwnPropertySymbols(example)) {
+    const list = { kHeadersCount: 'rawHeaders', kTrailersCount: 'rawTrailers' }[key.description ?? ''];
+    if (list === undefined) continue;
+    found.set(key, {
+      get() {
+        return Reflect.get(this, list).length;
+      },
+    });
+  }
+  return found;
+}
+
 /** The properties that objects of `prototype` have before `base` comes, the nearest first. */
 function propertiesBetween(prototype: object, base: object): Map<Key, PropertyDescriptor> {
   const properties = new Map<Key, PropertyDescriptor>();
@@ -51,6 +68,7 @@ function guard(prototype: object, properties: Map<Key, PropertyDescriptor>, isOu
   const before = new Map<Key, PropertyDescriptor | undefined>();
   for (const [key, ours] of properties) {
     const node = Object.getOwnPropertyDescriptor(prototype, key);
+    if (node?.configurable === false) continue;
     before.set(key, node);
     Object.defineProperty(prototype, key, {
       ...(typeof ours.value === 'function'
