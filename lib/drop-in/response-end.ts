@@ -2,7 +2,6 @@
  * The end of a response: its last bytes, and 'finish' and 'close' after them. Where nobody listens, nothing comes back over the border: what has
  * become of the bytes is asked when somebody wants to know.
  */
-import { AsyncResource } from 'node:async_hooks';
 import { channel } from 'node:diagnostics_channel';
 import type { WriteCallback } from './contract.js';
 import {
@@ -109,10 +108,7 @@ function wantsNotice(response: NativeResponse): boolean {
 
 function makeNotice(response: NativeResponse): WriteCallback {
   response[kNoticed] = true;
-  const resource = new AsyncResource('HTTPSERVERRESPONSE');
-  return (error) => {
-    resource.runInAsyncScope(onLastBytes, undefined, response, error);
-  };
+  return (error) => onLastBytes(response, error);
 }
 
 /** A listener or callback that came after end(): it is told if the bytes have not left yet. */
@@ -129,6 +125,7 @@ function onLastBytes(response: NativeResponse, error: Error | null | undefined):
       response[kFlushError] = error ?? response[kErrored];
       runEndCallbacks(response, response[kFlushError]);
     }
+    process.nextTick(emitClose, response);
     return;
   }
   response[kWritableFinished] = true;
@@ -156,7 +153,7 @@ export function emitClose(response: NativeResponse): void {
   response.emit('close');
 }
 
-/** Asked only of a response that is over, and whose end nobody was told of. */
+/** Where nobody is told of it, the connection is asked. */
 export function haveBytesLeft(response: NativeResponse): boolean {
   if (response[kTurnState] !== TURN_PASSED) return response[kTurnState] === TURN_DETACHED;
   if (response[kNoticed] || response[kSink]?.writableLength !== 0) return false;

@@ -34,8 +34,8 @@ type Getter = (response: NativeResponse) => unknown;
 
 /** Own fields of node's that have to be computed here. */
 const computed: readonly [string, Getter][] = [
-  ['destroyed', (response) => response[kDestroyed] || haveBytesLeft(response)],
-  ['_closed', (response) => response[kClosed] || haveBytesLeft(response)],
+  ['destroyed', (response) => settled(response, kDestroyed)],
+  ['_closed', (response) => settled(response, kClosed)],
   ['_keepAliveTimeout', (response) => response[kSink]?.server.keepAliveTimeout],
   ['_maxRequestsPerSocket', (response) => response[kSink]?.server.maxRequestsPerSocket],
   ['outputData', (response) => response[kQueue] ?? []],
@@ -43,7 +43,7 @@ const computed: readonly [string, Getter][] = [
 
 /** Accessors of node's that read fields which ours has not. */
 const accessors: readonly [string, Getter][] = [
-  ['closed', (response) => response[kClosed] || haveBytesLeft(response)],
+  ['closed', (response) => settled(response, kClosed)],
   ['connection', (response) => response.socket],
   ['errored', (response) => response[kErrored]],
   ['socket', socketOf],
@@ -118,6 +118,11 @@ function defineAccessor(prototype: object, key: string, get: Getter): void {
       else own(this, key, value);
     },
   });
+}
+
+function settled(response: NativeResponse, flag: typeof kDestroyed | typeof kClosed): boolean {
+  if (!response[flag] && response[kTurnState] === TURN_PASSED) haveBytesLeft(response);
+  return response[flag];
 }
 
 /** Null where node's has been given none yet, or none any more. */

@@ -2,7 +2,6 @@
  * The way of a response's bytes: framed as node frames them, kept while it is not the response's turn or while it is corked, else given to the
  * connection, which copies them.
  */
-import { AsyncResource } from 'node:async_hooks';
 import { Buffer } from 'node:buffer';
 import type { WriteCallback } from './contract.js';
 import { kBytesWritten, kCorked, kErrored, mergesChunks, nodeError } from './node-response.js';
@@ -151,7 +150,7 @@ export function output(
     return keep(response, head, data, encoding, callback);
   }
   if (head === '' && data.length === 0 && !callback) return true;
-  const done = callback ? inContext(callback) : null;
+  const done = callback ?? null;
   if (typeof data !== 'string' || isUtf8(encoding)) return sink.send(head, data, done);
   if (isLatin1(encoding)) return sink.send(head + data, '', done);
   return sink.send(head, Buffer.from(data, encoding as BufferEncoding), done);
@@ -160,7 +159,7 @@ export function output(
 function keep(response: NativeResponse, head: string, data: Chunk, encoding: Encoding, callback: Callback): boolean {
   response[kQueue] ??= [];
   if (head !== '') response[kQueue].push({ data: head, encoding: 'latin1', callback: null });
-  response[kQueue].push({ data, encoding, callback: callback ? inContext(callback) : null });
+  response[kQueue].push({ data, encoding, callback });
   const length = head.length + data.length;
   response.outputSize += length;
   response._onPendingData(length);
@@ -178,12 +177,4 @@ export function releaseQueue(response: NativeResponse): boolean | undefined {
   for (const { data, encoding, callback } of queue) accepted = output(response, '', data, encoding, callback);
   response._onPendingData(-size);
   return accepted;
-}
-
-/** As node: a callback runs in the async context of the call that gave it. */
-function inContext(callback: WriteCallback): WriteCallback {
-  const resource = new AsyncResource('HTTPOUTGOINGWRITE');
-  return (error) => {
-    resource.runInAsyncScope(callback, undefined, error);
-  };
 }

@@ -251,7 +251,7 @@ const methods = {
     if (this.finished) {
       if (!chunk && haveBytesLeft(this)) this[kWritableFinished] = true;
       nodeMethods['end']?.call(this, chunk, encoding, callback);
-      noticeLate(this);
+      if (typeof callback === 'function') noticeLate(this);
       return this;
     }
     let last: Chunk = '';
