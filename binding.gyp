@@ -12,7 +12,9 @@
       '<!(node -p "require(\'node-addon-api\').include_dir")',
     ],
     # Node-API 8 is in every Node from 16 on, so that one binary loads in 20, 22, 24, 26 ...
-    'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
+    # The last: a call that fails since its worker is being terminated ends that worker, not the process.
+    'defines': ['NAPI_VERSION=8', 'NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED',
+                'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
     # Node's common.gypi brings its own standard, which differs from version to version.
     'cflags_cc!': ['-std=gnu++14', '-std=gnu++1y', '-std=gnu++17', '-std=gnu++20', '-std=gnu++23'],
     'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti', '-fvisibility=hidden', '-fvisibility-inlines-hidden'],

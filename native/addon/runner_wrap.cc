@@ -11,9 +11,12 @@ namespace {
 uint32_t numberAt(const Napi::CallbackInfo& info, size_t index) { return info[index].As<Napi::Number>().Uint32Value(); }
 
 // A copy, in memory of V8's own: external memory would be cheaper, but JavaScript could not transfer such a buffer on.
-Napi::Value bufferOf(Napi::Env env, const ParcelPart& part) {
-  Napi::ArrayBuffer copy = Napi::ArrayBuffer::New(env, part.size);
-  if (part.size != 0) std::memcpy(copy.Data(), part.bytes.get(), part.size);
+// nullptr: the environment is being terminated.
+napi_value bufferOf(Napi::Env env, const ParcelPart& part) {
+  void* bytes = nullptr;
+  napi_value copy;
+  if (napi_create_arraybuffer(env, part.size, &bytes, &copy) != napi_ok) return nullptr;
+  if (part.size != 0) std::memcpy(bytes, part.bytes.get(), part.size);
   return copy;
 }
 
@@ -74,21 +77,29 @@ void RunnerEnd::call() {
   if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
 }
 
-// An array of ArrayBuffers; the parcel is empty after.
+// An array of ArrayBuffers; the parcel is empty after. In an environment that is being terminated every call may fail:
+// then what comes out is incomplete, and nobody will see it.
 Napi::Value RunnerEnd::takeParcel(Napi::Env env, Parcel& parcel) {
   Napi::Array parts = Napi::Array::New(env, parcel.size());
-  for (uint32_t i = 0; i < parcel.size(); i++) parts.Set(i, bufferOf(env, parcel[i]));
+  for (uint32_t i = 0; i < parcel.size(); i++) {
+    napi_value buffer = bufferOf(env, parcel[i]);
+    if (buffer == nullptr || napi_set_element(env, parts, i, buffer) != napi_ok) break;
+  }
   parcel.clear();
   return parts;
 }
 
 // `parts`: an array of Uint8Array.
 void RunnerEnd::fillParcel(Napi::Env env, Parcel& parcel, const Napi::Value& parts) {
-  const auto array = parts.As<Napi::Array>();
   parcel.clear();
-  for (uint32_t i = 0; i < array.Length(); i++) {
-    const auto bytes = array.Get(i).As<Napi::Uint8Array>();
-    if (addCopy(parcel, bytes.Data(), bytes.ByteLength())) continue;
+  const uint32_t count = parts.As<Napi::Array>().Length();
+  for (uint32_t i = 0; i < count; i++) {
+    napi_value part;
+    void* bytes;
+    size_t size;
+    if (napi_get_element(env, parts, i, &part) != napi_ok) return;
+    if (napi_get_typedarray_info(env, part, nullptr, &size, &bytes, nullptr, nullptr) != napi_ok) return;
+    if (addCopy(parcel, bytes, size)) continue;
     parcel.clear();
     throwSysError(env, {"malloc", ENOMEM});
     return;
