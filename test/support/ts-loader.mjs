@@ -5,7 +5,6 @@
 import { readFile } from 'node:fs/promises';
 import { register } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { isMainThread } from 'node:worker_threads';
 
 let transform;
 
@@ -26,7 +25,7 @@ export async function load(url, context, next) {
   return { format: 'module', source: code, shortCircuit: true };
 }
 
-// Hooks run on a thread of their own, which imports this file again.
-if (isMainThread) {
-  register(import.meta.url);
+// Hooks run on a thread of their own, which imports this file again; worker threads get theirs.
+if (!import.meta.url.endsWith('?hooks')) {
+  register(`${import.meta.url}?hooks`);
 }
