@@ -1,0 +1,30 @@
+// The runner's queue under the thread sanitizer: producers, consumers and cancellers, ten million operations unless told otherwise.
+//
+//   node scripts/stress-runner.mjs [operations]
+import { join } from 'node:path';
+import { buildProgram, librarySources, root, run } from './native-build.mjs';
+
+const operations = process.argv[2] ?? '10000000';
+if (!/^\d+$/.test(operations)) throw new Error(`${operations}: expected a number of operations`);
+const testRoot = join(root, 'test/native');
+const tests = ['main.cc', 'test.cc', 'job_queue_test.cc', 'job_queue_stress_test.cc'];
+
+try {
+  const program = await buildProgram({
+    name: 'runner-stress',
+    directory: join(root, 'build-native-tests-thread'),
+    sources: [
+      ...librarySources().filter((source) => source.includes('/runner/')),
+      ...tests.map((name) => join(testRoot, name)),
+    ],
+    flags: ['-O1', '-g', '-fsanitize=thread', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
+  });
+  const code = await run(program, ['job queue'], {
+    cwd: root,
+    env: { ...process.env, GAMMALOOP_STRESS_OPERATIONS: operations },
+  });
+  if (code !== 0) throw new Error(`the stress test ended with ${code}`);
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+}
