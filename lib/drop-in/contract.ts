@@ -22,7 +22,7 @@ export interface RequestSource {
   readonly writableHighWaterMark: number;
   /** The peer's next bytes of this request's body may come: as many as the application has taken. */
   consume(byteCount: number): void;
-  /** `req.destroy()`: as node, the connection goes with it. kConnectionClosed follows, also where the request's response was over. */
+  /** `req.destroy()`: as node, the connection goes with it. */
   destroyFromRequest(request: IncomingMessage, error: Error | null): void;
 }
 

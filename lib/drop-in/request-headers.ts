@@ -106,10 +106,14 @@ function headersOf(request: NativeRequest): NodeJS.Dict<string | string[]> {
 
 function joinedMap(request: NativeRequest, fields: string[]): NodeJS.Dict<string | string[]> {
   const map = emptyMap<NodeJS.Dict<string | string[]>>(mapPrototype);
+  addFields(request, fields, map);
+  return map;
+}
+
+export function addFields(request: NativeRequest, fields: string[], map: object): void {
   for (let at = 0; at < fields.length; at += 2) {
     request._addHeaderLine(fields[at] as string, fields[at + 1] as string, map);
   }
-  return map;
 }
 
 function distinctMap(request: NativeRequest, fields: string[]): Record<string, string[]> {

@@ -35,8 +35,6 @@ export interface RareParts {
   abortController: AbortController | null;
   /** The response was sent: the signal stays as it is. */
   isDetached: boolean;
-  /** `destroy` waits for the connection to close. */
-  onClosed: (() => void) | null;
   /** Of instances of a program's own class: the scope that others are themselves. */
   scope: AsyncResource | null;
 }
@@ -101,7 +99,6 @@ export function rareParts(request: NativeRequest): RareParts {
     trailersDistinct: null,
     abortController: null,
     isDetached: false,
-    onClosed: null,
     scope: null,
   };
   return request[kRare];

@@ -4,6 +4,7 @@
  */
 import http from 'node:http';
 import { Readable } from 'node:stream';
+import { addFields } from './request-headers.js';
 import {
   ABORTED,
   ARRIVED,
@@ -72,7 +73,11 @@ export function pushBody(request: NativeRequest, chunk: Buffer): void {
 }
 
 export function endBody(request: NativeRequest, trailers: string[]): void {
-  if (trailers.length > 0) request.rawTrailers = trailers;
+  if (trailers.length > 0) {
+    request.rawTrailers = trailers;
+    const early = request[kRare]?.trailers;
+    if (early != null) addFields(request, trailers, early);
+  }
   request.complete = true;
   const stage = request[kStage];
   request[kStage] = stage | ARRIVED;
@@ -94,13 +99,6 @@ export function responseDone(request: NativeRequest): void {
 
 /** The connection is gone, and the message or its response was not over. */
 export function connectionClosed(request: NativeRequest): void {
-  const rare = request[kRare];
-  if (rare?.onClosed != null) {
-    const { onClosed } = rare;
-    rare.onClosed = null;
-    onClosed();
-    return;
-  }
   const stage = request[kStage];
   if ((stage & (BUILT | OVER)) === 0 && request._events === undefined) {
     request[kStage] = stage | CUT | ABORTED;
@@ -169,7 +167,7 @@ function read(this: NativeRequest, size: number): void {
   this[kSource].consume(held);
 }
 
-/** As node's: what was not read to its end takes the connection with it, and waits for that. */
+/** As node's: what was not read to its end takes the connection with it. */
 function destroy(this: NativeRequest, error: Error | null, callback: DestroyCallback): void {
   if (!isNativeRequest(this)) {
     nodeDestroy.call(this, error, callback);
@@ -184,13 +182,18 @@ function destroy(this: NativeRequest, error: Error | null, callback: DestroyCall
   // `pipeline` takes the socket away from a request that shall not close it.
   const isDetached = Object.hasOwn(this, 'socket') && this.socket == null;
   if (this.aborted && !isDetached && !source.destroyed) {
-    rareParts(this).onClosed = () => process.nextTick(finishDestroy, this, error, callback);
     source.destroyFromRequest(this, error);
+    process.nextTick(finishDestroyNext, this, error, callback);
   } else if (error === null && !this.aborted && closesAtOnce) {
     callback();
   } else {
     process.nextTick(finishDestroy, this, error, callback);
   }
+}
+
+/** Node hears of the end of the socket first. */
+function finishDestroyNext(request: NativeRequest, error: Error | null, callback: DestroyCallback): void {
+  process.nextTick(finishDestroy, request, error, callback);
 }
 
 /** An error is for those who listen. */

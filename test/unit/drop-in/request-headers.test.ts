@@ -94,4 +94,12 @@ describe('trailers', () => {
     expect(request.trailersDistinct).toEqual(nodes(fields).headersDistinct);
     expect(request.complete).toBe(true);
   });
+
+  it('fill the map that was read before', () => {
+    const { request } = makeRequest({ isStreamed: true });
+    const early = request.trailers;
+    request[kEndBody](['X-Sum', '1']);
+    expect(early).toEqual({ 'x-sum': '1' });
+    expect(request.trailers).toBe(early);
+  });
 });
