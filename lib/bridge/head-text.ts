@@ -37,6 +37,14 @@ export function rawHeadersOf(text: string, headerCount: number, targetLength: nu
   return fields;
 }
 
+/** Whether a field is there whose name has a number on the border (its index in HEADER_NAMES). */
+export function hasHeader(text: string, headerCount: number, id: number): boolean {
+  for (let entry = 0; entry < headerCount * ENTRY_CHARS; entry += ENTRY_CHARS) {
+    if (text.charCodeAt(entry) === id) return true;
+  }
+  return false;
+}
+
 /** The value of a field, repeated fields joined (RFC 9110 5.3; cookies by '; '). `name` in lower case. */
 export function headerOf(text: string, headerCount: number, targetLength: number, name: string): string | null {
   const id = HEADER_IDS.get(name) ?? 0;

@@ -8,7 +8,9 @@
 import diagnostics from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import type { WireConnection, WireListener } from '../backend/wire.js';
+import { hasHeader } from '../bridge/head-text.js';
 import {
+  HEADER_NAMES,
   REQUEST_EXPECT_CONTINUE_FLAG,
   REQUEST_EXPECT_OTHER_FLAG,
   REQUEST_HAS_BODY_FLAG,
@@ -139,10 +141,11 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
       this.#waitingResponses.push(response);
       this.#waitingRequests.push(request);
     }
-    if ((flags & REQUEST_HAS_BODY_FLAG) === 0 && this.#state.optimizesEmptyRequests) {
-      request._dumpAndCloseReadable();
-    }
-    if (versionMinor === 1 && (this.#isOverLimit(response) || (flags & EXPECT_FLAGS) !== 0)) {
+    if (this.#state.optimizesEmptyRequests && !hasBodyHeaders(request)) request._dumpAndCloseReadable();
+    if (versionMinor === 1 && server.requireHostHeader && !hasHeader(head, count, HOST)) {
+      response.writeHead(400, ['Connection', 'close']);
+      response.end();
+    } else if (versionMinor === 1 && (this.#isOverLimit(response) || (flags & EXPECT_FLAGS) !== 0)) {
       request[kRun](this.#handleSpecial, this, request, response);
     } else {
       request[kRun](this.#handle, this, request, response);
@@ -330,24 +333,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   onError(name: string, bytes: Buffer, position: number): void {
-    if (this.destroyed) return;
-    if (name !== 'MISSING_HOST') {
-      this.fail(clientErrorOf(name, bytes, position));
-      return;
-    }
-    // As node, which has a request by then, and answers it itself.
-    const request = createRequest(this, 'GET', 1, 0, 0, 0, '', null);
-    const hasTurn = this.currentResponse === null;
-    const response = createResponse(ServerResponse, this, request, hasTurn, false);
-    if (hasTurn) {
-      this.currentResponse = response;
-      this.#currentRequest = request;
-    } else {
-      this.#waitingResponses.push(response);
-      this.#waitingRequests.push(request);
-    }
-    response.writeHead(400, ['Connection', 'close']);
-    response.end();
+    if (!this.destroyed) this.fail(clientErrorOf(name, bytes, position));
   }
 
   /** An error of the connection: 'clientError', or node's answer. */
@@ -572,7 +558,12 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 }
 
 const EXPECT_FLAGS = REQUEST_EXPECT_CONTINUE_FLAG | REQUEST_EXPECT_OTHER_FLAG;
+const HOST = HEADER_NAMES.indexOf('host');
 const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i;
+
+function hasBodyHeaders({ headers }: IncomingMessage): boolean {
+  return 'content-length' in headers || 'transfer-encoding' in headers;
+}
 
 function tellDone(request: IncomingMessage): void {
   request[kResponseDone]();

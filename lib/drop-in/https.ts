@@ -9,7 +9,7 @@ import {
   defineServerMethods,
   feedConnection,
   type Server as HttpServer,
-  replaceListeners,
+  replaceListener,
   runNatively,
 } from './server.js';
 
@@ -19,7 +19,7 @@ const OurServer = function Server(this: HttpServer | undefined, ...args: unknown
   if (!(this instanceof OurServer)) return Reflect.construct(OurServer, args);
   Reflect.apply(NodeServer as unknown as () => void, this, args);
   const options = typeof args[0] === 'object' && args[0] !== null ? args[0] : {};
-  if (runNatively(this, options, 'https')) replaceListeners(this, 'secureConnection', onSecureConnection);
+  if (runNatively(this, options, 'https')) replaceListener(this, 'secureConnection', onSecureConnection);
   return this;
 } as unknown as { new (...args: unknown[]): HttpServer; readonly prototype: HttpServer };
 

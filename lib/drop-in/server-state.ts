@@ -221,17 +221,21 @@ export class ServerState implements WireServer {
       requestsPerConnection: 0,
       pipelinedRequests: PIPELINED_REQUESTS,
       writeBufferBytes: 0,
-      requireHost: server.requireHostHeader !== false,
+      // Judged by the connection: an upgrade may go without, as on node.
+      requireHost: false,
       anyExpectation: true,
     };
   }
 
   #timeouts(): object {
     const { server } = this;
+    const headers = durationOf(server.headersTimeout);
+    const request = durationOf(server.requestTimeout);
     const keepAlive = durationOf(server.keepAliveTimeout);
     return {
-      headers: durationOf(server.headersTimeout),
-      request: durationOf(server.requestTimeout),
+      // Node's requestTimeout is about the head as well.
+      headers: headers === 0 || (request > 0 && request < headers) ? request : headers,
+      request,
       keepAlive: keepAlive > 0 ? keepAlive + (server.keepAliveTimeoutBuffer ?? KEEP_ALIVE_BUFFER_MS) : 0,
       handler: 0,
       bodyRateWindow: 0,
@@ -273,7 +277,6 @@ const WATCHED = [
   'keepAliveTimeoutBuffer',
   'maxHeaderSize',
   'maxHeadersCount',
-  'requireHostHeader',
 ];
 
 function watch(server: object, name: string, onChange: () => void): void {

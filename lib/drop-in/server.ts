@@ -50,7 +50,7 @@ export const Server = function Server(this: Server | undefined, ...args: [Option
   if (!(this instanceof Server)) return Reflect.construct(Server, args);
   Reflect.apply(NodeServer as unknown as () => void, this, args);
   const options = typeof args[0] === 'object' && args[0] !== null ? args[0] : {};
-  if (runNatively(this, options, 'http')) replaceListeners(this, 'connection', connectionListener);
+  if (runNatively(this, options, 'http')) replaceListener(this, 'connection', connectionListener);
   return this;
 } as unknown as { new (...args: unknown[]): Server; (...args: unknown[]): Server; readonly prototype: Server };
 
@@ -70,7 +70,7 @@ export function runNatively(server: Server, options: Options, protocol: 'http' |
   if (options.ServerResponse) server[kResponseClass] = options.ServerResponse as unknown as typeof ServerResponse;
   const state = new ServerState(server, options.optimizeEmptyRequests === true, connectionListener);
   Object.defineProperty(server, kState, { value: state });
-  replaceListeners(server, 'listening', startChecking);
+  trackConnections = replaceListener(server, 'listening', startChecking);
   return true;
 }
 
@@ -79,19 +79,24 @@ export function feedConnection(server: Server, duplex: HttpSocket): void {
   server[kState]?.feed(duplex);
 }
 
-/** Node's one listener, which its constructor has added, becomes ours; the program's stay. */
-export function replaceListeners(server: Server, event: string, listener: (...args: never[]) => void): void {
+/** Node's one listener, which its constructor has added, becomes ours; the program's stay. Returns node's. */
+export function replaceListener(server: Server, event: string, listener: (...args: never[]) => void): () => void {
   const emitter = server as unknown as NodeJS.EventEmitter;
-  const own = emitter.listeners(event)[0];
-  if (own !== undefined) emitter.removeListener(event, own as () => void);
+  const own = emitter.listeners(event)[0] as () => void;
+  emitter.removeListener(event, own);
   emitter.prependListener(event, listener as () => void);
+  return own;
 }
 
 function connectionListener(this: Server, socket: HttpSocket): void {
   if (!isSocketOfConnection(socket)) feedConnection(this, socket);
 }
 
+/** Node's listener for 'listening': the look at connections that it starts finds none, but programs may look at what it leaves on the server. */
+let trackConnections: () => void;
+
 function startChecking(this: Server): void {
+  trackConnections.call(this);
   this[kState]?.startChecking();
 }
 

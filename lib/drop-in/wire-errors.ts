@@ -1,5 +1,7 @@
 /** The errors of a connection as node gives them to 'clientError': by the names that native code has for what it refused (HttpError, SessionError). */
 
+import { METHODS } from '../bridge/records.js';
+
 export interface ClientError extends Error {
   code: string;
   reason?: string;
@@ -7,6 +9,15 @@ export interface ClientError extends Error {
   rawPacket?: Buffer;
 }
 
+const CR = 0x0d;
+const LF = 0x0a;
+/** Those of HTTP, of RTSP, and the beginning of HTTP/2. */
+const KNOWN_METHODS = [
+  ...METHODS,
+  ...['PRI', 'DESCRIBE', 'ANNOUNCE', 'SETUP', 'PLAY', 'PAUSE', 'TEARDOWN', 'GET_PARAMETER', 'SET_PARAMETER'],
+  ...['REDIRECT', 'RECORD', 'FLUSH'],
+];
+const LONGEST_METHOD = 16;
 const TOKEN = 'HPE_INVALID_HEADER_TOKEN';
 
 /** llhttp's code and reason for each. Where ours is stricter, the nearest. */
@@ -42,13 +53,30 @@ const PARSE_ERRORS: Readonly<Record<string, readonly [code: string, reason: stri
 /** What native code refused: `position` bytes of `bytes` were understood. */
 export function clientErrorOf(name: string, bytes: Buffer, position: number): ClientError {
   if (name.endsWith('_TIMEOUT')) return requestTimeoutError();
+  if (name === 'INVALID_LINE_ENDING' && (bytes[position] === CR || bytes[position - 1] === CR)) {
+    return parseError('HPE_LF_EXPECTED', 'Missing expected LF after header value', bytes, position);
+  }
   const [code, reason] = PARSE_ERRORS[name] ?? ['HPE_USER', name];
+  return parseError(code, reason, bytes, name === 'INVALID_METHOD' ? methodPrefixOf(bytes) : position);
+}
+
+function parseError(code: string, reason: string, bytes: Buffer, position: number): ClientError {
   const error = new Error(`Parse Error: ${reason}`) as ClientError;
   error.code = code;
   error.reason = reason;
   error.bytesParsed = position;
   error.rawPacket = bytes;
   return error;
+}
+
+/** Where llhttp gives up: at the first byte with which no method goes on that it knows. */
+function methodPrefixOf(bytes: Buffer): number {
+  let start = 0;
+  while (bytes[start] === CR || bytes[start] === LF) start++;
+  let length = 0;
+  const text = bytes.latin1Slice(start, start + LONGEST_METHOD);
+  while (length < text.length && KNOWN_METHODS.some((method) => method.startsWith(text.slice(0, length + 1)))) length++;
+  return start + length;
 }
 
 /** FIN in the middle of a request. */
