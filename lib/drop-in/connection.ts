@@ -260,6 +260,10 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.#advance();
   }
 
+  flush(): void {
+    this.#output.flush();
+  }
+
   whenFlushed(callback: WriteCallback): void {
     this.#output.whenFlushed(callback);
   }

@@ -52,6 +52,8 @@ export interface ResponseSink {
     callback: WriteCallback | null,
     close: boolean,
   ): void;
+  /** Hands the system what it takes now. */
+  flush(): void;
   /** Calls back once everything that was written so far has left; at once in the next tick where it has. */
   whenFlushed(callback: WriteCallback): void;
   /** Of responses whose turn has not come: how much more (or less) they keep. The connection stops reading when it is too much. */

@@ -136,7 +136,10 @@ function isFinished(response: NativeResponse): boolean {
   if (!response.finished) return false;
   if (hasEndCallbacks && response[kNoticed]) return response[kWritableFinished];
   const state = response[kTurnState];
-  return state === TURN_DETACHED || (state === TURN_PASSED && response[kSink]?.writableLength === 0);
+  if (state !== TURN_PASSED) return state === TURN_DETACHED;
+  // These versions count what the system takes at once.
+  if (!hasEndCallbacks) response[kSink]?.flush();
+  return response[kSink]?.writableLength === 0;
 }
 
 function writableLengthOf(response: NativeResponse): number {

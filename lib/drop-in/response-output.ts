@@ -87,8 +87,8 @@ export function sendChunk(response: NativeResponse, data: Chunk, encoding: Encod
   }
   const head = `${takeHead(response)}${lengthOf(data, encoding).toString(16)}\r\n`;
   if (typeof data === 'string' && isUtf8(encoding)) return output(response, head, `${data}\r\n`, null, callback);
-  output(response, head, data, encoding, null);
-  return output(response, '\r\n', '', null, callback);
+  const accepted = output(response, head, data, encoding, null);
+  return output(response, '\r\n', '', null, callback) && accepted;
 }
 
 export function holdChunk(response: NativeResponse, data: Chunk, encoding: Encoding, callback: Callback): boolean {

@@ -66,6 +66,7 @@ class CollectingSink implements ResponseSink {
     this.send(head, body, callback);
     this.ended = { response, close };
   }
+  flush(): void {}
   whenFlushed(callback: WriteCallback): void {
     process.nextTick(callback, null);
   }
