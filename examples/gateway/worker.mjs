@@ -20,10 +20,12 @@ async function wait({ ms }) {
 }
 
 async function* report({ lines, every }) {
+  let primes = 0;
   for (let line = 1; line <= lines; line++) {
     await sleep(every);
-    const from = (line - 1) * BLOCK;
-    yield { line, of: lines, from, below: from + BLOCK, primes: await countPrimes(Math.max(from, 2), from + BLOCK) };
+    const below = line * BLOCK;
+    primes += await countPrimes(Math.max(below - BLOCK, 2), below);
+    yield { line, of: lines, below, primes };
   }
 }
 

@@ -46,8 +46,8 @@ describe.each(backends)('the gateway on %s', (backend) => {
     }
     expect(events.map(({ name, data }) => [name, data['line'], data['primes']])).toEqual([
       ['part', 1, 1229],
-      ['part', 2, 1033],
-      ['part', 3, 983],
+      ['part', 2, 2262],
+      ['part', 3, 3245],
       ['end', undefined, undefined],
     ]);
     expect(await gateway.idle()).toMatchObject({ requests: { answered: 1 }, tasks: { started: 1, finished: 1 } });

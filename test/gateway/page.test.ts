@@ -56,7 +56,7 @@ describe.runIf(mayLaunch).each(backends)('the page on %s', (backend) => {
   it('shows the workers, and a quick job', async () => {
     await open();
     expect(await page.title()).toBe('gammaloop gateway');
-    for (const pid of gateway.workers) await page.getByRole('cell', { name: `process ${pid}`, exact: true }).waitFor();
+    for (const pid of gateway.workers) await page.getByRole('cell', { name: String(pid), exact: true }).waitFor();
     await press('quick', 'Ask');
     await result('quick', /^17984 primes, counted by process \d+, with \d+ ms left \(\d+ ms\)$/);
     await counter('finished', 1);
@@ -67,7 +67,7 @@ describe.runIf(mayLaunch).each(backends)('the page on %s', (backend) => {
   it('a report comes line by line, and stops when it is hung up on', async () => {
     await open();
     await press('report', 'Stream');
-    await result('report', /^1 of 10: 1229 primes from 0 to 10000$/);
+    await result('report', /^1 of 10: 1229 primes below 10000/);
     await counter('open', 1);
     await result('report', /10 of 10: .*\nthe end/);
     await counter('finished', 1);
@@ -96,12 +96,12 @@ describe.runIf(mayLaunch).each(backends)('the page on %s', (backend) => {
   it('a worker that dies is replaced', async () => {
     await open();
     await press('crash', 'Ask');
-    await result('crash', /^502: .*SIGKILL/);
+    await result('crash', /^502: The process port broke/);
     await counter('replaced', 1);
     await counter('lost', 1);
     await page.locator('#workers tr').nth(1).waitFor();
     const shown = await page.locator('#workers tr td:first-child').allTextContents();
-    expect(shown.filter((text) => gateway.workers.some((pid) => text === `process ${pid}`))).toHaveLength(1);
+    expect(shown.filter((text) => gateway.workers.some((pid) => text === String(pid)))).toHaveLength(1);
     expect(complaints).toEqual([expect.stringContaining('502')]);
   });
 
