@@ -126,8 +126,8 @@ CutReport Engine::cut(uint32_t index) {
 }
 
 void Engine::forget(uint32_t index) {
-  if (servers_[index]->http.openConnections() != 0) return;
   stopListening(*servers_[index]);
+  if (servers_[index]->http.openConnections() != 0) cut(index);  // nobody would hear of them
   servers_[index] = nullptr;
   updateDriver();
 }

@@ -65,6 +65,7 @@ class Engine final : public ReactorDelegate {
   void close(uint32_t server);
   // Cuts all that is left.
   CutReport cut(uint32_t server);
+  // Frees the server, with its listener and its connections where it still has any.
   void forget(uint32_t server);
   bool has(uint32_t server) const { return server < servers_.size() && servers_[server] != nullptr; }
 

@@ -296,6 +296,17 @@ TEST("wire: a server without a listener, then with one, then without") {
   engine.forget(other);  // closes its listener
   EXPECT(!engine.has(server) && !engine.has(other));
   EXPECT(!Client::tcp(port).isOpen());
+
+  // Connections that the application has not heard of yet go with their server.
+  Client client = world.connect();
+  client.send(kGet);
+  world.engine.stopListening(world.server);
+  Wire& fed = world.openFed();
+  engine.forget(world.server);
+  EXPECT(!engine.has(world.server));
+  world.turn();
+  EXPECT(fed.closed);
+  EXPECT_EQ(engine.reactor().connectionCount(), 0u);
 }
 
 TEST("wire: two servers accept from one shared descriptor") {
