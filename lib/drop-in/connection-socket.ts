@@ -74,6 +74,6 @@ export function onSocketError(this: HttpSocket, error: ClientError): void {
     connection.answer(error);
     return;
   }
-  if (this.writable && connection.currentResponse?._headerSent !== true) this.write(answerTo(error));
+  if (this.writable && !connection.hasBegunToAnswer) this.write(answerTo(error));
   this.destroy(error);
 }

@@ -66,6 +66,8 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   /** Whose body is arriving. */
   #reading: IncomingMessage | null = null;
   #requestCount = 0;
+  /** Responses that were sent in this tick without anybody waiting for 'finish': to node, the last of them would still be the socket's. */
+  #justSent = 0;
   /** What the waiting responses keep. */
   #pendingBytes = 0;
   #needDrain = false;
@@ -77,6 +79,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   #isAdvancing = false;
   #isCounted: boolean;
   #isClosed = false;
+
   #hasFailed = false;
   #upgrade: Upgrade | null = null;
 
@@ -97,7 +100,11 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   get socket(): Socket {
-    return this.#ensureSocket();
+    const isNew = this.#socket === null;
+    const socket = this.#ensureSocket();
+    // Asked for too late: one that is closed.
+    if (isNew && this.#isClosed) socket[kSocketClosed]?.(0);
+    return socket;
   }
 
   // Requests.
@@ -209,11 +216,8 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
       process.nextTick(tellClosed, request);
       return;
     }
-    if (request !== this.#currentRequest && !this.#waitingRequests.includes(request)) this.#orphan = request;
     this.destroy(error);
   }
-  /** A request that was destroyed after its response: it hears of the end as well. */
-  #orphan: IncomingMessage | null = null;
 
   // ResponseSink.
 
@@ -248,16 +252,31 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     if (response !== this.currentResponse || request === null) return;
     const ends = close || response._last;
     const flags = ends && this.#socket === null ? WIRE_WRITE_END_FLAG | WIRE_WRITE_CLOSE_FLAG : WIRE_WRITE_END_FLAG;
-    this.#output.write(head, body, flags, callback === null ? null : endCallback(request, callback));
     if (callback === null) {
+      this.#output.write(head, body, flags, null);
       // Who adds listeners in what is left of this tick is still in time, as on node.
-      process.nextTick(tellDone, request);
+      this.#justSent++;
+      process.nextTick(tellDone, this, request);
+    } else {
+      this.#output.write(head, body, flags, (error) => {
+        if (!error) this.#onSent(request, ends);
+        callback(error);
+      });
     }
-    if (ends) {
-      this.#endAfterOutput();
-      return;
-    }
-    this.#advance();
+    if (ends) this.#endAfterOutput();
+    else if (callback === null) this.#advance();
+  }
+
+  /** As node: the request is let go of, and the next response has its turn, before the program hears 'finish'. */
+  #onSent(request: IncomingMessage, ends: boolean): void {
+    request[kResponseDone]();
+    if (!ends) this.#advance();
+  }
+
+  /** Nobody listens for 'finish': its turn was over at once. */
+  onSentUnheard(request: IncomingMessage): void {
+    this.#justSent--;
+    request[kResponseDone]();
   }
 
   flush(): void {
@@ -349,10 +368,15 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     else this.answer(error);
   }
 
+  /** Bytes of the present response have been sent: an answer to an error would be taken for more of it. */
+  get hasBegunToAnswer(): boolean {
+    return this.#justSent > 0 || this.currentResponse?._headerSent === true;
+  }
+
   /** Where the program has not answered: says what was wrong if nothing of a response was sent, and closes. */
   answer(error: ClientError): void {
     if (this.destroyed) return;
-    if (this.currentResponse?._headerSent === true) {
+    if (this.hasBegunToAnswer) {
       this.destroy(error);
       return;
     }
@@ -397,7 +421,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   onClosed(errno: number): void {
     this.#isClosed = true;
-    if (this.#socket === null && errno !== 0 && this.server.listenerCount('clientError') > 0) void this.socket;
+    if (this.#socket === null && errno !== 0 && this.server.listenerCount('clientError') > 0) this.#ensureSocket();
     this.destroyed = true;
     this.#output.abandon();
     this.#state.remove(this);
@@ -419,11 +443,9 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     const responses = this.#waitingResponses.splice(0);
     if (this.#currentRequest !== null) requests.unshift(this.#currentRequest);
     if (this.currentResponse !== null) responses.unshift(this.currentResponse);
-    if (this.#orphan !== null) requests.unshift(this.#orphan);
     this.currentResponse = null;
     this.#currentRequest = null;
     this.#reading = null;
-    this.#orphan = null;
     for (const request of requests) request[kConnectionClosed]();
     for (const response of responses) response[kConnectionClosed]();
   }
@@ -442,7 +464,6 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     const socket = makeSocket(this, this.#isCounted);
     this.#socket = socket;
     this.#isCounted = false;
-    if (this.#isClosed) socket[kSocketClosed]?.(0);
     return socket;
   }
 
@@ -569,18 +590,10 @@ function hasBodyHeaders({ headers }: IncomingMessage): boolean {
   return 'content-length' in headers || 'transfer-encoding' in headers;
 }
 
-function tellDone(request: IncomingMessage): void {
-  request[kResponseDone]();
+function tellDone(connection: HttpConnection, request: IncomingMessage): void {
+  connection.onSentUnheard(request);
 }
 
 function tellClosed(request: IncomingMessage): void {
   request[kConnectionClosed]();
-}
-
-/** As node: the request is let go of before 'finish' is heard. */
-function endCallback(request: IncomingMessage, callback: WriteCallback): WriteCallback {
-  return (error) => {
-    if (error === null || error === undefined) request[kResponseDone]();
-    callback(error);
-  };
 }

@@ -47,6 +47,7 @@ export class WireOutput {
   #queue: Piece[] = [];
   #queuedBytes = 0;
   #pending: PendingWrite[] = [];
+  #willSettle = false;
   #gone = false;
 
   constructor(wire: WireConnection) {
@@ -79,7 +80,7 @@ export class WireOutput {
     }
     const done = callback === null ? null : new PendingWrite(callback);
     if (this.#queue.length === 0 && head.length + body.length <= PIECE_BYTES && this.#hasRoom()) {
-      wire.write(head, body, done === null ? flags : flags | WIRE_WRITE_NOTIFY_FLAG);
+      wire.write(head, body, flags);
       if (done !== null) this.#await(done);
       return;
     }
@@ -97,10 +98,23 @@ export class WireOutput {
   /** A notification of the engine. */
   onFlushed(position: number): void {
     this.#learn(position);
+    if (this.#queue.length > 0) this.#pump();
+    this.#callBack();
+  }
+
+  /** In the tick after a write with a callback: what the system takes at once, as it nearly always does, is told at once, as node tells it. */
+  settle(): void {
+    this.#willSettle = false;
+    if (this.#pending.length === 0) return;
+    this.flush();
+    this.#callBack();
+    if (this.#pending.length > 0) this.#wire.notify();
+  }
+
+  #callBack(): void {
     while (this.#pending.length > 0 && this.#hasLeft((this.#pending[0] as PendingWrite).position)) {
       (this.#pending.shift() as PendingWrite).call(null);
     }
-    if (this.#queue.length > 0) this.#pump();
   }
 
   /** Nothing more will leave. */
@@ -133,6 +147,9 @@ export class WireOutput {
   #await(done: PendingWrite): void {
     done.position = this.#wire.position;
     this.#pending.push(done);
+    if (this.#willSettle) return;
+    this.#willSettle = true;
+    process.nextTick(settle, this);
   }
 
   #enqueue(bytes: Uint8Array, flags: number, done: PendingWrite | null): void {
@@ -161,6 +178,10 @@ export class WireOutput {
       if (piece.done !== null) this.#await(piece.done);
     }
   }
+}
+
+function settle(output: WireOutput): void {
+  output.settle();
 }
 
 function rethrow(error: unknown): never {
