@@ -56,6 +56,7 @@ beforeAll(async () => {
   installed = join(project, 'node_modules/gammaloop');
   await cp(join(programs, 'serve.mjs'), join(project, 'serve.mjs'));
   await cp(join(programs, 'require.cjs'), join(project, 'require.cjs'));
+  await cp(join(programs, 'drop-in.mjs'), join(project, 'drop-in.mjs'));
 }, 600_000);
 
 afterAll(async () => {
@@ -102,6 +103,20 @@ describe.each(testedMajors)('installed, on node %i', (major) => {
     expect(JSON.parse(stdout)).toEqual({ backend: 'native', text: 'required' });
   });
 
+  test.each(['--import', '-r'])('the register hook by %s', { timeout: 300_000 }, async (way) => {
+    const node = await nodeBinary(root, major);
+    const args = [way, 'gammaloop/register', 'drop-in.mjs'];
+    const { stdout, stderr } = await exec(node.path, args, { cwd: project, env: cleanEnvironment() });
+    expect(stderr).toBe('');
+    expect(JSON.parse(stdout)).toEqual({
+      text: 'app /path',
+      isSameFunction: true,
+      isNodes: true,
+      https: true,
+      dropIn: { installed: true, native: 1, fallback: [] },
+    });
+  });
+
   test('without its binary: the node backend serves, and says so', { timeout: 300_000 }, async () => {
     const node = await nodeBinary(root, major);
     const bare = join(scratch, `bare-${major}`);
@@ -110,6 +125,15 @@ describe.each(testedMajors)('installed, on node %i', (major) => {
     const { stdout, stderr } = await exec(node.path, ['require.cjs'], { cwd: bare, env: cleanEnvironment() });
     expect(JSON.parse(stdout)).toEqual({ backend: 'node', text: 'required' });
     expect(stderr).toMatch(/gammaloop.*node/);
+    const hooked = await exec(node.path, ['-r', 'gammaloop/register', 'drop-in.mjs'], {
+      cwd: bare,
+      env: cleanEnvironment(),
+    });
+    expect(hooked.stderr).toBe('');
+    expect(JSON.parse(hooked.stdout)).toMatchObject({
+      text: 'app /path',
+      dropIn: { native: 0, fallback: [{ reason: 'addon', count: 1 }] },
+    });
   });
 });
 
@@ -122,6 +146,7 @@ describe('the types resolve', () => {
     await mkdir(directory);
     await writeFile(join(directory, 'package.json'), '{ "type": "module" }');
     await cp(join(programs, 'consumer.ts.txt'), join(directory, 'consumer.ts'));
+    await cp(join(programs, 'drop-in-types.ts.txt'), join(directory, 'drop-in.ts'));
     const compilerOptions = {
       module,
       moduleResolution,
@@ -132,7 +157,10 @@ describe('the types resolve', () => {
       types: ['node'],
       typeRoots: [join(root, 'node_modules/@types')],
     };
-    await writeFile(join(directory, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['consumer.ts'] }));
+    await writeFile(
+      join(directory, 'tsconfig.json'),
+      JSON.stringify({ compilerOptions, files: ['consumer.ts', 'drop-in.ts'] }),
+    );
     const tsc = join(root, 'node_modules/typescript/bin/tsc');
     const result = await exec(process.execPath, [tsc, '-p', directory], { cwd: directory }).catch((error) => error);
     expect(result.stdout).toBe('');
