@@ -1,6 +1,6 @@
 /**
- * Values as they travel: primitives, short strings and small typed arrays in the job's slot; what does not fit in the parts of its parcel;
- * everything else that structured cloning knows as V8's serialized form, in either place. Written and read on both sides.
+ * Values as they travel: primitives, strings, typed arrays and small plain objects in the job's slot, and what does not fit there in the
+ * parts of its parcel; everything else that structured cloning knows as V8's serialized form, in either place. Written and read on both sides.
  *
  * A value is a head of two words, a tag and a number, then its bytes, padded to eight. Differences to `structuredClone`: an error keeps
  * its code and properties (where it is itself an argument, a result, or thrown); a typed array brings the bytes that it shows, not
@@ -8,6 +8,7 @@
  */
 import { Deserializer, Serializer } from 'node:v8';
 import { type JobMemory, SLOT_VALUES, SLOT_WORDS } from './job-memory.js';
+import { SmallJson } from './small-json.js';
 import { fromPlainError, isError, type PlainError, toPlainError } from './task-errors.js';
 
 const UNDEFINED = 0;
@@ -23,6 +24,8 @@ const CLONE = 9;
 /** An array of values that stands for all arguments. */
 const CLONED_ARGUMENTS = 10;
 const ERROR = 11;
+const JSON_LATIN1 = 12;
+const JSON_UCS2 = 13;
 /** Added to a tag: the number is that of the part, which has the bytes. */
 const IN_PART = 32;
 /** Above the tag: the kind of a view, by its index in KINDS. */
@@ -62,6 +65,7 @@ export class ValueCodec {
   /** What did not fit, while writing; what there is, while reading. */
   #parts: Uint8Array[] = [];
   #buffers: readonly ArrayBuffer[] = [];
+  readonly #json = new SmallJson();
 
   constructor(memory: JobMemory) {
     this.#memory = memory;
@@ -86,6 +90,7 @@ export class ValueCodec {
     }
     // All in one, so that an object that is there twice arrives as one.
     this.#at = start;
+    this.#json.begin();
     this.#parts.length = traceId !== undefined && this.#parts.length > 0 ? 1 : 0;
     this.#writeBytes(CLONED_ARGUMENTS, serialize(args));
     return this.#parts;
@@ -128,6 +133,7 @@ export class ValueCodec {
   #begin(slot: number): void {
     this.#at = slot * SLOT_WORDS + SLOT_VALUES;
     this.#end = (slot + 1) * SLOT_WORDS;
+    this.#json.begin();
     if (this.#parts.length > 0) {
       this.#parts = [];
     }
@@ -198,9 +204,25 @@ export class ValueCodec {
         return;
       }
     }
-    // Whether every character fits into a byte costs less to ask of node than of each of them.
-    const encoded = isLatin1(text) ? Buffer.from(text, 'latin1') : Buffer.from(text, 'utf16le');
-    this.#writeBytes(encoded.length === length ? LATIN1 : UCS2, encoded);
+    this.#writeText(text, LATIN1, UCS2);
+  }
+
+  #writeText(text: string, latin1: number, ucs2: number): void {
+    if (!LATIN1_ONLY.test(text)) {
+      this.#writeBytes(ucs2, Buffer.from(text, 'utf16le'));
+      return;
+    }
+    const { length } = text;
+    const at = this.#at;
+    const next = at + 2 + (((length + 7) >> 3) << 1);
+    if (next > this.#end) {
+      this.#writeBytes(latin1, Buffer.from(text, 'latin1'));
+      return;
+    }
+    this.#memory.words[at] = latin1;
+    this.#memory.words[at + 1] = length;
+    this.#memory.bytes.latin1Write(text, (at + 2) * 4, length);
+    this.#at = next;
   }
 
   #writeObject(value: object): boolean {
@@ -218,6 +240,11 @@ export class ValueCodec {
     }
     if (isError(value)) {
       this.#writeBytes(ERROR, serialize(toPlainError(value, canSerialize)));
+      return true;
+    }
+    const text = this.#json.textOf(value);
+    if (text !== null) {
+      this.#writeText(text, JSON_LATIN1, JSON_UCS2);
       return true;
     }
     return false;
@@ -265,6 +292,9 @@ export class ValueCodec {
       case LATIN1:
         this.#at += ((number + 7) >> 3) << 1;
         return this.#memory.bytes.latin1Slice((at + 2) * 4, (at + 2) * 4 + number);
+      case JSON_LATIN1:
+        this.#at += ((number + 7) >> 3) << 1;
+        return JSON.parse(this.#memory.bytes.latin1Slice((at + 2) * 4, (at + 2) * 4 + number));
       default:
         return this.#readBytes(tag, number, (at + 2) * 4);
     }
@@ -284,6 +314,10 @@ export class ValueCodec {
         return Buffer.from(buffer).latin1Slice();
       case UCS2:
         return Buffer.from(buffer).toString('utf16le');
+      case JSON_LATIN1:
+        return JSON.parse(Buffer.from(buffer).latin1Slice());
+      case JSON_UCS2:
+        return JSON.parse(Buffer.from(buffer).toString('utf16le'));
       case VIEW:
         return KINDS[tag >> KIND_SHIFT]![1](buffer);
       case ERROR:
@@ -336,9 +370,6 @@ function viewName(view: ArrayBufferView): string {
 }
 
 const LATIN1_ONLY = /^[\x00-\xff]*$/;
-function isLatin1(text: string): boolean {
-  return LATIN1_ONLY.test(text);
-}
 
 /** Two arguments show the same memory; structured cloning keeps that. */
 function sharesBuffer(args: readonly unknown[]): boolean {

@@ -75,6 +75,12 @@ export class WorkerLoop {
   /** The caller has not been rung for what is on the lane. */
   #unrung = false;
   #pumping = false;
+  /** Jobs of the batch that have not begun: from, to. */
+  #heldAt = 0;
+  #heldEnd = 0;
+  #heldWatched = false;
+  /** When the event loop is to have its turn. */
+  #turnEnd = 0;
   #now = 0;
   #spinMisses = 0;
   #tasks = 0;
@@ -146,6 +152,7 @@ export class WorkerLoop {
   }
 
   readonly #onRing = (): void => {
+    this.#turnEnd = performance.now() + TURN_MS;
     for (const task of this.#pending.values()) {
       task.isCancelled();
     }
@@ -154,40 +161,60 @@ export class WorkerLoop {
 
   /** After whatever may have made room for a job. */
   #goOn(): void {
-    if (!this.#pumping) {
-      this.#pumping = true;
-      this.#pump();
-      this.#pumping = false;
+    if (this.#pumping) {
+      return;
     }
-    this.#flush();
-    this.#endIfDone();
+    this.#pumping = true;
+    this.#now = performance.now();
+    this.#pump();
+    this.#pumping = false;
+    if (this.#heldAt === this.#heldEnd) {
+      this.#flush();
+      this.#endIfDone();
+    } else if (!this.#heldWatched) {
+      this.#heldWatched = true;
+      setImmediate(this.#releaseHeld);
+    }
   }
 
   #pump(): void {
     const { taken } = this.#lane;
-    this.#now = performance.now();
-    const turnEnd = this.#now + TURN_MS;
-    while (!this.#retiring && this.#pending.size < this.#setup.tasksPerThread) {
-      const count = this.#take();
-      if (count === 0) {
-        this.#watchIdleness();
-        return;
-      }
-      for (let index = 0; index < count; index++) {
-        this.#run(taken[2 * index]!, taken[2 * index + 1]!);
-        if (this.#pending.size >= this.#setup.tasksPerThread && index + 1 < count) {
-          this.#consumer.giveBack(index + 1, count - index - 1);
-          break;
+    while (this.#pending.size < this.#setup.tasksPerThread) {
+      if (this.#heldAt === this.#heldEnd) {
+        this.#flush();
+        this.#recycleIfDue();
+        if (this.#retiring) {
+          return;
         }
       }
-      this.#flush();
-      this.#recycleIfDue();
-      if (this.#now > turnEnd) {
+      if (this.#now > this.#turnEnd) {
         this.#consumer.ringSelf();
         return;
       }
+      if (this.#heldAt === this.#heldEnd) {
+        this.#heldAt = 0;
+        this.#heldEnd = this.#take();
+        if (this.#heldEnd === 0) {
+          this.#watchIdleness();
+          return;
+        }
+      }
+      const index = 2 * this.#heldAt++;
+      this.#run(taken[index]!, taken[index + 1]!);
     }
   }
+
+  /** An async task takes longer than a moment: another worker may have the rest of the batch. */
+  readonly #releaseHeld = (): void => {
+    this.#heldWatched = false;
+    this.#flush();
+    if (this.#pending.size >= this.#setup.tasksPerThread && this.#heldAt < this.#heldEnd) {
+      this.#consumer.giveBack(this.#heldAt, this.#heldEnd - this.#heldAt);
+      this.#heldAt = 0;
+      this.#heldEnd = 0;
+    }
+    this.#endIfDone();
+  };
 
   #take(): number {
     const { spinUs } = this.#setup;
@@ -394,7 +421,8 @@ export class WorkerLoop {
   };
 
   #endIfDone(): void {
-    if (this.#retiring && !this.#ended && !this.#pumping && this.#pending.size === 0) {
+    const isIdle = this.#pending.size === 0 && this.#heldAt === this.#heldEnd;
+    if (this.#retiring && !this.#ended && !this.#pumping && isIdle) {
       this.#ended = true;
       this.#flush();
       this.#consumer.close();
