@@ -222,7 +222,9 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   // ResponseSink.
 
   get writableLength(): number {
-    return this.#output.measure();
+    // Node's system call is made in the write: what the system takes is never seen to wait.
+    if (this.#output.measure() > 0) this.#output.flush();
+    return this.#output.length;
   }
 
   get writableHighWaterMark(): number {
@@ -259,18 +261,16 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
       process.nextTick(tellDone, this, request);
     } else {
       this.#output.write(head, body, flags, (error) => {
-        if (!error) this.#onSent(request, ends);
-        callback(error);
+        if (!error) request[kResponseDone]();
+        try {
+          callback(error);
+        } finally {
+          if (!error && !ends) this.#advance();
+        }
       });
     }
     if (ends) this.#endAfterOutput();
     else if (callback === null) this.#advance();
-  }
-
-  /** As node: the request is let go of, and the next response has its turn, before the program hears 'finish'. */
-  #onSent(request: IncomingMessage, ends: boolean): void {
-    request[kResponseDone]();
-    if (!ends) this.#advance();
   }
 
   /** Nobody listens for 'finish': its turn was over at once. */

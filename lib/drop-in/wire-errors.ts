@@ -74,7 +74,7 @@ function methodPrefixOf(bytes: Buffer): number {
   let start = 0;
   while (bytes[start] === CR || bytes[start] === LF) start++;
   let length = 0;
-  const text = bytes.latin1Slice(start, start + LONGEST_METHOD);
+  const text = bytes.toString('latin1', start, start + LONGEST_METHOD);
   while (length < text.length && KNOWN_METHODS.some((method) => method.startsWith(text.slice(0, length + 1)))) length++;
   return start + length;
 }
