@@ -58,6 +58,8 @@ export const mergesChunks: boolean = [...nodeFields.keys()].some(
 );
 /** A write corks the message until the next tick, so that a tick's writes are one chunk (26). */
 export const corksWrites: boolean = mergesChunks && doesWriteCork();
+/** http.server.response.created (22). */
+export const publishesCreated: boolean = mergesChunks;
 /** destroy() of a message without a socket is followed by 'close' (24.x); before, it waited for a socket. */
 export const closesWithoutSocket: boolean = (() => {
   probe.destroy();

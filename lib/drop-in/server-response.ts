@@ -24,10 +24,12 @@ import {
   kEndCallbacks,
   kErrored,
   kNeedDrain,
+  kOutHeaders,
   kWritableFinished,
   NodeServerResponse,
   nodeError,
   nodeMethods,
+  publishesCreated,
 } from './node-response.js';
 import { emitClose, haveBytesLeft, noticeLate, sendEnd, takeTurn } from './response-end.js';
 import { installFields, leaveConnection } from './response-fields.js';
@@ -130,8 +132,12 @@ export function createResponse(
   response.shouldKeepAlive = keepAlive;
   const server = sink.server as unknown as Record<symbol, unknown>;
   kUniqueHeaders ??= Object.getOwnPropertySymbols(server).find((key) => key.description === 'kUniqueHeaders');
-  if (kUniqueHeaders !== undefined && server[kUniqueHeaders]) response[kUniqueHeaders] = server[kUniqueHeaders];
-  if (createdChannel.hasSubscribers) createdChannel.publish({ request, response });
+  if (kUniqueHeaders !== undefined && server[kUniqueHeaders]) {
+    response[kUniqueHeaders] = server[kUniqueHeaders];
+    // Left to node's code.
+    response[kOutHeaders] = null;
+  }
+  if (createdChannel.hasSubscribers && publishesCreated) createdChannel.publish({ request, response });
   return response;
 }
 
