@@ -201,6 +201,66 @@ describe('openNursery', () => {
     },
   );
 
+  virtualTest('of several errors during a cancellation from outside all come out, without the Cancelled', async () => {
+    const scope = new CancelScope({ timeout: 10 });
+    const error = (await errorOf(
+      scope.run(() =>
+        openNursery((nursery) => {
+          for (const name of ['a', 'b']) {
+            nursery.startSoon(() => sleep(1000).catch(() => Promise.reject(new Error(name))));
+          }
+          nursery.startSoon(() => sleep(1000));
+        }),
+      ),
+    )) as NurseryError;
+    expect(error).toBeInstanceOf(NurseryError);
+    expect(error.errors.map(({ message }) => message)).toEqual(['a', 'b']);
+  });
+
+  virtualTest('a child may cancel its own nursery: it stops at its next checkpoint, with its siblings', async () => {
+    const seen: string[] = [];
+    await openNursery((nursery) => {
+      nursery.startSoon(() => sleep(1000).finally(() => seen.push('sibling')));
+      nursery.startSoon(async () => {
+        nursery.cancelScope.cancel();
+        seen.push('goes on');
+        await checkpoint().finally(() => seen.push('stops'));
+        seen.push('never');
+      });
+    });
+    expect(seen).toEqual(['goes on', 'sibling', 'stops']);
+  });
+
+  virtualTest(
+    'a child that does not pass Cancelled on has ended; its siblings are cancelled all the same',
+    async () => {
+      const ended: unknown[] = [];
+      const failure = new Error('first');
+      const error = await errorOf(
+        openNursery((nursery) => {
+          nursery.startSoon(() => sleep(1000).catch(() => ended.push('kept it')));
+          nursery.startSoon(() => sleep(1000).finally(() => ended.push('passed it on')));
+          nursery.startSoon(() => Promise.reject(failure));
+        }),
+      );
+      expect([error, ended.sort()]).toEqual([failure, ['kept it', 'passed it on']]);
+    },
+  );
+
+  virtualTest("a child's shield holds for it alone, and its error is not lost", async () => {
+    const start = currentTime();
+    const [first, second] = [new Error('first'), new Error('in the shield')];
+    const error = (await errorOf(
+      openNursery((nursery) => {
+        nursery.startSoon(() => shield(() => sleep(50).then(() => Promise.reject(second))));
+        nursery.startSoon(() => sleep(1000).finally(() => expect(currentTime() - start).toBe(10)));
+        nursery.startSoon(() => sleep(10).then(() => Promise.reject(first)));
+      }),
+    )) as NurseryError;
+    expect(error.errors).toEqual([first, second]);
+    expect(currentTime() - start).toBe(50);
+  });
+
   virtualTest('nested nurseries: the errors of the inner ones are kept in their groups', async () => {
     const error = (await errorOf(
       openNursery((outer) => {
