@@ -26,6 +26,7 @@ export const CUT = 16; // the connection closed before anybody looked
 export const DUMPED = 32; // node's _dumped
 export const CONSUMING = 64; // node's _consuming
 export const ABORTED = 128; // node's aborted
+export const ENDING = 256; // all of it was pushed; its end is due after the ticks
 
 /** What few requests need, in an object of its own. */
 export interface RareParts {

@@ -14,6 +14,7 @@ import {
   CUT,
   connectionReset,
   DUMPED,
+  ENDING,
   isNativeRequest,
   kBody,
   kHeldBytes,
@@ -51,15 +52,40 @@ export function pushWhole(request: NativeRequest): void {
   const stage = request[kStage];
   if ((stage & (ARRIVED | STREAMED)) !== 0) return;
   request[kStage] = stage | ARRIVED;
+  const body = request[kBody];
   if ((stage & BUILT) === 0) {
     request.complete = true;
-    return;
+  } else if (body === null) {
+    finishBody(request, NO_TRAILERS);
+  } else {
+    request[kBody] = null;
+    if ((stage & DUMPED) === 0) request.push(body);
+    finishBodyLater(request, NO_TRAILERS);
   }
-  const body = request[kBody];
-  request[kBody] = null;
-  if (body !== null && (request[kStage] & DUMPED) === 0) request.push(body);
+}
+
+const NO_TRAILERS: string[] = [];
+
+/** Node's parser lets the program run on what a piece brought before it goes on. */
+function finishBodyLater(request: NativeRequest, trailers: string[]): void {
+  request[kStage] |= ENDING;
+  afterTicks(finishBody, request, trailers);
+}
+
+function finishBody(request: NativeRequest, trailers: string[]): void {
+  request[kStage] &= ~ENDING;
+  if (trailers.length > 0) {
+    request.rawTrailers = trailers;
+    const early = request[kRare]?.trailers;
+    if (early != null) addFields(request, trailers, early);
+  }
   request.complete = true;
-  request.push(null);
+  if ((request[kStage] & BUILT) !== 0) request.push(null);
+}
+
+/** Once the ticks and microtasks that are due have run, and those that these bring. */
+export function afterTicks<A, B>(callback: (a: A, b: B) => void, a: A, b: B): void {
+  process.nextTick(() => queueMicrotask(() => process.nextTick(callback, a, b)));
 }
 
 export function pushBody(request: NativeRequest, chunk: Buffer): void {
@@ -73,15 +99,9 @@ export function pushBody(request: NativeRequest, chunk: Buffer): void {
 }
 
 export function endBody(request: NativeRequest, trailers: string[]): void {
-  if (trailers.length > 0) {
-    request.rawTrailers = trailers;
-    const early = request[kRare]?.trailers;
-    if (early != null) addFields(request, trailers, early);
-  }
-  request.complete = true;
-  const stage = request[kStage];
-  request[kStage] = stage | ARRIVED;
-  if ((stage & BUILT) !== 0) request.push(null);
+  request[kStage] |= ARRIVED;
+  if ((request[kStage] & BUILT) === 0) finishBody(request, trailers);
+  else finishBodyLater(request, trailers);
 }
 
 /** The response has been sent. */
@@ -100,6 +120,10 @@ export function responseDone(request: NativeRequest): void {
 /** The connection is gone, and the message or its response was not over. */
 export function connectionClosed(request: NativeRequest): void {
   const stage = request[kStage];
+  if ((stage & ENDING) !== 0) {
+    afterTicks(connectionClosed, request, undefined);
+    return;
+  }
   if ((stage & (BUILT | OVER)) === 0 && request._events === undefined) {
     request[kStage] = stage | CUT | ABORTED;
     request[kBody] = null;

@@ -99,8 +99,27 @@ describe('a body that came with the head', () => {
       0,
     );
     expect(request.readableLength).toBe(5);
-    expect(request.complete).toBe(true);
+    expect(request.complete).toBe(false);
     expect(await text(request)).toBe('hello');
+    expect(request.complete).toBe(true);
+  });
+
+  it('is read in the ticks and microtasks of the handler before its end comes, as node’s parser goes on', async () => {
+    const { request } = makeRequest({ body: 'hello' });
+    const log: string[] = [];
+    request[kRun](
+      () => {
+        request.on('data', () => log.push(`data ${request.complete}`));
+        request.on('end', () => log.push(`end ${request.complete}`));
+        process.nextTick(() => log.push(`tick ${request.complete}`));
+        Promise.resolve().then(() => log.push(`microtask ${request.complete}`));
+      },
+      null,
+      0,
+      0,
+    );
+    await heard(request, 'close');
+    expect(log).toEqual(['tick false', 'data false', 'microtask false', 'end true']);
   });
 
   it('comes as data, end, close, once each', async () => {
