@@ -113,9 +113,9 @@ describe('a body that came with the head', () => {
       process.nextTick(() => log.push(`tick ${request.complete}`));
       Promise.resolve().then(() => log.push(`microtask ${request.complete}`));
     };
+    const over = heard(request, 'close');
     setImmediate(() => request[kRun](handle, null, 0, 0));
-    await turn();
-    await heard(request, 'close');
+    await over;
     expect(log).toEqual(['tick false', 'data false', 'microtask false', 'end true']);
   });
 
