@@ -116,7 +116,7 @@ describe('a body that came with the head', () => {
     const over = heard(request, 'close');
     setImmediate(() => request[kRun](handle, null, 0, 0));
     await over;
-    expect(log).toEqual(['tick false', 'data false', 'microtask false', 'end true']);
+    expect(log).toEqual(['data false', 'tick false', 'microtask false', 'end true']);
   });
 
   it('comes as data, end, close, once each', async () => {
