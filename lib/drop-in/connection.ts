@@ -20,6 +20,7 @@ import {
   WIRE_WRITE_END_FLAG,
 } from '../bridge/records.js';
 import { adoptSocket, type HttpSocket, makeSocket, onSocketError, releaseSocket } from './connection-socket.js';
+import { ConnectionTimeout, tellTimeout } from './connection-timeout.js';
 import {
   kConnectionClosed,
   kDrain,
@@ -37,8 +38,10 @@ import {
   type SocketHost,
   type WriteCallback,
 } from './contract.js';
+import { Exchanges } from './exchanges.js';
 import type { FedTransport } from './fed-transport.js';
 import { createRequest, type IncomingMessage } from './incoming-message.js';
+import { drop, handle, hasBodyHeaders, meetExpectation, refuseHostless } from './request-rules.js';
 import type { Server } from './server.js';
 import { createResponse, ServerResponse } from './server-response.js';
 import type { ServerState } from './server-state.js';
@@ -52,17 +55,13 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   readonly server: Server;
   readonly wire: WireConnection;
   readonly openedAtMs = performance.now();
-  currentResponse: ServerResponse | null = null;
   destroyed = false;
   readonly #state: ServerState;
   readonly #output: WireOutput;
   readonly #fed: FedTransport | null;
   #socket: HttpSocket | null = null;
-  /** Of `currentResponse`. */
-  #currentRequest: IncomingMessage | null = null;
-  /** Whose turn has not come, in order; and their requests. */
-  readonly #waitingResponses: ServerResponse[] = [];
-  readonly #waitingRequests: IncomingMessage[] = [];
+  readonly #exchanges = new Exchanges();
+  readonly #timeout: ConnectionTimeout;
   /** Whose body is arriving. */
   #reading: IncomingMessage | null = null;
   #requestCount = 0;
@@ -73,9 +72,6 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   #needDrain = false;
   #pausedByOutput = false;
   #pausedBySocket = false;
-  #inactivityMs = 0;
-  /** Between requests node's keep-alive timeout stands in for the socket's. */
-  #isKeptAlive = false;
   #isAdvancing = false;
   #isCounted: boolean;
   #isClosed = false;
@@ -92,11 +88,15 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.#isCounted = fed === null;
     if (this.#isCounted) this.server._connections++;
     if (fed !== null) this.#socket = adoptSocket(fed.duplex, this);
-    if (this.server.timeout) this.#setTimeout(this.server.timeout);
+    this.#timeout = new ConnectionTimeout(this.server, wire, this.#socket);
   }
 
   get isHttp(): boolean {
     return this.#upgrade === null;
+  }
+
+  get currentResponse(): ServerResponse | null {
+    return this.#exchanges.response;
   }
 
   get socket(): Socket {
@@ -119,7 +119,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     body: Buffer | null,
   ): void {
     if (this.destroyed) return;
-    if (this.#isKeptAlive) this.#leaveKeepAlive();
+    this.#timeout.onRequest();
     const { server } = this;
     let count = headerCount;
     let head = text;
@@ -137,25 +137,20 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
       this.#pausedByOutput = true;
       this.#updateReading();
     }
-    const hasTurn = this.currentResponse === null;
+    const hasTurn = this.#exchanges.response === null;
     const keepAlive = (flags & REQUEST_KEEP_ALIVE_FLAG) !== 0;
     const response = createResponse(server[kResponseClass] ?? ServerResponse, this, request, hasTurn, keepAlive);
     if (requestStart.hasSubscribers) requestStart.publish({ request, response, socket: this.socket, server });
-    if (hasTurn) {
-      this.currentResponse = response;
-      this.#currentRequest = request;
-    } else {
-      this.#waitingResponses.push(response);
-      this.#waitingRequests.push(request);
-    }
+    this.#exchanges.add(request, response);
     if (this.#state.optimizesEmptyRequests && !hasBodyHeaders(request)) request._dumpAndCloseReadable();
-    if (versionMinor === 1 && server.requireHostHeader && !hasHeader(head, count, HOST)) {
-      response.writeHead(400, ['Connection', 'close']);
-      response.end();
-    } else if (versionMinor === 1 && (this.#isOverLimit(response) || (flags & EXPECT_FLAGS) !== 0)) {
-      request[kRun](this.#handleSpecial, this, request, response);
+    if (versionMinor === 0) {
+      request[kRun](handle, this, request, response);
+    } else if (server.requireHostHeader && !hasHeader(head, count, HOST)) {
+      request[kRun](refuseHostless, this, request, response);
+    } else if (this.#isOverLimit(response)) {
+      request[kRun](drop, this, request, response);
     } else {
-      request[kRun](this.#handle, this, request, response);
+      request[kRun]((flags & EXPECT_FLAGS) === 0 ? handle : meetExpectation, this, request, response);
     }
   }
 
@@ -169,40 +164,12 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     request?.[kEndBody](trailers);
   }
 
-  #handle(request: IncomingMessage, response: ServerResponse): void {
-    this.server.emit('request', request, response);
-  }
-
-  /** `maxRequestsPerSocket`; counts. */
+  /** `maxRequestsPerSocket`. */
   #isOverLimit(response: ServerResponse): boolean {
     const most = this.server.maxRequestsPerSocket;
     if (typeof most !== 'number' || most <= 0) return false;
     response.maxRequestsOnConnectionReached = most <= this.#requestCount;
     return most < this.#requestCount;
-  }
-
-  /** A request too many, or one with an expectation. */
-  #handleSpecial(request: IncomingMessage, response: ServerResponse): void {
-    const { server } = this;
-    const most = server.maxRequestsPerSocket;
-    if (most !== null && most > 0 && most < this.#requestCount) {
-      server.emit('dropRequest', request, this.socket);
-      response.writeHead(503);
-      response.end();
-    } else if (CONTINUE.test(request.headers.expect ?? '')) {
-      response._expect_continue = true;
-      if (server.listenerCount('checkContinue') > 0) {
-        server.emit('checkContinue', request, response);
-      } else {
-        response.writeContinue();
-        server.emit('request', request, response);
-      }
-    } else if (server.listenerCount('checkExpectation') > 0) {
-      server.emit('checkExpectation', request, response);
-    } else {
-      response.writeHead(417);
-      response.end();
-    }
   }
 
   // RequestSource.
@@ -250,8 +217,8 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     callback: WriteCallback | null,
     close: boolean,
   ): void {
-    const request = this.#currentRequest;
-    if (response !== this.currentResponse || request === null) return;
+    const { request } = this.#exchanges;
+    if (response !== this.#exchanges.response || request === null) return;
     const ends = close || response._last;
     const flags = ends && this.#socket === null ? WIRE_WRITE_END_FLAG | WIRE_WRITE_CLOSE_FLAG : WIRE_WRITE_END_FLAG;
     if (callback === null) {
@@ -294,24 +261,22 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   destroyFromResponse(response: ServerResponse, error: Error | null): void {
     // One whose turn has not come takes the connection with it when it comes.
-    if (response === this.currentResponse) this.destroy(error);
+    if (response === this.#exchanges.response) this.destroy(error);
   }
 
-  /** The next response's turn. */
+  /** The next response's turn. One that ends at once within it comes back here: the loop goes on, not deeper. */
   #advance(): void {
-    this.currentResponse = null;
-    this.#currentRequest = null;
+    this.#exchanges.finish();
     if (this.#isAdvancing) return;
     this.#isAdvancing = true;
-    while (this.currentResponse === null && this.#waitingResponses.length > 0 && !this.destroyed) {
-      const next = this.#waitingResponses.shift() as ServerResponse;
-      this.currentResponse = next;
-      this.#currentRequest = this.#waitingRequests.shift() as IncomingMessage;
+    while (!this.destroyed) {
+      const next = this.#exchanges.next();
+      if (next === null) break;
       if (next.destroyed) this.destroy(null);
       else next[kTurn]();
     }
     this.#isAdvancing = false;
-    if (this.currentResponse === null && this.#inactivityMs !== 0) this.#enterKeepAlive();
+    if (this.#exchanges.response === null) this.#timeout.onIdle();
   }
 
   // Output.
@@ -324,7 +289,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.#needDrain = false;
     if (this.destroyed) return;
     this.#mayReadAgain();
-    this.currentResponse?.[kDrain]();
+    this.#exchanges.response?.[kDrain]();
   }
 
   #mayReadAgain(): void {
@@ -350,7 +315,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
       this.fail(endOfFileError());
       return;
     }
-    const last = this.#waitingResponses.at(-1) ?? this.currentResponse;
+    const { last } = this.#exchanges;
     if (this.server.httpAllowHalfOpen && last !== null) last._last = true;
     else this.#endAfterOutput();
   }
@@ -370,7 +335,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   /** Bytes of the present response have been sent: an answer to an error would be taken for more of it. */
   get hasBegunToAnswer(): boolean {
-    return this.#justSent > 0 || this.currentResponse?._headerSent === true;
+    return this.#justSent > 0 || this.#exchanges.response?._headerSent === true;
   }
 
   /** Where the program has not answered: says what was wrong if nothing of a response was sent, and closes. */
@@ -437,17 +402,9 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     }
   }
 
-  /** What waits for something of this connection hears that it is gone: node's abortIncoming, and then 'close' of the response. */
   abort(): void {
-    const requests = this.#waitingRequests.splice(0);
-    const responses = this.#waitingResponses.splice(0);
-    if (this.#currentRequest !== null) requests.unshift(this.#currentRequest);
-    if (this.currentResponse !== null) responses.unshift(this.currentResponse);
-    this.currentResponse = null;
-    this.#currentRequest = null;
     this.#reading = null;
-    for (const request of requests) request[kConnectionClosed]();
-    for (const response of responses) response[kConnectionClosed]();
+    this.#exchanges.abort();
   }
 
   #uncount(): void {
@@ -490,9 +447,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   setInactivity(timeoutMs: number): void {
-    this.#isKeptAlive = false;
-    this.#inactivityMs = timeoutMs;
-    this.wire.setInactivity(timeoutMs);
+    this.#timeout.set(timeoutMs);
   }
 
   // Timeouts.
@@ -509,38 +464,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   /** The 'timeout' of the socket: whoever listens decides, else the connection is destroyed. */
   onTimeout(): void {
-    const { server, currentResponse: response } = this;
-    const request = this.#reading;
-    const isHeard =
-      server.listenerCount('timeout') > 0 ||
-      (request?.listenerCount('timeout') ?? 0) > 0 ||
-      (response?.listenerCount('timeout') ?? 0) > 0;
-    if (!isHeard) {
-      this.destroy(null);
-      return;
-    }
-    const { socket } = this;
-    const byRequest = request?.emit('timeout', socket) ?? false;
-    const byResponse = response?.emit('timeout', socket) ?? false;
-    const byServer = server.emit('timeout', socket);
-    if (!byRequest && !byResponse && !byServer) this.destroy(null);
-  }
-
-  #setTimeout(timeoutMs: number): void {
-    if (this.#socket === null) this.setInactivity(timeoutMs);
-    else this.#socket.setTimeout?.(timeoutMs);
-    this.#inactivityMs = timeoutMs;
-  }
-
-  #enterKeepAlive(): void {
-    if (!(this.server.keepAliveTimeout > 0)) return;
-    this.#setTimeout(0);
-    this.#isKeptAlive = true;
-  }
-
-  #leaveKeepAlive(): void {
-    this.#isKeptAlive = false;
-    if (this.server.timeout) this.#setTimeout(this.server.timeout);
+    if (!tellTimeout(this, this.#reading)) this.destroy(null);
   }
 
   // Upgrades, and what comes after them.
@@ -584,11 +508,6 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
 const EXPECT_FLAGS = REQUEST_EXPECT_CONTINUE_FLAG | REQUEST_EXPECT_OTHER_FLAG;
 const HOST = HEADER_NAMES.indexOf('host');
-const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i;
-
-function hasBodyHeaders({ headers }: IncomingMessage): boolean {
-  return 'content-length' in headers || 'transfer-encoding' in headers;
-}
 
 function tellDone(connection: HttpConnection, request: IncomingMessage): void {
   connection.onSentUnheard(request);
