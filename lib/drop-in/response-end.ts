@@ -32,6 +32,7 @@ import {
   kChunks,
   kClosed,
   kDestroyed,
+  kEndTick,
   kNoticed,
   kQueue,
   kSink,
@@ -44,6 +45,23 @@ import {
 } from './response-state.js';
 
 const finishChannel = channel('http.server.response.finish');
+
+/** Counts the ticks in which a response ended. */
+let tick = 0;
+let tickEnds = false;
+
+function presentTick(): number {
+  if (!tickEnds) {
+    tickEnds = true;
+    process.nextTick(endTick);
+  }
+  return tick;
+}
+
+function endTick(): void {
+  tickEnds = false;
+  tick++;
+}
 
 /** Sends the last chunk ('' for none; of a length above 0 if the message has chunks) with what terminates the message. */
 export function sendEnd(response: NativeResponse, chunk: Chunk, encoding: Encoding): void {
@@ -93,6 +111,7 @@ export function sendEnd(response: NativeResponse, chunk: Chunk, encoding: Encodi
 export function passTurn(response: NativeResponse, head: string, body: Chunk): void {
   const callback = wantsNotice(response) ? makeNotice(response) : null;
   response[kTurnState] = TURN_PASSED;
+  response[kEndTick] = presentTick();
   response[kSink]?.sendLast(response, head, body, callback, response._last);
 }
 
@@ -153,10 +172,10 @@ export function emitClose(response: NativeResponse): void {
   response.emit('close');
 }
 
-/** Where nobody is told of it, the connection is asked. */
+/** Where nobody is told of it, the connection is asked; not in the tick of the end, for then 'finish' is still to come. */
 export function haveBytesLeft(response: NativeResponse): boolean {
   if (response[kTurnState] !== TURN_PASSED) return response[kTurnState] === TURN_DETACHED;
-  if (response[kNoticed] || response[kSink]?.writableLength !== 0) return false;
+  if (response[kNoticed] || response[kEndTick] === tick || response[kSink]?.writableLength !== 0) return false;
   response[kTurnState] = TURN_DETACHED;
   response[kWritableFinished] = true;
   response[kDestroyed] = true;

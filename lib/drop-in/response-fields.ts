@@ -13,7 +13,7 @@ import {
   nodeFields,
 } from './node-response.js';
 import { toMap } from './outgoing-headers.js';
-import { haveBytesLeft } from './response-end.js';
+import { haveBytesLeft, noticeLate } from './response-end.js';
 import { heldBytes } from './response-output.js';
 import {
   kChunks,
@@ -134,11 +134,11 @@ function socketOf(response: NativeResponse): unknown {
 
 function isFinished(response: NativeResponse): boolean {
   if (!response.finished) return false;
-  if (hasEndCallbacks && response[kNoticed]) return response[kWritableFinished];
-  const state = response[kTurnState];
-  if (state !== TURN_PASSED) return state === TURN_DETACHED;
-  // These versions count what the system takes at once.
-  if (!hasEndCallbacks) response[kSink]?.flush();
+  if (hasEndCallbacks) return response[kNoticed] ? response[kWritableFinished] : haveBytesLeft(response);
+  // These versions count what the system takes at once, though 'finish' comes later.
+  noticeLate(response);
+  if (response[kTurnState] !== TURN_PASSED) return response[kTurnState] === TURN_DETACHED;
+  response[kSink]?.flush();
   return response[kSink]?.writableLength === 0;
 }
 

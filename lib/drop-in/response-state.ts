@@ -17,6 +17,8 @@ export const kQueue = Symbol('gammaloop.queue');
 export const kChunks = Symbol('gammaloop.chunks');
 /** The connection will call back when the last bytes have left. */
 export const kNoticed = Symbol('gammaloop.noticed');
+/** When its last bytes were handed to the connection. */
+export const kEndTick = Symbol('gammaloop.endTick');
 export const kDestroyed = Symbol('gammaloop.destroyed');
 export const kClosed = Symbol('gammaloop.closed');
 
@@ -43,6 +45,7 @@ export interface NativeResponse extends ServerResponse, HeadState {
   [kQueue]: QueuedOutput[] | null;
   [kChunks]: unknown[] | null;
   [kNoticed]: boolean;
+  [kEndTick]: number;
   [kDestroyed]: boolean;
   [kClosed]: boolean;
   statusMessage: string;

@@ -52,6 +52,7 @@ import {
 } from './response-output.js';
 import {
   kDestroyed,
+  kEndTick,
   kFields,
   kNoticed,
   kPlainHead,
@@ -96,6 +97,7 @@ export const ServerResponse = function ServerResponse(this: NativeResponse, req:
   this[kFields] = null;
   this[kQueue] = null;
   this[kNoticed] = false;
+  this[kEndTick] = -1;
   this[kPlainHead] = false;
   this.statusCode = 200;
   (this as { statusMessage: string | undefined }).statusMessage = undefined;
