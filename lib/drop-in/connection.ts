@@ -200,7 +200,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   send(head: string, body: string | Uint8Array, callback: WriteCallback | null): boolean {
     this.#output.measure();
-    this.#output.write(head, body, 0, callback);
+    this.#write(head, body, 0, callback);
     if (this.#output.length < this.writableHighWaterMark) return true;
     this.#output.flush();
     if (!this.#needDrain) {
@@ -222,12 +222,12 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     const ends = close || response._last;
     const flags = ends && this.#socket === null ? WIRE_WRITE_END_FLAG | WIRE_WRITE_CLOSE_FLAG : WIRE_WRITE_END_FLAG;
     if (callback === null) {
-      this.#output.write(head, body, flags, null);
+      this.#write(head, body, flags, null);
       // Who adds listeners in what is left of this tick is still in time, as on node.
       this.#justSent++;
       process.nextTick(tellDone, this, request);
     } else {
-      this.#output.write(head, body, flags, (error) => {
+      this.#write(head, body, flags, (error) => {
         if (!error) request[kResponseDone]();
         try {
           callback(error);
@@ -276,10 +276,19 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
       else next[kTurn]();
     }
     this.#isAdvancing = false;
-    if (this.#exchanges.response === null) this.#timeout.onIdle();
+    if (this.#exchanges.response !== null || !this.#timeout.isSet) return;
+    // Until then the peer that does not read is what the timeout is for.
+    this.#output.whenFlushed(() => {
+      if (this.#exchanges.response === null && !this.destroyed) this.#timeout.onIdle();
+    });
   }
 
   // Output.
+
+  #write(head: string, body: string | Uint8Array, flags: number, callback: WriteCallback | null): void {
+    this.#fed?.keepAwake();
+    this.#output.write(head, body, flags, callback);
+  }
 
   onFlushed(position: number): void {
     this.#output.onFlushed(position);
@@ -345,7 +354,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
       this.destroy(error);
       return;
     }
-    this.#output.write(answerTo(error), '', WIRE_WRITE_CLOSE_FLAG, null);
+    this.#write(answerTo(error), '', WIRE_WRITE_CLOSE_FLAG, null);
     this.destroyed = true;
   }
 
@@ -375,10 +384,10 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   #endAfterOutput(): void {
     if (this.#socket === null) {
-      this.#output.write('', '', WIRE_WRITE_CLOSE_FLAG, null);
+      this.#write('', '', WIRE_WRITE_CLOSE_FLAG, null);
       this.destroyed = true;
     } else if (this.#fed !== null) {
-      this.#output.write('', '', WIRE_WRITE_CLOSE_FLAG, null);
+      this.#write('', '', WIRE_WRITE_CLOSE_FLAG, null);
     } else {
       this.#socket.destroySoon();
     }
@@ -425,7 +434,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   sendRaw(latin1: string, bytes: string | Uint8Array, callback: WriteCallback | null): void {
-    this.#output.write(latin1, bytes, 0, callback);
+    this.#write(latin1, bytes, 0, callback);
   }
 
   shutdown(callback: WriteCallback | null): void {
@@ -439,6 +448,10 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     if (!reset && this.#output.length > 0) this.#output.flush();
     this.wire.destroy(reset);
     this.#uncount();
+  }
+
+  resumeReading(): void {
+    if (this.#pausedBySocket) this.#socket?.resume();
   }
 
   setReading(on: boolean): void {

@@ -22,6 +22,8 @@ export interface RequestSource {
   readonly writableHighWaterMark: number;
   /** The peer's next bytes of this request's body may come: as many as the application has taken. */
   consume(byteCount: number): void;
+  /** A message is read, or has been: as node, that undoes `socket.pause()`. */
+  resumeReading(): void;
   /** `req.destroy()`: as node, the connection goes with it. */
   destroyFromRequest(request: IncomingMessage, error: Error | null): void;
 }

@@ -109,13 +109,22 @@ export class EngineSocket extends Socket implements SocketHooks {
   }
 
   override _write(chunk: string | Uint8Array, encoding: BufferEncoding, callback: WriteCallback): void {
-    this.#send({ chunk, encoding }, callback);
+    const waits = this.#waits;
+    this.#send({ chunk, encoding }, waits ? callback : null);
+    if (!waits) callback();
   }
 
   override _writev(chunks: Chunk[], callback: WriteCallback): void {
+    const waits = this.#waits;
     const last = chunks.length - 1;
     for (let at = 0; at < last; at++) this.#send(chunks[at] as Chunk, null);
-    this.#send(chunks[last] as Chunk, callback);
+    this.#send(chunks[last] as Chunk, waits ? callback : null);
+    if (!waits) callback();
+  }
+
+  /** Between responses the stream must not hold back a later write: it would come after what a response sends meanwhile. */
+  get #waits(): boolean {
+    return !this.#host.isHttp || this.#host.writableLength >= this.writableHighWaterMark;
   }
 
   #send({ chunk, encoding }: Chunk, callback: WriteCallback | null): void {
@@ -140,7 +149,6 @@ export class EngineSocket extends Socket implements SocketHooks {
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     this.#bytesWritten = this.#host.wire.position;
     this.#hadError = error !== null;
-    this.#ends();
     if (!this.#isClosed) this.#host.closeFromSocket(this.#isReset);
     callback(error);
     // After 'error', which the line above has put into the same queue.
@@ -164,8 +172,8 @@ export class EngineSocket extends Socket implements SocketHooks {
     return super.resume();
   }
 
-  override setEncoding(encoding?: BufferEncoding): this {
-    if (!this.#host.isHttp) return super.setEncoding(encoding);
+  /** As node's, also after an upgrade. */
+  override setEncoding(): this {
     const message = 'Changing the socket encoding is not allowed per RFC7230 Section 3.';
     throw Object.assign(new Error(message), { code: 'ERR_HTTP_SOCKET_ENCODING' });
   }
@@ -223,7 +231,7 @@ export class EngineSocket extends Socket implements SocketHooks {
   // Addresses and counts: node's accessors read these.
 
   _getpeername(): NativeEndpoint {
-    this.#ends();
+    if (!this.destroyed) this.#ends();
     return (this as unknown as SocketPrivate)._peername ?? {};
   }
 
@@ -233,7 +241,7 @@ export class EngineSocket extends Socket implements SocketHooks {
 
   #endpoints: [NativeEndpoint, NativeEndpoint] | undefined;
 
-  /** Asked for once, and before the connection is gone where that can be helped. */
+  /** Asked for once; as node's, known after the end only where somebody asked before. */
   #ends(): [NativeEndpoint, NativeEndpoint] | undefined {
     if (this.#endpoints === undefined && !this.#isClosed) {
       const { loop, index, generation } = this.#host.wire;

@@ -53,9 +53,7 @@ export function pushWhole(request: NativeRequest): void {
   if ((stage & (ARRIVED | STREAMED)) !== 0) return;
   request[kStage] = stage | ARRIVED;
   const body = request[kBody];
-  if ((stage & BUILT) === 0) {
-    request.complete = true;
-  } else if (body === null) {
+  if ((stage & BUILT) === 0 || body === null) {
     finishBody(request, NO_TRAILERS);
   } else {
     request[kBody] = null;
@@ -81,6 +79,7 @@ function finishBody(request: NativeRequest, trailers: string[]): void {
   }
   request.complete = true;
   if ((request[kStage] & BUILT) !== 0) request.push(null);
+  request[kSource].resumeReading();
 }
 
 /** Once the ticks and microtasks that are due have run, and those that these bring. */
@@ -185,6 +184,7 @@ function read(this: NativeRequest, size: number): void {
     this._readableState.readingMore = false;
     this._consuming = true;
   }
+  this[kSource].resumeReading();
   const held = this[kHeldBytes];
   if (held === 0) return;
   this[kHeldBytes] = 0;

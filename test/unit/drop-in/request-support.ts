@@ -54,6 +54,8 @@ export class TestSource implements RequestSource {
     this.consumed += byteCount;
   }
 
+  resumeReading(): void {}
+
   destroyFromRequest(request: IncomingMessage, error: Error | null): void {
     this.destroyedWith.push(error);
     this.#waiting = request;
