@@ -31,9 +31,13 @@ export class ConnectionTimeout {
     else this.#fedBy.setTimeout?.(timeoutMs);
   }
 
+  get isSet(): boolean {
+    return this.#timeoutMs !== 0;
+  }
+
   /** No response is owed. */
   onIdle(): void {
-    if (this.#timeoutMs === 0 || !(this.#server.keepAliveTimeout > 0)) return;
+    if (!this.isSet || !(this.#server.keepAliveTimeout > 0)) return;
     this.set(0);
     this.#isKeptAlive = true;
   }

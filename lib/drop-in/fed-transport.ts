@@ -2,6 +2,7 @@
  * Bytes of a TLS socket or a foreign Duplex for a connection of the engine, and back: what it reads is fed, what the engine would send is written,
  * and each waits for the other.
  */
+import { Socket } from 'node:net';
 import type { WireConnection } from '../backend/wire.js';
 import {
   WIRE_TRANSPORT_DESTROY,
@@ -14,6 +15,7 @@ import type { HttpSocket } from './connection-socket.js';
 export class FedTransport {
   readonly duplex: HttpSocket;
   #wire: WireConnection | null = null;
+  #isAwake = false;
 
   constructor(duplex: HttpSocket) {
     this.duplex = duplex;
@@ -26,6 +28,15 @@ export class FedTransport {
     this.duplex.on('end', this.#onEnd);
     this.duplex.on('close', this.#onClose);
     if (this.duplex.destroyed) this.#onClose();
+  }
+
+  /** A turn of the event loop is to come, in which the engine does what it was told; a Duplex in memory keeps none alive. A socket does. */
+  keepAwake(): void {
+    if (this.#isAwake || this.duplex instanceof Socket) return;
+    this.#isAwake = true;
+    setImmediate(() => {
+      this.#isAwake = false;
+    });
   }
 
   /** Leaves the duplex to itself: paused, without a listener of ours. What it had read and HTTP had not is with the engine until `close`. */
@@ -74,16 +85,21 @@ export class FedTransport {
   readonly #onData = (chunk: Buffer | string): void => {
     const wire = this.#wire;
     if (wire === null) return;
+    this.keepAwake();
     wire.loop.engine.feed(wire.index, wire.generation, typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
   };
 
   readonly #onEnd = (): void => {
     const wire = this.#wire;
-    if (wire !== null) wire.loop.engine.feedEnd(wire.index, wire.generation);
+    if (wire === null) return;
+    this.keepAwake();
+    wire.loop.engine.feedEnd(wire.index, wire.generation);
   };
 
   readonly #onClose = (): void => {
     const wire = this.#wire;
-    if (wire !== null) wire.loop.engine.feedClosed(wire.index, wire.generation, 0);
+    if (wire === null) return;
+    this.keepAwake();
+    wire.loop.engine.feedClosed(wire.index, wire.generation, 0);
   };
 }
