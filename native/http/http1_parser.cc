@@ -14,7 +14,7 @@ using namespace syntax;
 
 constexpr ParseOutcome kNeedMore{ParseStatus::NeedMore, HttpError::None};
 constexpr ParseOutcome kDone{ParseStatus::Done, HttpError::None};
-constexpr ParseOutcome fail(HttpError error, uint32_t position = 0) { return {ParseStatus::Error, error, position}; }
+constexpr ParseOutcome fail(HttpError error) { return {ParseStatus::Error, error}; }
 
 // What HeadText has room for (head_codec.h).
 constexpr size_t kMaxNameBytes = 0xFFFF;
@@ -56,7 +56,8 @@ Value strip(const uint8_t* p, const uint8_t* end) {
 // verdict on a message does not depend on how its bytes were split into reads.
 class HeadMeaning {
  public:
-  HeadMeaning(uint8_t versionMinor, const ParserLimits& rules) : rules_(rules), versionMinor_(versionMinor) {}
+  HeadMeaning(uint8_t versionMinor, const ParserLimits& rules)
+      : versionMinor_(versionMinor), requireHost_(rules.requireHost), anyExpectation_(rules.anyExpectation) {}
 
   // At the colon.
   HttpError onName(HeaderId id) {
@@ -100,7 +101,7 @@ class HeadMeaning {
           expectContinue_ |= complete;
           return HttpError::None;
         }
-        return rules_.anyExpectation ? HttpError::None : HttpError::InvalidExpectation;
+        return anyExpectation_ ? HttpError::None : HttpError::InvalidExpectation;
       case HeaderId::Connection:
         if (complete) readConnection(value, length);
         return HttpError::None;
@@ -110,7 +111,7 @@ class HeadMeaning {
   }
 
   HttpError onEnd() const {
-    return versionMinor_ == 1 && rules_.requireHost && !has(HeaderId::Host) ? HttpError::MissingHost : HttpError::None;
+    return versionMinor_ == 1 && requireHost_ && !has(HeaderId::Host) ? HttpError::MissingHost : HttpError::None;
   }
 
   void fill(RequestHead& head) const {
@@ -144,10 +145,11 @@ class HeadMeaning {
     }
   }
 
-  const ParserLimits& rules_;
   uint64_t seen_ = 0;
   uint64_t contentLength_ = 0;
   uint8_t versionMinor_;
+  bool requireHost_;
+  bool anyExpectation_;
   bool expectContinue_ = false;
   bool close_ = false;
   bool keepAlive_ = false;
@@ -305,27 +307,32 @@ ParseOutcome parseVersion(const uint8_t*& p, const uint8_t* end, uint8_t& minor)
   return kDone;
 }
 
-// From `p` on; moves it behind what was understood.
-ParseOutcome parseHead(const uint8_t* base, const uint8_t*& p, const uint8_t* end, const ParserLimits& rules,
-                       RequestHead& head, std::span<HeaderField> fields) {
+ParseOutcome parseHead(std::span<const uint8_t> bytes, const ParserLimits& rules, RequestHead& head,
+                       std::span<HeaderField> fields) {
+  const uint8_t* const base = bytes.data();
+  const uint8_t* const end = base + bytes.size();
+  const uint8_t* p = base;
+  const auto stop = [&](ParseOutcome step) {
+    head.headLength = static_cast<uint32_t>(p - base);
+    return step;
+  };
   while (p != end && (*p == '\r' || *p == '\n')) {
-    if (const ParseOutcome line = takeLineEnd(p, end); line.status != ParseStatus::Done) return line;
+    if (const ParseOutcome line = takeLineEnd(p, end); line.status != ParseStatus::Done) return stop(line);
   }
   ParseOutcome step = parseMethod(p, end, head.method);
-  if (step.status != ParseStatus::Done) return step;
+  if (step.status != ParseStatus::Done) return stop(step);
   step = parseTarget(base, p, end, head);
-  if (step.status != ParseStatus::Done) return step;
+  if (step.status != ParseStatus::Done) return stop(step);
   uint8_t minor = 1;
   step = parseVersion(p, end, minor);
-  if (step.status != ParseStatus::Done) return step;
+  if (step.status != ParseStatus::Done) return stop(step);
   step = takeLineEnd(p, end);
-  if (step.status != ParseStatus::Done) return step;
+  if (step.status != ParseStatus::Done) return stop(step);
   HeadMeaning meaning(minor, rules);
   step = parseFields(base, p, end, fields, head.fieldCount, meaning);
-  if (step.status != ParseStatus::Done) return step;
-  head.headLength = static_cast<uint32_t>(p - base);
+  if (step.status != ParseStatus::Done) return stop(step);
   meaning.fill(head);
-  return kDone;
+  return stop(kDone);
 }
 
 // Only what the limits allow is looked at, so that a limit answers the same however the bytes arrive.
@@ -335,9 +342,7 @@ ParseOutcome withinLimits(std::span<const uint8_t> bytes, const ParserLimits& li
   const size_t visible = std::min<size_t>(bytes.size(), limits.headerBytes);
   const ParseOutcome outcome =
       parse(bytes.first(visible), fields.first(std::min<size_t>(fields.size(), limits.headerCount)));
-  if (outcome.status == ParseStatus::NeedMore && bytes.size() > visible) {
-    return fail(HttpError::HeaderBytesExceeded, static_cast<uint32_t>(visible));
-  }
+  if (outcome.status == ParseStatus::NeedMore && bytes.size() > visible) return fail(HttpError::HeaderBytesExceeded);
   return outcome;
 }
 
@@ -346,11 +351,7 @@ ParseOutcome withinLimits(std::span<const uint8_t> bytes, const ParserLimits& li
 ParseOutcome parseRequestHead(std::span<const uint8_t> bytes, const ParserLimits& limits, RequestHead& head,
                               std::span<HeaderField> fields) {
   return withinLimits(bytes, limits, fields, [&](std::span<const uint8_t> visible, std::span<HeaderField> room) {
-    const uint8_t* const base = visible.data();
-    const uint8_t* p = base;
-    ParseOutcome outcome = parseHead(base, p, base + visible.size(), limits, head, room);
-    if (outcome.status == ParseStatus::Error) outcome.position = static_cast<uint32_t>(p - base);
-    return outcome;
+    return parseHead(visible, limits, head, room);
   });
 }
 

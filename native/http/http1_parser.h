@@ -41,7 +41,7 @@ struct RequestHead {
   bool upgrade = false;         // Upgrade present and named in Connection, or CONNECT
   uint32_t targetOffset = 0;
   uint32_t targetLength = 0;
-  uint32_t headLength = 0;  // bytes consumed, the empty line included
+  uint32_t headLength = 0;  // bytes consumed, the empty line included; unless Done: how many were understood
   uint32_t fieldCount = 0;
   uint64_t contentLength = 0;
 };
@@ -51,7 +51,6 @@ enum class ParseStatus : uint8_t { Done, NeedMore, Error };
 struct ParseOutcome {
   ParseStatus status = ParseStatus::NeedMore;
   HttpError error = HttpError::None;
-  uint32_t position = 0;  // with Error: how far the head was understood, in bytes
 };
 
 // `fields` must hold limits.headerCount entries.

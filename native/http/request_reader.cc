@@ -88,7 +88,7 @@ size_t RequestReader::readHead(std::span<const uint8_t> bytes) {
   RequestHead head;
   const ParseOutcome outcome = parseRequestHead(bytes, server_.limits.head, head, context_.fields);
   if (outcome.status == ParseStatus::Error) {
-    refuse(outcome.error, false, bytes, outcome.position);
+    refuse(outcome.error, false, bytes, head.headLength);
     return bytes.size();
   }
   if (outcome.status == ParseStatus::NeedMore) {

@@ -369,3 +369,29 @@ TEST("wire: with rings that are always full, nothing is lost and nothing overtak
   for (const auto& wire : world.wires) world.destroy(*wire);
   expectNothingLeft(world);
 }
+
+TEST("wire: accepted sockets send at once unless told otherwise, and probe when told") {
+  const DescriptorCheck descriptors;
+  Options options = WireWorld::wireOptions();
+  options.tcp = true;
+  WireWorld world(options);
+  Client client = world.connect();
+  world.run();
+  const int fd = world.engine.connection(world.wires.at(0)->key)->fd();
+  const auto option = [fd](int level, int name) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    ::getsockopt(fd, level, name, &value, &size);
+    return value;
+  };
+  EXPECT(option(IPPROTO_TCP, TCP_NODELAY) != 0);
+  EXPECT(setNoDelay(fd, false).ok());
+  EXPECT_EQ(option(IPPROTO_TCP, TCP_NODELAY), 0);
+  EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 0);
+  EXPECT(setKeepAlive(fd, true, 42).ok());
+  EXPECT(option(SOL_SOCKET, SO_KEEPALIVE) != 0);
+  EXPECT_EQ(option(IPPROTO_TCP, TCP_KEEPIDLE), 42);
+  EXPECT_EQ(codeOf(setKeepAlive(-1, true, 1)), EBADF);
+  client.reset();
+  expectNothingLeft(world);
+}
