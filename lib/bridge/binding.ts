@@ -55,6 +55,8 @@ export interface NativeEngine {
   stats(server: number): number[] | undefined;
   peer(connectionIndex: number, connectionGeneration: number): [NativeEndpoint, NativeEndpoint] | undefined;
   flush(): void;
+  /** As `flush`, and calls back with what comes of it before this returns; within a batch it does nothing, since that ends with it. */
+  settle(): void;
   pollerName(): string;
 }
 

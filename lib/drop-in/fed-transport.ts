@@ -16,14 +16,19 @@ export class FedTransport {
   readonly duplex: HttpSocket;
   #wire: WireConnection | null = null;
   #isAwake = false;
+  /** Taken by the duplex so far, modulo 2^32 (as WireConnection.position). */
+  sentBytes = 0;
+  #onSent: ((position: number) => void) | null = null;
 
   constructor(duplex: HttpSocket) {
     this.duplex = duplex;
   }
 
-  /** Begins to feed. */
-  open(wire: WireConnection): void {
+  /** Begins to feed; `onSent` hears of `sentBytes`. */
+  open(wire: WireConnection, onSent: (position: number) => void): void {
     this.#wire = wire;
+    this.#onSent = onSent;
+    wire.isFed = true;
     this.duplex.on('data', this.#onData);
     this.duplex.on('end', this.#onEnd);
     this.duplex.on('close', this.#onClose);
@@ -57,7 +62,11 @@ export class FedTransport {
       this.#onClose();
       return;
     }
-    this.duplex.write(chunk, () => this.#wire?.sent(chunk.byteLength));
+    this.duplex.write(chunk, () => {
+      this.sentBytes = (this.sentBytes + chunk.byteLength) >>> 0;
+      this.#wire?.sent(chunk.byteLength);
+      this.#onSent?.(this.sentBytes);
+    });
   }
 
   onTransport(command: number): void {
@@ -80,13 +89,17 @@ export class FedTransport {
 
   onClosed(): void {
     this.#wire = null;
+    this.#onSent = null;
   }
 
   readonly #onData = (chunk: Buffer | string): void => {
     const wire = this.#wire;
     if (wire === null) return;
     this.keepAwake();
-    wire.loop.engine.feed(wire.index, wire.generation, typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
+    const { engine } = wire.loop;
+    engine.feed(wire.index, wire.generation, typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
+    // As node, which parses within 'data': an 'end' that follows at once comes after the handler.
+    engine.settle();
   };
 
   readonly #onEnd = (): void => {
@@ -94,6 +107,7 @@ export class FedTransport {
     if (wire === null) return;
     this.keepAwake();
     wire.loop.engine.feedEnd(wire.index, wire.generation);
+    wire.loop.engine.settle();
   };
 
   readonly #onClose = (): void => {

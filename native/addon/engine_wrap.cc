@@ -33,6 +33,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::stats>("stats"),
                          InstanceMethod<&EngineWrap::peer>("peer"),
                          InstanceMethod<&EngineWrap::flush>("flush"),
+                         InstanceMethod<&EngineWrap::settle>("settle"),
                          InstanceMethod<&EngineWrap::pollerName>("pollerName"),
                          InstanceMethod<&EngineWrap::openServer>("openServer"),
                          InstanceMethod<&EngineWrap::listenOn>("listenOn"),
@@ -218,6 +219,12 @@ Napi::Value EngineWrap::peer(const Napi::CallbackInfo& info) {
 
 void EngineWrap::flush(const Napi::CallbackInfo&) {
   if (engine_ != nullptr) engine_->flush();
+}
+
+// From outside of a batch: what was fed or submitted is acted upon, and what comes of it handed over, before this
+// returns. Within one: nothing, since the batch ends with it.
+void EngineWrap::settle(const Napi::CallbackInfo&) {
+  if (engine_ != nullptr) engine_->settleIfNeeded();
 }
 
 Napi::Value EngineWrap::pollerName(const Napi::CallbackInfo& info) {

@@ -35,6 +35,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value stats(const Napi::CallbackInfo& info);
   Napi::Value peer(const Napi::CallbackInfo& info);
   void flush(const Napi::CallbackInfo& info);
+  void settle(const Napi::CallbackInfo& info);
   Napi::Value pollerName(const Napi::CallbackInfo& info);
 
   // Wire sessions, and connections from elsewhere (engine_wrap_wire.cc).
