@@ -93,7 +93,6 @@ class RegistryWaiter extends Waiter<unknown> {
   // Two small integers are held in place; the id is a number on the heap.
   readonly generation: number;
   readonly slot: number;
-  promise!: Promise<unknown>;
 
   constructor(owner: WaiterRegistry, generation: number, slot: number, info: WaiterInfo | undefined) {
     super(owner, info);
@@ -103,6 +102,10 @@ class RegistryWaiter extends Waiter<unknown> {
 
   get id(): number {
     return this.generation * SLOT_SPAN + this.slot;
+  }
+
+  get promise(): Promise<unknown> {
+    return this.parked;
   }
 
   // Whoever holds the waiter settles it by way of the registry, as with its id.
@@ -217,7 +220,7 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     this.#open++;
     this.#opened++;
     // In a cancelled scope, or with an aborted signal, it is settled already when it returns.
-    waiter.promise = waiter.park(scope);
+    waiter.park(scope);
     if (signal !== undefined) {
       // One signal for a thousand requests is no leak.
       if (!signal.aborted) setMaxListeners(0, signal);

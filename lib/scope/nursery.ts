@@ -134,6 +134,10 @@ export class Nursery {
   }
 
   #addError(error: unknown): void {
+    // As a rule all children end with the same one.
+    if (error === this.#cancelled) {
+      return;
+    }
     const cancellation = cancellationIn(error);
     if (cancellation !== null && this.cancelScope.isOnLineOf(cancellation)) {
       this.#cancelled ??= error;

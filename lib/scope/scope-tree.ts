@@ -218,7 +218,8 @@ export function activeScope(): ScopeNode | null {
 
 /** Calls `fn` with `scope` as the current one, in it and in everything that it starts. */
 export function callIn<A extends unknown[], R>(scope: ScopeNode | null, fn: (...args: A) => R, ...args: A): R {
-  return storage.run(scope, fn, ...args);
+  // A nursery's body that starts children is there already.
+  return storage.getStore() === scope ? fn(...args) : storage.run(scope, fn, ...args);
 }
 
 /** The wheel of the clock that the running code is under. */

@@ -78,6 +78,11 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
     return (this.#state & SETTLED) !== 0;
   }
 
+  /** @internal What `park` gave. */
+  get parked(): Promise<T> {
+    return this.#promise!;
+  }
+
   /** Starts waiting in `scope` (null: in none, so that nothing cancels it). Once. */
   park(scope: ScopeNode | null = activeScope()): Promise<T> {
     activityCount++;
