@@ -44,6 +44,7 @@ function privateName(description: string): symbol {
 export const kOutHeaders: symbol = privateName('kOutHeaders');
 export const kCorked: symbol = privateName('corked');
 export const kErrored: symbol = privateName('errored');
+export const kHighWaterMark: symbol = privateName('kHighWaterMark');
 export const kNeedDrain: symbol = privateName('kNeedDrain');
 export const kBytesWritten: symbol = privateName('kBytesWritten');
 export const kWritableFinished: symbol = privateName('kWritableFinished');

@@ -7,6 +7,7 @@ import {
   hasEndCallbacks,
   kCorked,
   kErrored,
+  kHighWaterMark,
   kOutHeaders,
   kWritableFinished,
   NodeServerResponse,
@@ -22,6 +23,7 @@ import {
   kFields,
   kNoticed,
   kQueue,
+  kShadow,
   kSink,
   kTurnState,
   type NativeResponse,
@@ -33,7 +35,8 @@ import {
 type Getter = (response: NativeResponse) => unknown;
 
 /** Own fields of node's that have to be computed here. */
-const computed: readonly [string, Getter][] = [
+const computed: readonly [string | symbol, Getter][] = [
+  [kHighWaterMark, (response) => response[kSink]?.writableHighWaterMark],
   ['destroyed', (response) => settled(response, kDestroyed)],
   ['_closed', (response) => settled(response, kClosed)],
   ['_keepAliveTimeout', (response) => response[kSink]?.server.keepAliveTimeout],
@@ -61,6 +64,7 @@ export function installFields(prototype: object): void {
   }
   defineDefault(prototype, kChunks, null);
   defineDefault(prototype, kDestroyed, false);
+  defineDefault(prototype, kShadow, null);
   defineDefault(prototype, kClosed, false);
   for (const [key, get] of computed) defineComputed(prototype, key, get);
   for (const [key, get] of accessors) defineAccessor(prototype, key, get);

@@ -19,6 +19,8 @@ export const kChunks = Symbol('gammaloop.chunks');
 export const kNoticed = Symbol('gammaloop.noticed');
 /** When its last bytes were handed to the connection. */
 export const kEndTick = Symbol('gammaloop.endTick');
+/** Node's own response beside it (response-perf.ts). */
+export const kShadow = Symbol('gammaloop.shadow');
 export const kDestroyed = Symbol('gammaloop.destroyed');
 export const kClosed = Symbol('gammaloop.closed');
 
@@ -46,6 +48,7 @@ export interface NativeResponse extends ServerResponse, HeadState {
   [kChunks]: unknown[] | null;
   [kNoticed]: boolean;
   [kEndTick]: number;
+  [kShadow]: object | null;
   [kDestroyed]: boolean;
   [kClosed]: boolean;
   statusMessage: string;

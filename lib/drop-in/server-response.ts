@@ -50,6 +50,7 @@ import {
   sendChunk,
   sendPlain,
 } from './response-output.js';
+import { startPerf, stopPerf } from './response-perf.js';
 import {
   kDestroyed,
   kEndTick,
@@ -139,6 +140,7 @@ export function createResponse(
     // Left to node's code.
     response[kOutHeaders] = null;
   }
+  startPerf(response, createdChannel.hasSubscribers);
   if (createdChannel.hasSubscribers && publishesCreated) createdChannel.publish({ request, response });
   return response;
 }
@@ -288,8 +290,12 @@ const methods = {
   },
 
   _finish(this: NativeResponse): void {
-    if (this[kSink] === undefined) nodeMethods['_finish']?.call(this);
-    else if (this._events !== undefined) this.emit('prefinish');
+    if (this[kSink] === undefined) {
+      nodeMethods['_finish']?.call(this);
+      return;
+    }
+    stopPerf(this);
+    if (this._events !== undefined) this.emit('prefinish');
   },
 
   _send(this: NativeResponse, data: Chunk, encoding: unknown, callback: unknown, byteLength: unknown): boolean {
