@@ -30,6 +30,7 @@ import {
   TURN_DETACHED,
   TURN_MINE,
   TURN_PASSED,
+  TURN_WAITING,
 } from './response-state.js';
 
 type Getter = (response: NativeResponse) => unknown;
@@ -141,9 +142,10 @@ function isFinished(response: NativeResponse): boolean {
   if (hasEndCallbacks) return response[kNoticed] ? response[kWritableFinished] : haveBytesLeft(response);
   // These versions count what the system takes at once, though 'finish' comes later.
   noticeLate(response);
-  if (response[kTurnState] !== TURN_PASSED) return response[kTurnState] === TURN_DETACHED;
+  const state = response[kTurnState];
+  if (state === TURN_WAITING) return false;
   response[kSink]?.flush();
-  return response[kSink]?.writableLength === 0;
+  return state === TURN_DETACHED || response[kSink]?.writableLength === 0;
 }
 
 function writableLengthOf(response: NativeResponse): number {

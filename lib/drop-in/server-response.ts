@@ -27,6 +27,7 @@ import {
   kOutHeaders,
   kWritableFinished,
   NodeServerResponse,
+  nodeEmit,
   nodeError,
   nodeMethods,
   publishesCreated,
@@ -295,7 +296,7 @@ const methods = {
       return;
     }
     stopPerf(this);
-    if (this._events !== undefined) this.emit('prefinish');
+    if (this._events !== undefined || this.emit !== nodeEmit) this.emit('prefinish');
   },
 
   _send(this: NativeResponse, data: Chunk, encoding: unknown, callback: unknown, byteLength: unknown): boolean {
