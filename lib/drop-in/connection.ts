@@ -83,7 +83,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.server = state.server;
     this.wire = wire;
     this.#state = state;
-    this.#output = new WireOutput(wire);
+    this.#output = new WireOutput(wire, fed);
     this.#fed = fed;
     this.#isCounted = fed === null;
     if (this.#isCounted) this.server._connections++;
@@ -291,6 +291,11 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   onFlushed(position: number): void {
+    if (this.#fed === null) this.#output.onFlushed(position);
+  }
+
+  /** As onFlushed, from the transport of a fed connection. */
+  onSent(position: number): void {
     this.#output.onFlushed(position);
   }
 

@@ -88,8 +88,8 @@ export class ServerState implements WireServer {
     const [index, generation] = loop.engine.openFed(this.#index);
     this.#feeding = fed;
     try {
-      const { wire } = loop.wire.open(this.#index, index, generation) as HttpConnection;
-      fed.open(wire);
+      const connection = loop.wire.open(this.#index, index, generation) as HttpConnection;
+      fed.open(connection.wire, (position) => connection.onSent(position));
     } finally {
       this.#feeding = null;
     }

@@ -6,6 +6,7 @@ import { AsyncResource } from 'node:async_hooks';
 import type { WireConnection } from '../backend/wire.js';
 import { WIRE_WRITE_NOTIFY_FLAG } from '../bridge/records.js';
 import type { WriteCallback } from './contract.js';
+import type { FedTransport } from './fed-transport.js';
 import { writeAfterDestroyError } from './wire-errors.js';
 
 /** In native memory and not yet with the system, at most (about). */
@@ -42,6 +43,7 @@ class PendingWrite extends AsyncResource {
 
 export class WireOutput {
   readonly #wire: WireConnection;
+  readonly #fed: FedTransport | null;
   /** As far as is known; modulo 2^32 as `wire.position`. */
   #flushed = 0;
   #queue: Piece[] = [];
@@ -50,8 +52,9 @@ export class WireOutput {
   #willSettle = false;
   #gone = false;
 
-  constructor(wire: WireConnection) {
+  constructor(wire: WireConnection, fed: FedTransport | null) {
     this.#wire = wire;
+    this.#fed = fed;
   }
 
   /** Written and, as far as is known, not yet handed to the system. */
@@ -61,13 +64,14 @@ export class WireOutput {
 
   /** `length`, having asked. */
   measure(): number {
-    if (this.#wire.position !== this.#flushed) this.#learn(this.#wire.sentBytes());
+    if (this.#wire.position !== this.#flushed) this.#learn(this.#sentBytes());
     return this.length;
   }
 
   /** Hands the system what it takes now. */
   flush(): void {
-    this.#learn(this.#wire.flush());
+    this.#wire.flush();
+    this.#learn(this.#sentBytes());
     if (this.#queue.length > 0) this.#pump();
   }
 
@@ -95,7 +99,7 @@ export class WireOutput {
     else this.write('', '', 0, callback);
   }
 
-  /** A notification of the engine. */
+  /** A notification of the engine, or of the transport. */
   onFlushed(position: number): void {
     this.#learn(position);
     if (this.#queue.length > 0) this.#pump();
@@ -108,7 +112,7 @@ export class WireOutput {
     if (this.#pending.length === 0) return;
     this.flush();
     this.#callBack();
-    if (this.#pending.length > 0) this.#wire.notify();
+    if (this.#pending.length > 0 && this.#fed === null) this.#wire.notify();
   }
 
   #callBack(): void {
@@ -129,9 +133,14 @@ export class WireOutput {
     for (const write of failed) write.call(writeAfterDestroyError());
   }
 
+  /** On a fed connection the transport's word counts: to the engine, what it has handed over has left. */
+  #sentBytes(): number {
+    return this.#fed === null ? this.#wire.sentBytes() : this.#fed.sentBytes;
+  }
+
   #hasRoom(): boolean {
     if ((this.#wire.position - this.#flushed) >>> 0 < WINDOW_BYTES) return true;
-    this.#learn(this.#wire.sentBytes());
+    this.#learn(this.#sentBytes());
     return (this.#wire.position - this.#flushed) >>> 0 < WINDOW_BYTES;
   }
 
@@ -161,7 +170,8 @@ export class WireOutput {
     while (this.#queue.length > 0) {
       if (!this.#hasRoom()) {
         const before = this.#flushed;
-        this.#learn(this.#wire.flush());
+        this.#wire.flush();
+        this.#learn(this.#sentBytes());
         // The pieces asked for notice: it goes on there.
         if (this.#flushed === before) return;
         continue;
