@@ -51,9 +51,11 @@ let seen = 0;
 
 const statusLines = new Map<number, { message: string; line: string }>();
 
-function statusLine(code: number, message: string): string {
+/** Null: a message that is not plain. */
+function statusLine(code: number, message: string): string | null {
   const known = statusLines.get(code);
   if (known !== undefined && known.message === message) return known.line;
+  if (!isPlainText(message)) return null;
   const line = `HTTP/1.1 ${code} ${message}\r\n`;
   statusLines.set(code, { message, line });
   return line;
@@ -61,9 +63,8 @@ function statusLine(code: number, message: string): string {
 
 /** Sets `_header`. False: this head needs node's own code; nothing is lost by running it now. `given`: fields of writeHead alone. */
 export function renderHead(message: HeadState, fields: HeaderField | null, given: object | null): boolean {
-  const reason = message.statusMessage as string;
-  if (!isPlainText(reason)) return false;
-  let text = statusLine(message.statusCode, reason);
+  let text = statusLine(message.statusCode, message.statusMessage as string);
+  if (text === null) return false;
   seen = 0;
   for (let field = fields; field !== null; field = field.next) {
     const line = renderField(message, field.name, field.value);
