@@ -41,6 +41,8 @@ export function releaseSocket(socket: HttpSocket): void {
   socket.removeListener('error', onSocketError);
   socket.removeListener('timeout', onSocketTimeout);
   socket.removeListener('close', onSocketClose);
+  // It may be given to another server as any Duplex.
+  delete socket[kConnection];
 }
 
 export function isSocketOfConnection(socket: object): boolean {

@@ -8,6 +8,7 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { Socket, type SocketConstructorOpts } from 'node:net';
+import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { NativeEndpoint } from '../bridge/binding.js';
 import {
@@ -96,7 +97,8 @@ export class EngineSocket extends Socket implements SocketHooks {
   #closed(errno: number): void {
     if (this.destroyed) this.emit('close', this.#hadError);
     else if (errno === 0) this.destroy();
-    else this.destroy(systemError(errno, 'read'));
+    // A FIN that the system would not send any more: node reads on, and hears of the reset.
+    else this.destroy(systemError(errno === constants.errno.ENOTCONN ? constants.errno.ECONNRESET : errno, 'read'));
   }
 
   // What node's streams call.
@@ -199,6 +201,14 @@ export class EngineSocket extends Socket implements SocketHooks {
     }
     this.#isReset = true;
     return this.destroy();
+  }
+
+  /** Node's TLSSocket takes a net.Socket without a handle for one that connects, and waits for that. */
+  // biome-ignore lint/suspicious/noExplicitAny: as node's types have it
+  override once(event: string, listener: (...args: any[]) => void): this {
+    if (event !== 'connect' || this.destroyed) return super.once(event, listener);
+    process.nextTick(() => listener.call(this));
+    return this;
   }
 
   override setNoDelay(on: boolean = true): this {
