@@ -139,6 +139,7 @@ type IncomingMessageClass = typeof http.IncomingMessage;
 
 export const IncomingMessage = function IncomingMessage(this: NativeRequest, socket: Socket): void {
   if (!isCustomPending) {
+    // Sets socket, url, statusCode, statusMessage ...: some programs look for these words in the source of this function.
     (NodeIncomingMessage as unknown as (this: object, socket: Socket) => void).call(this, socket);
     return;
   }
