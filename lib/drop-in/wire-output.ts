@@ -4,7 +4,7 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import type { WireConnection } from '../backend/wire.js';
-import { WIRE_WRITE_NOTIFY_FLAG } from '../bridge/records.js';
+import { WIRE_WRITE_CLOSE_FLAG, WIRE_WRITE_NOTIFY_FLAG } from '../bridge/records.js';
 import type { WriteCallback } from './contract.js';
 import type { FedTransport } from './fed-transport.js';
 import { writeAfterDestroyError } from './wire-errors.js';
@@ -51,6 +51,8 @@ export class WireOutput {
   #pending: PendingWrite[] = [];
   #willSettle = false;
   #gone = false;
+  /** Its end has been written. */
+  #closes = false;
 
   constructor(wire: WireConnection, fed: FedTransport | null) {
     this.#wire = wire;
@@ -78,6 +80,7 @@ export class WireOutput {
   /** `head` as latin1, `body` as UTF-8 where it is text; flags: WIRE_WRITE_*. */
   write(head: string, body: string | Uint8Array, flags: number, callback: WriteCallback | null): void {
     const wire = this.#wire;
+    if ((flags & WIRE_WRITE_CLOSE_FLAG) !== 0) this.#closes = true;
     if (this.#gone) {
       if (callback !== null) process.nextTick(callback, writeAfterDestroyError());
       return;
@@ -144,9 +147,10 @@ export class WireOutput {
     return (this.#wire.position - this.#flushed) >>> 0 < WINDOW_BYTES;
   }
 
-  /** -1: the connection is gone, as onClosed will tell. */
+  /** -1: the connection is gone, as onClosed will tell; after its end was written, because all of it has left. */
   #learn(position: number): void {
     if (position >= 0) this.#flushed = position;
+    else if (this.#closes && this.#queue.length === 0) this.#flushed = this.#wire.position;
   }
 
   #hasLeft(position: number): boolean {
