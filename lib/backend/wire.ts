@@ -144,8 +144,9 @@ export class WireConnection {
 
   /** Sends what was submitted, at once, and says how many bytes have left: see sentBytes. */
   flush(): number {
+    this.loop.engine.flush();
+    // What that brought is heard of at once; within a batch, later in the batch.
     if (this.isFed) this.loop.engine.settle();
-    else this.loop.engine.flush();
     return this.sentBytes();
   }
 

@@ -121,15 +121,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     if (this.destroyed) return;
     this.#timeout.onRequest();
     const { server } = this;
-    let count = headerCount;
-    let head = text;
-    const most = server.maxHeadersCount;
-    if (typeof most === 'number' && most > 0 && count > most) {
-      // As node: what is too much is not shown. The entries of the index come first, 6 characters each.
-      head = text.slice(0, most * 6) + text.slice(count * 6);
-      count = most;
-    }
-    const request = createRequest(this, method, versionMinor, flags, count, targetLength, head, body);
+    const request = createRequest(this, method, versionMinor, flags, headerCount, targetLength, text, body);
     if ((flags & REQUEST_HAS_BODY_FLAG) !== 0 && body === null) this.#reading = request;
     if ((flags & REQUEST_UPGRADE_FLAG) !== 0 && this.#tryUpgrade(request, method)) return;
     this.#requestCount++;
@@ -145,7 +137,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     if (this.#state.optimizesEmptyRequests && !hasBodyHeaders(request)) request._dumpAndCloseReadable();
     if (versionMinor === 0) {
       request[kRun](handle, this, request, response);
-    } else if (server.requireHostHeader && !hasHeader(head, count, HOST)) {
+    } else if (server.requireHostHeader && !hasHeader(text, headerCount, HOST)) {
       request[kRun](refuseHostless, this, request, response);
     } else if (this.#isOverLimit(response)) {
       request[kRun](drop, this, request, response);

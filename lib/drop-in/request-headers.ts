@@ -9,6 +9,7 @@ import {
   isNativeRequest,
   kHeaderCount,
   kHeaders,
+  kSource,
   kTargetLength,
   kText,
   type NativeRequest,
@@ -42,7 +43,7 @@ export function defineRequestHeaders(prototype: object): void {
     'headersDistinct',
     (request) => {
       const rare = rareParts(request);
-      rare.headersDistinct ??= distinctMap(request, request.rawHeaders);
+      rare.headersDistinct ??= distinctMap(request, shownFields(request));
       return rare.headersDistinct;
     },
     (request, value) => {
@@ -98,10 +99,19 @@ function accessor(
 }
 
 function headersOf(request: NativeRequest): NodeJS.Dict<string | string[]> {
-  if (Object.hasOwn(request, 'rawHeaders')) return joinedMap(request, request.rawHeaders);
+  const most = request[kSource].server.maxHeadersCount;
+  if (Object.hasOwn(request, 'rawHeaders') || (typeof most === 'number' && most > 0)) {
+    return joinedMap(request, shownFields(request));
+  }
   const map = emptyMap<NodeJS.Dict<string | string[]>>(mapPrototype);
   fillHeaderMap(request[kText], request[kHeaderCount], request[kTargetLength], map, request, request._addHeaderLine);
   return map;
+}
+
+/** `rawHeaders`, as far as `server.maxHeadersCount` lets the maps show it. */
+function shownFields(request: NativeRequest): string[] {
+  const most = request[kSource].server.maxHeadersCount;
+  return typeof most === 'number' && most > 0 ? request.rawHeaders.slice(0, most * 2) : request.rawHeaders;
 }
 
 function joinedMap(request: NativeRequest, fields: string[]): NodeJS.Dict<string | string[]> {

@@ -21,7 +21,7 @@ const MOST_HEADERS = 10_000;
 /** What the engine can hold of a head. */
 const MOST_HEADER_BYTES = 262_144;
 /** Of one connection, unanswered; further ones wait unread. Node has no bound but memory. */
-const PIPELINED_REQUESTS = 1024;
+const PIPELINED_REQUESTS = 256;
 /** Node's buffer before `keepAliveTimeoutBuffer` became an option. */
 const KEEP_ALIVE_BUFFER_MS = 1000;
 

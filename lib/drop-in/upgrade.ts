@@ -47,6 +47,8 @@ export class Upgrade {
   }
 
   handOut(): void {
+    // What HTTP has not read of a fed connection is with the engine: it comes now, or it is lost.
+    if (this.#fed !== null) this.#connection.wire.flush();
     const head = Buffer.concat(this.#early ?? []);
     this.#early = null;
     const socket = this.#socket;
