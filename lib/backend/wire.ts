@@ -105,8 +105,6 @@ export class WireConnection {
   readonly generation: number;
   /** Bytes written so far, modulo 2^32: once onFlushed has brought it, they have left. */
   position = 0;
-  /** Its bytes come and go by JavaScript. */
-  isFed = false;
 
   constructor(loop: NativeLoop, index: number, generation: number) {
     this.loop = loop;
@@ -145,8 +143,6 @@ export class WireConnection {
   /** Sends what was submitted, at once, and says how many bytes have left: see sentBytes. */
   flush(): number {
     this.loop.engine.flush();
-    // What that brought is heard of at once; within a batch, later in the batch.
-    if (this.isFed) this.loop.engine.settle();
     return this.sentBytes();
   }
 

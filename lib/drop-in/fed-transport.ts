@@ -28,7 +28,6 @@ export class FedTransport {
   open(wire: WireConnection, onSent: (position: number) => void): void {
     this.#wire = wire;
     this.#onSent = onSent;
-    wire.isFed = true;
     this.duplex.on('data', this.#onData);
     this.duplex.on('end', this.#onEnd);
     this.duplex.on('close', this.#onClose);

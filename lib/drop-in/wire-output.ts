@@ -114,6 +114,8 @@ export class WireOutput {
     this.#willSettle = false;
     if (this.#pending.length === 0) return;
     this.flush();
+    // Here and not in flush(), which programs' own calls reach: this runs handlers.
+    if (this.#fed !== null) this.#wire.loop.engine.settle();
     this.#callBack();
     if (this.#pending.length > 0 && this.#fed === null) this.#wire.notify();
   }
