@@ -156,8 +156,9 @@ declare const anyKey: unique symbol;
 /** Gives objects a property `key` of their own, as a field of a class: far faster than Object.defineProperty, and node makes many. */
 function definer(key: Key): (object: object, value: unknown) => void {
   let next: unknown;
+  const name: typeof anyKey = key as typeof anyKey;
   class Defined extends Given {
-    [key as typeof anyKey] = next;
+    [name] = next;
   }
   return (object, value) => {
     next = value;
