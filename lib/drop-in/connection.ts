@@ -11,8 +11,6 @@ import type { WireConnection, WireListener } from '../backend/wire.js';
 import { hasHeader } from '../bridge/head-text.js';
 import {
   HEADER_NAMES,
-  REQUEST_EXPECT_CONTINUE_FLAG,
-  REQUEST_EXPECT_OTHER_FLAG,
   REQUEST_HAS_BODY_FLAG,
   REQUEST_KEEP_ALIVE_FLAG,
   REQUEST_UPGRADE_FLAG,
@@ -41,7 +39,7 @@ import {
 import { Exchanges } from './exchanges.js';
 import type { FedTransport } from './fed-transport.js';
 import { createRequest, type IncomingMessage } from './incoming-message.js';
-import { drop, handle, hasBodyHeaders, meetExpectation, refuseHostless } from './request-rules.js';
+import { hasBodyHeaders, refuseHostless, ruleFor } from './request-rules.js';
 import type { Server } from './server.js';
 import { createResponse, ServerResponse } from './server-response.js';
 import type { ServerState } from './server-state.js';
@@ -74,8 +72,10 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   #pausedBySocket = false;
   #isAdvancing = false;
   #isCounted: boolean;
+  #hasShutDown = false;
+  /** Destroyed from here; `destroyed` is also one that ends once its output has left. */
+  #isCut = false;
   #isClosed = false;
-
   #hasFailed = false;
   #upgrade: Upgrade | null = null;
 
@@ -135,15 +135,9 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     if (requestStart.hasSubscribers) requestStart.publish({ request, response, socket: this.socket, server });
     this.#exchanges.add(request, response);
     if (this.#state.optimizesEmptyRequests && !hasBodyHeaders(request)) request._dumpAndCloseReadable();
-    if (versionMinor === 0) {
-      request[kRun](handle, this, request, response);
-    } else if (server.requireHostHeader && !hasHeader(text, headerCount, HOST)) {
-      request[kRun](refuseHostless, this, request, response);
-    } else if (this.#isOverLimit(response)) {
-      request[kRun](drop, this, request, response);
-    } else {
-      request[kRun]((flags & EXPECT_FLAGS) === 0 ? handle : meetExpectation, this, request, response);
-    }
+    const hasHost = versionMinor === 0 || !server.requireHostHeader || hasHeader(text, headerCount, HOST);
+    const rule = hasHost ? ruleFor(server, response, versionMinor, flags, this.#requestCount) : refuseHostless;
+    request[kRun](rule, this, request, response);
   }
 
   onBody(chunk: Buffer): void {
@@ -154,14 +148,6 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     const request = this.#reading;
     this.#reading = null;
     request?.[kEndBody](trailers);
-  }
-
-  /** `maxRequestsPerSocket`. */
-  #isOverLimit(response: ServerResponse): boolean {
-    const most = this.server.maxRequestsPerSocket;
-    if (typeof most !== 'number' || most <= 0) return false;
-    response.maxRequestsOnConnectionReached = most <= this.#requestCount;
-    return most < this.#requestCount;
   }
 
   // RequestSource.
@@ -357,7 +343,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   /** `socket.destroy(error)`. */
   destroy(error: Error | null): void {
-    if (this.destroyed) return;
+    if (this.#isClosed || this.#isCut) return;
     if (this.#socket === null && error !== null && this.server.listenerCount('clientError') > 0) void this.socket;
     if (this.#socket !== null) this.#socket.destroy(error ?? undefined);
     else this.closeFromSocket(false);
@@ -435,15 +421,22 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   shutdown(callback: WriteCallback | null): void {
+    this.#hasShutDown = true;
+    this.#output.shutdown();
     if (callback !== null) this.#output.whenFlushed(callback);
-    this.wire.shutdown();
   }
 
   closeFromSocket(reset: boolean): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#isCut) return;
+    this.#isCut = true;
     this.destroyed = true;
     if (!reset && this.#output.length > 0) this.#output.flush();
-    this.wire.destroy(reset);
+    if (!reset && this.#hasShutDown && this.#output.length === 0) {
+      // All is said: the engine reads on for a while, so that no reset overtakes what was sent.
+      this.#output.write('', '', WIRE_WRITE_CLOSE_FLAG, null);
+    } else {
+      this.wire.destroy(reset);
+    }
     this.#uncount();
   }
 
@@ -463,7 +456,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   // Timeouts.
 
   onIdle(isKeepAlive: boolean): void {
-    if (this.destroyed) return;
+    if (this.#isCut) return;
     // Nothing has come yet: that is a matter of the headers timeout (server-state.ts).
     if (isKeepAlive && this.#requestCount === 0) return;
     const socket = this.#socket;
@@ -516,7 +509,6 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 }
 
-const EXPECT_FLAGS = REQUEST_EXPECT_CONTINUE_FLAG | REQUEST_EXPECT_OTHER_FLAG;
 const HOST = HEADER_NAMES.indexOf('host');
 
 function tellDone(connection: HttpConnection, request: IncomingMessage): void {

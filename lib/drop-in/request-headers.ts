@@ -137,6 +137,9 @@ function distinctMap(request: NativeRequest, fields: string[]): Record<string, s
 /** `rawHeaders`: a property of the request's own from the first reading on, as an array is that a program may change. */
 export function keepRawHeaders(request: NativeRequest): string[] {
   const fields = rawHeadersOf(request[kText], request[kHeaderCount], request[kTargetLength]);
+  const most = request[kSource].server.maxHeadersCount;
+  // Node's parser hands over 32 at a time, and is stopped there.
+  if (typeof most === 'number' && most > 0 && fields.length >= 64) fields.length = Math.min(fields.length, most * 2);
   defineOwn(request, 'rawHeaders', fields);
   return fields;
 }

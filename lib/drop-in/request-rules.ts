@@ -1,11 +1,32 @@
 /** What node's server decides about a request before (or instead of) 'request'. Each runs as `request[kRun](rule, connection, request, response)`. */
+import { REQUEST_EXPECT_CONTINUE_FLAG, REQUEST_EXPECT_OTHER_FLAG } from '../bridge/records.js';
 import type { HttpConnection } from './connection.js';
 import type { IncomingMessage } from './incoming-message.js';
+import type { Server } from './server.js';
 import type { ServerResponse } from './server-response.js';
 
+const EXPECT_FLAGS = REQUEST_EXPECT_CONTINUE_FLAG | REQUEST_EXPECT_OTHER_FLAG;
 const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i;
 
-export function handle(this: HttpConnection, request: IncomingMessage, response: ServerResponse): void {
+type Rule = (this: HttpConnection, request: IncomingMessage, response: ServerResponse) => void;
+
+/** `requestCount`: on this connection, this one included. */
+export function ruleFor(
+  { maxRequestsPerSocket: most }: Server,
+  response: ServerResponse,
+  versionMinor: number,
+  flags: number,
+  requestCount: number,
+): Rule {
+  if (versionMinor === 0) return handle;
+  if (typeof most === 'number' && most > 0) {
+    response.maxRequestsOnConnectionReached = most <= requestCount;
+    if (most < requestCount) return drop;
+  }
+  return (flags & EXPECT_FLAGS) === 0 ? handle : meetExpectation;
+}
+
+function handle(this: HttpConnection, request: IncomingMessage, response: ServerResponse): void {
   this.server.emit('request', request, response);
 }
 
@@ -16,14 +37,14 @@ export function refuseHostless(this: HttpConnection, _request: IncomingMessage, 
 }
 
 /** Beyond `maxRequestsPerSocket`. */
-export function drop(this: HttpConnection, request: IncomingMessage, response: ServerResponse): void {
+function drop(this: HttpConnection, request: IncomingMessage, response: ServerResponse): void {
   this.server.emit('dropRequest', request, this.socket);
   response.writeHead(503);
   response.end();
 }
 
 /** With an `Expect`. */
-export function meetExpectation(this: HttpConnection, request: IncomingMessage, response: ServerResponse): void {
+function meetExpectation(this: HttpConnection, request: IncomingMessage, response: ServerResponse): void {
   const { server } = this;
   if (CONTINUE.test(request.headers.expect ?? '')) {
     response._expect_continue = true;

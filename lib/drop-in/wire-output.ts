@@ -49,6 +49,7 @@ export class WireOutput {
   #queue: Piece[] = [];
   #queuedBytes = 0;
   #pending: PendingWrite[] = [];
+  #shutsDown = false;
   #willSettle = false;
   #gone = false;
   /** Its end has been written. */
@@ -94,6 +95,12 @@ export class WireOutput {
     if (head !== '') this.#enqueue(Buffer.from(head, 'latin1'), 0, null);
     this.#enqueue(typeof body === 'string' ? Buffer.from(body) : body, flags, done);
     this.#pump();
+  }
+
+  /** FIN after all of it. */
+  shutdown(): void {
+    if (this.#queue.length === 0) this.#wire.shutdown();
+    else this.#shutsDown = true;
   }
 
   /** Calls back once all of it has left; never before this returns. */
@@ -193,6 +200,8 @@ export class WireOutput {
       this.#queue.shift();
       if (piece.done !== null) this.#await(piece.done);
     }
+    if (this.#shutsDown) this.#wire.shutdown();
+    this.#shutsDown = false;
   }
 }
 
