@@ -8,6 +8,7 @@ import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { guardPrototypes } from './guards.js';
 import { httpReplacements } from './http.js';
 import { httpsReplacements } from './https.js';
+import { watchObservers } from './response-perf.js';
 import { recordInstalled } from './stats.js';
 
 interface Replaced {
@@ -21,7 +22,7 @@ interface Replaced {
 const require = createRequire(import.meta.url);
 /** Null: not installed. */
 let replaced: Replaced[] | null = null;
-let removeGuards: () => void = () => {};
+let removeRest: () => void = () => {};
 
 /** May be called again: does nothing then. Comes before the imports of the application. */
 export function install(): void {
@@ -34,7 +35,10 @@ export function install(): void {
     ...replace(require('node:_http_server'), { Server, ServerResponse }),
     ...replace(require('node:_http_incoming'), { IncomingMessage }),
   ];
-  removeGuards = guardPrototypes();
+  const removers = [guardPrototypes(), watchObservers()];
+  removeRest = () => {
+    for (const remove of removers) remove();
+  };
   syncBuiltinESMExports();
   recordInstalled(true);
 }
@@ -46,7 +50,7 @@ export function uninstall(): void {
     if (Reflect.get(target, name) === value) Object.defineProperty(target, name, descriptor);
   }
   replaced = null;
-  removeGuards();
+  removeRest();
   syncBuiltinESMExports();
   recordInstalled(false);
 }

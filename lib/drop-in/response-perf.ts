@@ -6,19 +6,27 @@ import { PerformanceObserver } from 'node:perf_hooks';
 import { NodeServerResponse, nodeMethods } from './node-response.js';
 import { kShadow, type NativeResponse } from './response-state.js';
 
-/** Has been asked for since this module was loaded: node itself does not tell. */
+/** Has been asked for while installed: node itself does not tell. */
 let isObserved = false;
 
-const { observe } = PerformanceObserver.prototype;
-Object.defineProperty(PerformanceObserver.prototype, 'observe', {
-  ...Object.getOwnPropertyDescriptor(PerformanceObserver.prototype, 'observe'),
-  value: {
-    observe(this: PerformanceObserver, options: { type?: string; entryTypes?: readonly string[] } = {}): void {
-      Reflect.apply(observe, this, [options]);
-      if (options.type === 'http' || options.entryTypes?.includes('http')) isObserved = true;
-    },
-  }.observe,
-});
+type ObserveOptions = { type?: string; entryTypes?: readonly string[] };
+const nodes = Object.getOwnPropertyDescriptor(PerformanceObserver.prototype, 'observe') as PropertyDescriptor;
+const { observe } = {
+  observe(this: PerformanceObserver, options: ObserveOptions = {}): void {
+    Reflect.apply(nodes.value as () => void, this, [options]);
+    if (options.type === 'http' || options.entryTypes?.includes('http')) isObserved = true;
+  },
+};
+
+/** Listens for observers from now on; returns what ends it. */
+export function watchObservers(): () => void {
+  const { prototype } = PerformanceObserver;
+  if (prototype.observe !== nodes.value) return () => {};
+  Object.defineProperty(prototype, 'observe', { ...nodes, value: observe });
+  return () => {
+    if (prototype.observe === observe) Object.defineProperty(prototype, 'observe', nodes);
+  };
+}
 
 /** `isCreationHeard`: node's would be published as well as ours. */
 export function startPerf(response: NativeResponse, isCreationHeard: boolean): void {

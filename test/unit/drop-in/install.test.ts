@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import http from 'node:http';
 import https from 'node:https';
 import { createRequire } from 'node:module';
+import { PerformanceObserver } from 'node:perf_hooks';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import ourHttp, * as ourHttpNames from '../../../lib/drop-in/http.js';
@@ -27,6 +28,7 @@ function picture(): Map<object, Map<string | symbol, PropertyDescriptor>> {
     nodeClasses.ServerResponse.prototype,
     nodeClasses.OutgoingMessage.prototype,
     nodeClasses.Server.prototype,
+    PerformanceObserver.prototype,
   ];
   return new Map(
     objects.map((object) => [
