@@ -20,7 +20,6 @@ import {
 import { adoptSocket, type HttpSocket, makeSocket, onSocketError, releaseSocket } from './connection-socket.js';
 import { ConnectionTimeout, tellTimeout } from './connection-timeout.js';
 import {
-  kConnectionClosed,
   kDrain,
   kEndBody,
   kIdle,
@@ -39,6 +38,7 @@ import {
 import { Exchanges } from './exchanges.js';
 import type { FedTransport } from './fed-transport.js';
 import { createRequest, type IncomingMessage } from './incoming-message.js';
+import { ReadingGate } from './reading-gate.js';
 import { hasBodyHeaders, refuseHostless, ruleFor } from './request-rules.js';
 import type { Server } from './server.js';
 import { createResponse, ServerResponse } from './server-response.js';
@@ -68,8 +68,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   /** What the waiting responses keep. */
   #pendingBytes = 0;
   #needDrain = false;
-  #pausedByOutput = false;
-  #pausedBySocket = false;
+  readonly #gate: ReadingGate;
   #isAdvancing = false;
   #isCounted: boolean;
   #hasShutDown = false;
@@ -85,6 +84,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.#state = state;
     this.#output = new WireOutput(wire, fed);
     this.#fed = fed;
+    this.#gate = new ReadingGate(wire);
     this.#isCounted = fed === null;
     if (this.#isCounted) this.server._connections++;
     if (fed !== null) this.#socket = adoptSocket(fed.duplex, this);
@@ -125,10 +125,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     if ((flags & REQUEST_HAS_BODY_FLAG) !== 0 && body === null) this.#reading = request;
     if ((flags & REQUEST_UPGRADE_FLAG) !== 0 && this.#tryUpgrade(request, method)) return;
     this.#requestCount++;
-    if (!this.#pausedByOutput && (this.#needDrain || this.#pendingBytes >= this.writableHighWaterMark)) {
-      this.#pausedByOutput = true;
-      this.#updateReading();
-    }
+    if (this.#needDrain || this.#pendingBytes >= this.writableHighWaterMark) this.#gate.pauseByOutput(true);
     const hasTurn = this.#exchanges.response === null;
     const keepAlive = (flags & REQUEST_KEEP_ALIVE_FLAG) !== 0;
     const response = createResponse(server[kResponseClass] ?? ServerResponse, this, request, hasTurn, keepAlive);
@@ -156,11 +153,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.wire.consume(byteCount);
   }
 
-  destroyFromRequest(request: IncomingMessage, error: Error | null): void {
-    if (this.#isClosed) {
-      process.nextTick(tellClosed, request);
-      return;
-    }
+  destroyFromRequest(_request: IncomingMessage, error: Error | null): void {
     this.destroy(error);
   }
 
@@ -285,13 +278,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   #mayReadAgain(): void {
-    if (!this.#pausedByOutput || this.#needDrain || this.#pendingBytes > this.writableHighWaterMark) return;
-    this.#pausedByOutput = false;
-    this.#updateReading();
-  }
-
-  #updateReading(): void {
-    this.wire.setReading(!this.#pausedByOutput && !this.#pausedBySocket);
+    if (!this.#needDrain && this.#pendingBytes <= this.writableHighWaterMark) this.#gate.pauseByOutput(false);
   }
 
   // Ends and errors.
@@ -366,14 +353,12 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   #endAfterOutput(): void {
-    if (this.#socket === null) {
-      this.#write('', '', WIRE_WRITE_CLOSE_FLAG, null);
-      this.destroyed = true;
-    } else if (this.#fed !== null) {
-      this.#write('', '', WIRE_WRITE_CLOSE_FLAG, null);
-    } else {
+    if (this.#socket !== null && this.#fed === null) {
       this.#socket.destroySoon();
+      return;
     }
+    this.#write('', '', WIRE_WRITE_CLOSE_FLAG, null);
+    this.destroyed = true;
   }
 
   onClosed(errno: number): void {
@@ -441,12 +426,11 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   resumeReading(): void {
-    if (this.#pausedBySocket) this.#socket?.resume();
+    if (this.#gate.isPausedBySocket) this.#socket?.resume();
   }
 
   setReading(on: boolean): void {
-    this.#pausedBySocket = !on;
-    this.#updateReading();
+    this.#gate.pauseBySocket(!on);
   }
 
   setInactivity(timeoutMs: number): void {
@@ -513,8 +497,4 @@ const HOST = HEADER_NAMES.indexOf('host');
 
 function tellDone(connection: HttpConnection, request: IncomingMessage): void {
   connection.onSentUnheard(request);
-}
-
-function tellClosed(request: IncomingMessage): void {
-  request[kConnectionClosed]();
 }
