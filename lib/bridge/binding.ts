@@ -42,6 +42,8 @@ export interface NativeEngine {
   feedClosed(index: number, generation: number, errno: number): void;
   /** Bytes that have left on the connection so far, modulo 2^32; -1: it is gone. */
   wireSent(index: number, generation: number): number;
+  /** Bytes that have come on the connection so far; -1: it is gone. */
+  wireReceived(index: number, generation: number): number;
   /** 0, or a negative errno. */
   setNoDelay(index: number, generation: number, on: boolean): number;
   setKeepAlive(index: number, generation: number, on: boolean, delaySeconds: number): number;

@@ -46,6 +46,7 @@ export class EngineSocket extends Socket implements SocketHooks {
   #hadError = false;
   /** Pushed, and not yet said to be consumed. */
   #heldBytes = 0;
+  /** As known when it was asked last; the engine counts. */
   #bytesRead = 0;
   #bytesWritten = 0;
 
@@ -62,7 +63,6 @@ export class EngineSocket extends Socket implements SocketHooks {
   // What the connection tells.
 
   [kPushData](chunk: Buffer): void {
-    this.#bytesRead += chunk.length;
     this.#scope.runInAsyncScope(this.#push, this, chunk);
   }
 
@@ -72,6 +72,7 @@ export class EngineSocket extends Socket implements SocketHooks {
   }
 
   [kPeerEnd](): void {
+    this.#countReceived();
     this.#scope.runInAsyncScope(this.#end, this);
   }
 
@@ -150,6 +151,7 @@ export class EngineSocket extends Socket implements SocketHooks {
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
     this.#bytesWritten = this.#host.wire.position;
+    this.#countReceived();
     this.#hadError = error !== null;
     if (!this.#isClosed) this.#host.closeFromSocket(this.#isReset);
     callback(error);
@@ -261,6 +263,12 @@ export class EngineSocket extends Socket implements SocketHooks {
     return this.#endpoints;
   }
 
+  #countReceived(): number {
+    const { loop, index, generation } = this.#host.wire;
+    this.#bytesRead = Math.max(this.#bytesRead, loop.engine.wireReceived(index, generation));
+    return this.#bytesRead;
+  }
+
   get #isUnix(): boolean {
     return this.#ends()?.[0].address === undefined;
   }
@@ -280,7 +288,7 @@ export class EngineSocket extends Socket implements SocketHooks {
       });
     };
     read('pending', () => false);
-    read('bytesRead', (socket) => socket.#bytesRead);
+    read('bytesRead', (socket) => (socket.destroyed ? socket.#bytesRead : socket.#countReceived()));
     read('_bytesDispatched', (socket) => (socket.destroyed ? socket.#bytesWritten : socket.#host.wire.position));
     read('bufferSize', (socket) => (socket.destroyed ? undefined : socket.writableLength));
     Object.defineProperty(EngineSocket.prototype, '_httpMessage', {

@@ -46,6 +46,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::feedEnd>("feedEnd"),
                          InstanceMethod<&EngineWrap::feedClosed>("feedClosed"),
                          InstanceMethod<&EngineWrap::wireSent>("wireSent"),
+                         InstanceMethod<&EngineWrap::wireReceived>("wireReceived"),
                          InstanceMethod<&EngineWrap::connectionFd>("connectionFd"),
                          InstanceMethod<&EngineWrap::setNoDelay>("setNoDelay"),
                          InstanceMethod<&EngineWrap::setKeepAlive>("setKeepAlive"),

@@ -93,6 +93,12 @@ Napi::Value EngineWrap::wireSent(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), connection == nullptr ? -1.0 : static_cast<double>(connection->sentBytes()));
 }
 
+Napi::Value EngineWrap::wireReceived(const Napi::CallbackInfo& info) {
+  const Connection* connection = connectionOf(info);
+  const double count = connection == nullptr ? -1.0 : static_cast<double>(connection->receivedBytes());
+  return Napi::Number::New(info.Env(), count);
+}
+
 Napi::Value EngineWrap::connectionFd(const Napi::CallbackInfo& info) {
   const Connection* connection = connectionOf(info);
   return Napi::Number::New(info.Env(), connection == nullptr ? -1 : connection->fd());

@@ -121,6 +121,7 @@ void WireSession::onIdle() { context_.wire.onWireIdle(key(), WireIdle::KeepAlive
 void WireSession::setInactivity(uint32_t timeoutMs) {
   inactivityMs_ = timeoutMs;
   silentSinceMs_ = nowMs();
+  toldOfMs_ = UINT64_MAX;
   rearm();
 }
 
@@ -132,6 +133,8 @@ uint64_t WireSession::ownDeadlineMs() const {
 void WireSession::onOwnDeadline(uint64_t now) {
   if (ownDeadlineMs() > now) return;
   silentSinceMs_ = now;
+  if (toldOfMs_ == connection_.lastActivityMs()) return;
+  toldOfMs_ = connection_.lastActivityMs();
   context_.wire.onWireIdle(key(), WireIdle::Inactivity);
 }
 

@@ -56,7 +56,8 @@ class WireSession final : public RequestReader {
   void reportClosed(int error);
   SlabKey key() const { return connection_.key(); }
 
-  uint64_t silentSinceMs_ = 0;  // inactivity counts from here, or from the last byte
+  uint64_t silentSinceMs_ = 0;      // inactivity counts from here, or from the last byte
+  uint64_t toldOfMs_ = UINT64_MAX;  // the last byte before the silence that was told; each is told once
   uint32_t inactivityMs_ = 0;
   uint32_t notifyAt_ = 0;      // the first position that the application waits for, where notifyPending_
   uint32_t lastNotifyAt_ = 0;  // and the last

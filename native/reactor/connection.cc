@@ -51,6 +51,7 @@ void Connection::readOnce() {
   switch (outcome.kind) {
     case IoOutcome::Kind::Ok:
       reactor_.bytesReceived += outcome.bytes;
+      receivedBytes_ += outcome.bytes;
       lastActivityMs_ = reactor_.nowMs();
       if (state_ == ConnectionState::Open) session_->onBytes(buffer.first(outcome.bytes));
       return;

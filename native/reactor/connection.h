@@ -76,7 +76,8 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   bool isWritable() const { return state_ == ConnectionState::Open || state_ == ConnectionState::PeerEnded; }
   Session* session() { return session_.get(); }
   Reactor& reactor() { return reactor_; }
-  uint32_t sentBytes() const { return sentBytes_; }            // handed to the transport so far, modulo 2^32
+  uint32_t sentBytes() const { return sentBytes_; }  // handed to the transport so far, modulo 2^32
+  uint64_t receivedBytes() const { return receivedBytes_; }
   uint64_t lastActivityMs() const { return lastActivityMs_; }  // when bytes came or went last
   int error() const { return error_; }                         // the errno that broke the connection; 0: none did
   // Whether it keeps the process alive.
@@ -152,6 +153,7 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   uint64_t lastActivityMs_;
   Endpoint peer_;
   SlabKey key_;
+  uint64_t receivedBytes_ = 0;
   uint32_t sentBytes_ = 0;
   uint32_t lingerMs_ = 0;
   int error_ = 0;

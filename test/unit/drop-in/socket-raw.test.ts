@@ -93,11 +93,11 @@ describe.each(implementations)('an upgraded socket of $name', (implementation) =
     const seen = deferred<number[]>();
     const client = await upgraded((socket) => {
       socket.on('data', () => {
-        socket.end('bye', () => seen.resolve([socket.bytesWritten, socket.writableLength]));
+        socket.end('bye', () => seen.resolve([socket.bytesRead, socket.bytesWritten, socket.writableLength]));
       });
     });
     client.socket.write('hello');
-    expect(await seen.promise).toEqual([SWITCHING.length + 3, 0]);
+    expect(await seen.promise).toEqual([UPGRADE.length + 5, SWITCHING.length + 3, 0]);
   });
 
   it('holds back a peer whose bytes are not read, and a program whose peer does not read', async () => {
