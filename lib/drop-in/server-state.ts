@@ -22,6 +22,8 @@ const MOST_HEADERS = 10_000;
 const MOST_HEADER_BYTES = 262_144;
 /** Of one connection, unanswered; further ones wait unread. Node has no bound but memory. */
 const PIPELINED_REQUESTS = 256;
+/** How long the engine reads on after the last answer of a connection. */
+const LINGER_MS = 2000;
 /** Node's buffer before `keepAliveTimeoutBuffer` became an option. */
 const KEEP_ALIVE_BUFFER_MS = 1000;
 
@@ -40,6 +42,7 @@ export class ServerState implements WireServer {
   #liveCount = 0;
   #feeding: FedTransport | null = null;
   #checker: NodeJS.Timeout | null = null;
+  #forgetting: NodeJS.Timeout | null = null;
   readonly #onConnection: (socket: HttpSocket) => void;
 
   /** `onConnection`: the server's own listener for 'connection'. */
@@ -198,8 +201,20 @@ export class ServerState implements WireServer {
     return this.#loop;
   }
 
+  get #isUnused(): boolean {
+    return this.#index !== -1 && !this.#isListening && this.#liveCount === 0;
+  }
+
+  /** Not at once: connections that are gone for us linger there, so that their clients get the last answer. */
   #forgetIfUnused(): void {
-    if (this.#index === -1 || this.#isListening || this.#liveCount > 0 || this.#loop === null) return;
+    if (!this.#isUnused || this.#forgetting !== null) return;
+    this.#forgetting = setTimeout(() => this.#forget(), 2 * LINGER_MS);
+    this.#forgetting.unref();
+  }
+
+  #forget(): void {
+    this.#forgetting = null;
+    if (!this.#isUnused || this.#loop === null) return;
     this.#loop.wire.removeServer(this.#index);
     this.#loop.engine.forgetServer(this.#index);
     this.#index = -1;
@@ -240,7 +255,7 @@ export class ServerState implements WireServer {
       handler: 0,
       bodyRateWindow: 0,
       minBodyBytesPerSecond: 0,
-      linger: 2000,
+      linger: LINGER_MS,
     };
   }
 }
