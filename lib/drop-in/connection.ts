@@ -160,9 +160,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   // ResponseSink.
 
   get writableLength(): number {
-    // Node's system call is made in the write: what the system takes is never seen to wait.
-    if (this.#output.measure() > 0) this.#output.flush();
-    return this.#output.length;
+    return this.#output.measure();
   }
 
   get writableHighWaterMark(): number {

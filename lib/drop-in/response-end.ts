@@ -58,7 +58,12 @@ function presentTick(): number {
   return tick;
 }
 
+/** 'finish' would come in this tick, 'close' in the next one. */
 function endTick(): void {
+  process.nextTick(nextTick);
+}
+
+function nextTick(): void {
   tickEnds = false;
   tick++;
 }
@@ -175,7 +180,9 @@ export function emitClose(response: NativeResponse): void {
 /** Where nobody is told of it, the connection is asked; not in the tick of the end, for then 'finish' is still to come. */
 export function haveBytesLeft(response: NativeResponse): boolean {
   if (response[kTurnState] !== TURN_PASSED) return response[kTurnState] === TURN_DETACHED;
-  if (response[kNoticed] || response[kEndTick] === tick || response[kSink]?.writableLength !== 0) return false;
+  if (response[kNoticed] || response[kEndTick] === tick) return false;
+  response[kSink]?.flush();
+  if (response[kSink]?.writableLength !== 0) return false;
   response[kTurnState] = TURN_DETACHED;
   response[kWritableFinished] = true;
   response[kDestroyed] = true;
