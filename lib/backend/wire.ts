@@ -71,7 +71,7 @@ export interface WireListener {
   onBody(chunk: Buffer): void;
   /** `trailers`: name, value, name, value ... as received. */
   onBodyEnd(trailers: string[]): void;
-  /** After an upgrade. As onBody. */
+  /** After an upgrade: as onBody. Of a tapped connection: nothing is consumed. */
   onData(chunk: Buffer): void;
   /** The peer has sent FIN: nothing more will come. `inMessage`: in the middle of a request. */
   onEnd(inMessage: boolean): void;
@@ -176,6 +176,11 @@ export class WireConnection {
   /** onIdle(false) after each such time without a byte in either direction. 0: never. */
   setInactivity(timeoutMs: number): void {
     this.loop.submissions.wireInactivity(this, timeoutMs);
+  }
+
+  /** From here on each read comes by onData too, before what it brings; until an upgrade. */
+  tap(): void {
+    this.loop.submissions.wireTap(this);
   }
 
   /** Fed connections only. */

@@ -131,6 +131,7 @@ export const WIRE_DESTROY = 12;
 export const WIRE_READING = 13;
 export const WIRE_INACTIVITY = 14;
 export const WIRE_SENT = 15;
+export const WIRE_TAP = 16;
 
 // kRespond and kStart
 export const HEAD_STATUS_OFFSET = 16;

@@ -36,6 +36,7 @@ import {
   WIRE_READING_ON_FLAG,
   WIRE_SENT,
   WIRE_SHUTDOWN,
+  WIRE_TAP,
   WIRE_WRITE,
   WRITE,
   WRITE_BYTES,
@@ -205,6 +206,10 @@ export class SubmissionWriter {
 
   wireSent(to: RecordKey, byteCount: number): void {
     this.#count(WIRE_SENT, to, byteCount);
+  }
+
+  wireTap(to: RecordKey): void {
+    this.#plain(WIRE_TAP, 0, to);
   }
 
   // Records.

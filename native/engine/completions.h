@@ -56,6 +56,8 @@ class Completions final : public SinkRoom, public ExchangeSink, public WireSink 
   bool putRequest(uint32_t opcode, uint32_t flags, SlabKey key, uint32_t server, SlabKey connection,
                   const ArrivedRequest& request);
   void putBytes(uint32_t opcode, SlabKey key, std::span<const uint8_t> bytes);
+  // In records that the ring can take.
+  void putPieces(uint32_t opcode, SlabKey key, std::span<const uint8_t> bytes);
   void putTrailers(uint32_t opcode, SlabKey key, std::span<const HeaderField> trailers, std::span<const uint8_t> bytes);
   void putWord(uint32_t opcode, SlabKey key, uint32_t word);
   void putBare(uint32_t opcode, uint32_t flags, SlabKey key);

@@ -17,7 +17,7 @@ static_assert(static_cast<uint32_t>(TransportCommand::Destroy) == kWireTransport
 
 namespace {
 constexpr size_t kMaxErrorBytes = 64 * 1024;
-constexpr size_t kMaxOutputBytes = 64 * 1024;
+constexpr size_t kMaxPieceBytes = 64 * 1024;
 
 // Records of one word.
 constexpr uint32_t kWordOffset = kHeaderBytes;
@@ -51,7 +51,7 @@ void Completions::onWireBodyEnd(SlabKey connection, std::span<const HeaderField>
 }
 
 void Completions::onWireData(SlabKey connection, std::span<const uint8_t> bytes) {
-  putBytes(kWireData, connection, bytes);
+  putPieces(kWireData, connection, bytes);
 }
 
 void Completions::onWireEnd(SlabKey connection, bool inMessage) {
@@ -80,14 +80,18 @@ void Completions::onWireIdle(SlabKey connection, WireIdle kind) {
 }
 
 void Completions::onWireOutput(SlabKey connection, std::span<const uint8_t> bytes) {
-  const size_t most = std::min<size_t>(kMaxOutputBytes, capacity_ / 4);
-  for (size_t at = 0; at < bytes.size(); at += most) {
-    putBytes(kWireOutput, connection, bytes.subspan(at, std::min(most, bytes.size() - at)));
-  }
+  putPieces(kWireOutput, connection, bytes);
 }
 
 void Completions::onWireTransport(SlabKey connection, TransportCommand command) {
   putWord(kWireTransport, connection, static_cast<uint32_t>(command));
+}
+
+void Completions::putPieces(uint32_t opcode, SlabKey key, std::span<const uint8_t> bytes) {
+  const size_t most = std::min<size_t>(kMaxPieceBytes, capacity_ / 4);
+  for (size_t at = 0; at < bytes.size(); at += most) {
+    putBytes(opcode, key, bytes.subspan(at, std::min(most, bytes.size() - at)));
+  }
 }
 
 void Completions::putWord(uint32_t opcode, SlabKey key, uint32_t word) {

@@ -31,6 +31,8 @@ void Engine::carryOutWire(const uint8_t* record, uint32_t opcode, uint32_t flags
       return session.setInactivity(loadWord(record, kConsumeCountOffset));
     case kWireSent:
       return found->onFedSent(loadWord(record, kConsumeCountOffset));
+    case kWireTap:
+      return session.tap();
     default:
       GAMMALOOP_CHECK(!"known submission opcode");
   }
@@ -72,7 +74,8 @@ Connection* Engine::fedConnection(SlabKey key) {
 
 void Engine::feed(SlabKey key, std::span<const uint8_t> bytes) {
   reactor_.updateNow();
-  if (Connection* found = fedConnection(key)) found->onFed(bytes);
+  // One with a socket too: a program may push bytes by hand.
+  if (Connection* found = connection(key)) found->onFed(bytes);
   updateDriver();
 }
 

@@ -18,6 +18,7 @@ uint64_t RequestReader::nowMs() const { return connection_.reactor().nowMs(); }
 
 void RequestReader::onBytes(std::span<const uint8_t> bytes) {
   server_.counters.bytesReceived += bytes.size();
+  if (tapped_) onTap(bytes);
   if (!input_.empty()) {
     input_.insert(input_.end(), bytes.begin(), bytes.end());
     return processInput();

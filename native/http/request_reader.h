@@ -49,6 +49,8 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
 
   RequestReader(Connection& connection, HttpServer& server, HttpContext& context, bool holdsUpgrades);
 
+  // All that is read, where tapped_.
+  virtual void onTap(std::span<const uint8_t>) {}
   // Hooks: what was read. Bytes are void after the call.
   // False: no room towards the application; the same request comes again. May set stopAfterRequest_.
   virtual bool onRequest(const ArrivedRequest& request) = 0;
@@ -99,6 +101,7 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
   bool bodyWanted_ = false;  // false: what comes of the body is dropped
   bool stopAfterRequest_ = false;
   bool inputEnded_ = false;
+  bool tapped_ = false;
 
  private:
   // In the order of the flow. Each takes the unread bytes and returns how many it used; 0: it needs more, or cannot go

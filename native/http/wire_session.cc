@@ -20,6 +20,10 @@ WireSession::WireSession(Connection& connection, HttpServer& server, HttpContext
 
 // What was read.
 
+void WireSession::onTap(std::span<const uint8_t> bytes) {
+  if (!closedReported_) context_.wire.onWireData(key(), bytes);
+}
+
 bool WireSession::onRequest(const ArrivedRequest& request) {
   if (!context_.wire.onWireRequest(key(), server_.index, request)) return false;
   inFlight_++;
@@ -111,6 +115,7 @@ void WireSession::proceedWith(bool upgraded) {
     inFlight_--;
     server_.counters.requestsCompleted++;
   }
+  if (upgraded) tapped_ = false;
   proceed(upgraded);
 }
 

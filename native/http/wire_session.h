@@ -29,6 +29,8 @@ class WireSession final : public RequestReader {
   void destroy(bool reset) { connection_.destroy(CloseReason::Local, reset); }
   void setReading(bool reading) { setPaused(!reading); }
   void setInactivity(uint32_t timeoutMs);
+  // The application wants the bytes of HTTP too, as they come; until an upgrade.
+  void tap() { tapped_ = read_ != ReadState::Data; }
 
   // From the engine.
   // The application has been told that the connection is closed.
@@ -39,6 +41,7 @@ class WireSession final : public RequestReader {
 
  private:
   // From the reader.
+  void onTap(std::span<const uint8_t> bytes) override;
   bool onRequest(const ArrivedRequest& request) override;
   void onBody(std::span<const uint8_t> bytes) override;
   void onBodyEnd(std::span<const HeaderField> trailers, std::span<const uint8_t> bytes) override;

@@ -38,7 +38,7 @@ inline constexpr uint32_t kWireOpen = 7;     // a connection was accepted
 inline constexpr uint32_t kWireRequest = 8;  // a request head, with the whole body where it arrived together [kRequest]
 inline constexpr uint32_t kWireBody = 9;     // a piece of the body of the latest request [kBody]
 inline constexpr uint32_t kWireBodyEnd = 10;    // its end, and its trailers [kBodyEnd]
-inline constexpr uint32_t kWireData = 11;       // bytes of a connection that was upgraded [kBody]
+inline constexpr uint32_t kWireData = 11;       // bytes of a connection that was upgraded, or tapped [kBody]
 inline constexpr uint32_t kWireEnd = 12;        // the peer has sent FIN; header only
 inline constexpr uint32_t kWireError = 13;      // bytes were refused, or came too late; nothing more is read
 inline constexpr uint32_t kWireClosed = 14;     // the connection is gone: the last record of its key
@@ -145,6 +145,7 @@ inline constexpr uint32_t kWireReading = 13;   // stop reading, or go on; header
 inline constexpr uint32_t kWireInactivity =
     14;                                    // the connection's inactivity timeout [kConsume: milliseconds, 0: none]
 inline constexpr uint32_t kWireSent = 15;  // fed connections: bytes of output that the transport has sent [kConsume]
+inline constexpr uint32_t kWireTap = 16;   // from now on each read is also told as kWireData, before it is parsed
 
 // kRespond and kStart
 inline constexpr uint32_t kHeadStatusOffset =
