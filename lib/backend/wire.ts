@@ -75,7 +75,7 @@ export interface WireListener {
   onData(chunk: Buffer): void;
   /** The peer has sent FIN: nothing more will come. `inMessage`: in the middle of a request. */
   onEnd(inMessage: boolean): void;
-  /** Refused: `name` is that of an HttpError ('INVALID_METHOD') or a SessionError ('HEADERS_TIMEOUT'); what was being read, and how much of it was understood. Nothing more is read. */
+  /** Refused: `name` is that of an HttpError ('INVALID_METHOD') or a SessionError ('HEADERS_TIMEOUT'); what was being read, and how much of it was understood. Nothing more is read; what still comes of a refused one is told by the same name, with position 0. */
   onError(name: string, bytes: Buffer, position: number): void;
   /** The connection is gone. `errno` is positive, or 0: in order, or destroyed from here. */
   onClosed(errno: number): void;
@@ -213,7 +213,10 @@ export class WireReader {
 
   /** A fed connection, which its opener knows already. */
   open(serverIndex: number, index: number, generation: number): WireListener {
-    const server = this.#servers[serverIndex] as WireServer;
+    return this.#open(this.#servers[serverIndex] as WireServer, index, generation);
+  }
+
+  #open(server: WireServer, index: number, generation: number): WireListener {
     const listener = server.onConnection(new WireConnection(this.#loop, index, generation));
     this.#connections[index] = { generation, listener };
     return listener;
@@ -226,7 +229,9 @@ export class WireReader {
     if (opcode === WIRE_OPEN) {
       const known = this.#connections[index];
       if (known !== undefined && known.generation === generation) return;
-      this.open(words[word + (WIRE_OPEN_SERVER_OFFSET >>> 2)] as number, index, generation);
+      const server = this.#servers[words[word + (WIRE_OPEN_SERVER_OFFSET >>> 2)] as number];
+      // A server that was removed since has no taker, and the engine closes what it had.
+      if (server !== undefined) this.#open(server, index, generation);
       return;
     }
     const connection = this.#connections[index];

@@ -118,7 +118,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     text: string,
     body: Buffer | null,
   ): void {
-    if (this.destroyed) return;
+    if (this.destroyed || this.#exchanges.isAborted) return;
     this.#timeout.onRequest();
     const { server } = this;
     const request = createRequest(this, method, versionMinor, flags, headerCount, targetLength, text, body);
@@ -298,6 +298,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   onError(name: string, bytes: Buffer, position: number): void {
+    this.#hasFailed = false; // what follows refused bytes is an error of its own
     if (!this.destroyed) this.fail(clientErrorOf(name, bytes, position));
   }
 

@@ -7,6 +7,8 @@ export class Exchanges {
   /** Whose turn it is. */
   response: ServerResponse | null = null;
   request: IncomingMessage | null = null;
+  /** The connection is gone, or a program has said so: nothing is added any more. */
+  isAborted = false;
   readonly #responses: ServerResponse[] = [];
   readonly #requests: IncomingMessage[] = [];
 
@@ -40,6 +42,7 @@ export class Exchanges {
 
   /** The connection is gone: as node, first its requests hear of it, and then the responses. */
   abort(): void {
+    this.isAborted = true;
     const requests = this.#requests.splice(0);
     const responses = this.#responses.splice(0);
     if (this.request !== null) requests.unshift(this.request);

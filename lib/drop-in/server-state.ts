@@ -231,14 +231,16 @@ export class ServerState implements WireServer {
       headerBytes: Math.min(server.maxHeaderSize || http.maxHeaderSize, MOST_HEADER_BYTES),
       headerCount: typeof most === 'number' && (most <= 0 || most > MAX_HEADERS) ? MOST_HEADERS : MAX_HEADERS,
       bodyBytes: 0,
-      chunkOverheadBytes: 16_384,
+      // Node bounds the extensions of each chunk; without a bound on the whole, a body could be nothing else.
+      chunkOverheadBytes: 16 * 1024 * 1024,
+      chunkExtensionBytes: 16_384,
       connections: 0,
       requestsPerConnection: 0,
       pipelinedRequests: PIPELINED_REQUESTS,
       writeBufferBytes: 0,
       // Judged by the connection: an upgrade may go without, as on node.
       requireHost: false,
-      anyExpectation: true,
+      nodeRules: true,
     };
   }
 

@@ -11,6 +11,10 @@ export interface ClientError extends Error {
 
 const CR = 0x0d;
 const LF = 0x0a;
+const SPACE = 0x20;
+const VERSION_LENGTH = 8; // HTTP/1.1
+const HTTP2_PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+const INVALID_METHOD = ['HPE_INVALID_METHOD', 'Invalid method encountered'] as const;
 /** Those of HTTP, of RTSP, and the beginning of HTTP/2. */
 const KNOWN_METHODS = [
   ...METHODS,
@@ -21,8 +25,8 @@ const LONGEST_METHOD = 16;
 const TOKEN = 'HPE_INVALID_HEADER_TOKEN';
 
 /** llhttp's code and reason for each. Where ours is stricter, the nearest. */
-const PARSE_ERRORS: Readonly<Record<string, readonly [code: string, reason: string]>> = {
-  INVALID_METHOD: ['HPE_INVALID_METHOD', 'Invalid method encountered'],
+const PARSE_ERRORS: Readonly<Record<string, readonly [code: string, reason: string, bytesParsed?: number]>> = {
+  INVALID_METHOD,
   INVALID_TARGET: ['HPE_INVALID_URL', 'Invalid characters in url'],
   INVALID_VERSION: ['HPE_INVALID_CONSTANT', 'Expected HTTP/, RTSP/ or ICE/'],
   UNSUPPORTED_VERSION: ['HPE_INVALID_VERSION', 'Invalid HTTP version'],
@@ -48,16 +52,71 @@ const PARSE_ERRORS: Readonly<Record<string, readonly [code: string, reason: stri
   CHUNK_OVERHEAD_EXCEEDED: ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 'Chunk extensions overflow'],
   INVALID_TRAILER: [TOKEN, 'Invalid header token'],
   FORBIDDEN_TRAILER: [TOKEN, 'Invalid header token'],
+  DATA_AFTER_CLOSE: ['HPE_CLOSED_CONNECTION', 'Data after `Connection: close`'],
 };
 
 /** What native code refused: `position` bytes of `bytes` were understood. */
 export function clientErrorOf(name: string, bytes: Buffer, position: number): ClientError {
   if (name.endsWith('_TIMEOUT')) return requestTimeoutError();
-  if (name === 'INVALID_LINE_ENDING' && (bytes[position] === CR || bytes[position - 1] === CR)) {
-    return parseError('HPE_LF_EXPECTED', 'Missing expected LF after header value', bytes, position);
+  const known = PARSE_ERRORS[name] ?? ['HPE_USER', name, 0];
+  const [code, reason, parsed = position] = detailsOf(name, bytes, position) ?? known;
+  return parseError(code, reason, bytes, parsed);
+}
+
+/** Where llhttp has several codes for what is one to us: by what stands at the place. */
+function detailsOf(name: string, bytes: Buffer, at: number): readonly [string, string, number?] | undefined {
+  switch (name) {
+    case 'INVALID_METHOD': {
+      const preface = bytes.indexOf(HTTP2_PREFACE);
+      if (preface === -1 || !isBlankBefore(bytes, preface)) return [...INVALID_METHOD, methodPrefixOf(bytes)];
+      return ['HPE_PAUSED_H2_UPGRADE', 'Pause on PRI/Upgrade', preface + HTTP2_PREFACE.length];
+    }
+    case 'INVALID_VERSION':
+    case 'UNSUPPORTED_VERSION':
+      return versionDetails(bytes, at);
+    case 'INVALID_LINE_ENDING':
+      if (bytes[at] !== CR && bytes[at - 1] !== CR) return undefined;
+      return ['HPE_LF_EXPECTED', 'Missing expected LF after header value'];
+    case 'INVALID_HEADER_NAME':
+      if (bytes[at] !== SPACE || bytes[at - 1] !== LF) return undefined;
+      return ['HPE_UNEXPECTED_SPACE', 'Unexpected space after start line', at + 1];
+    case 'INVALID_CHUNK_SIZE':
+      if (bytes[at - 1] === CR) return ['HPE_LF_EXPECTED', 'Missing expected LF after chunk size', at + 1];
+      return bytes[at] === LF ? ['HPE_CR_EXPECTED', 'Missing expected CR after chunk size', at + 1] : undefined;
+    case 'INVALID_CHUNK_EXTENSION':
+      return bytes[at] === LF
+        ? ['HPE_CR_EXPECTED', 'Missing expected CR after chunk extension name', at + 1]
+        : undefined;
+    case 'FORBIDDEN_TRAILER':
+      return trailerDetails(bytes.latin1Slice(0, at));
   }
-  const [code, reason] = PARSE_ERRORS[name] ?? ['HPE_USER', name];
-  return parseError(code, reason, bytes, name === 'INVALID_METHOD' ? methodPrefixOf(bytes) : position);
+  return undefined;
+}
+
+function isBlankBefore(bytes: Buffer, end: number): boolean {
+  for (let i = 0; i < end; i++) if (bytes[i] !== CR && bytes[i] !== LF) return false;
+  return true;
+}
+
+function versionDetails(bytes: Buffer, at: number): readonly [string, string, number?] | undefined {
+  const code = 'HPE_INVALID_VERSION';
+  const text = bytes.latin1Slice(at, Math.min(at + VERSION_LENGTH, bytes.length));
+  if (/^HTTP\/\d\.\d/.test(text)) return [code, 'Invalid HTTP version', at + VERSION_LENGTH];
+  if (/^HTTP\/\d\./.test(text)) return [code, 'Expected minor version', at + 7];
+  if (/^HTTP\/\d/.test(text)) return [code, 'Expected dot', at + 6];
+  if (text.startsWith('HTTP/')) return [code, 'Expected major version', at + 5];
+  const isBehind = at >= VERSION_LENGTH && bytes.latin1Slice(at - VERSION_LENGTH, at - 3) === 'HTTP/';
+  return isBehind ? [code, 'Expected CRLF after version'] : undefined;
+}
+
+/** `text`: up to the end of the trailers. Of several fields the first is what llhttp stops at. */
+function trailerDetails(text: string): readonly [string, string] | undefined {
+  const field = /\n(content-length|transfer-encoding):/i.exec(text)?.[1]?.toLowerCase();
+  if (field === 'content-length') {
+    return ['HPE_INVALID_CONTENT_LENGTH', "Content-Length can't be present with Transfer-Encoding"];
+  }
+  if (field === undefined) return undefined;
+  return ['HPE_INVALID_TRANSFER_ENCODING', 'Invalid `Transfer-Encoding` header value'];
 }
 
 function parseError(code: string, reason: string, bytes: Buffer, position: number): ClientError {

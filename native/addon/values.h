@@ -73,9 +73,12 @@ inline HttpLimits limitsOf(const Napi::Value& value) {
   limits.head.headerBytes = numberOf(object, "headerBytes");
   limits.head.headerCount = numberOf(object, "headerCount");
   limits.head.requireHost = isNotFalse(object, "requireHost");
-  limits.head.anyExpectation = isTrue(object, "anyExpectation");
+  limits.head.nodeRules = isTrue(object, "nodeRules");
   limits.bodyBytes = static_cast<uint64_t>(object.Get("bodyBytes").As<Napi::Number>().Int64Value());
   limits.chunkOverheadBytes = numberOf(object, "chunkOverheadBytes");
+  if (object.Get("chunkExtensionBytes").IsNumber()) {
+    limits.chunkExtensionBytes = numberOf(object, "chunkExtensionBytes");
+  }
   limits.connections = numberOf(object, "connections");
   limits.requestsPerConnection = numberOf(object, "requestsPerConnection");
   limits.pipelinedRequests = numberOf(object, "pipelinedRequests");

@@ -22,7 +22,7 @@ int hexValue(uint8_t byte) {
 
 void ChunkedDecoder::reset() {
   remaining_ = 0;
-  overhead_ = 0;
+  overhead_ = chunkOverhead_ = 0;
   digits_ = 0;
   tokenEmpty_ = true;
   state_ = State::Size;
@@ -67,6 +67,7 @@ ChunkedDecoder::Step ChunkedDecoder::decode(std::span<const uint8_t> input) {
         if (byte != '\n') error = HttpError::InvalidChunkTerminator;
         state_ = State::Size;
         digits_ = 0;
+        chunkOverhead_ = 0;
         break;
       case State::Trailers:
         error = takeTrailerByte(byte);
@@ -171,8 +172,9 @@ HttpError ChunkedDecoder::takeTrailerByte(uint8_t byte) {
 }
 
 HttpError ChunkedDecoder::countOverhead() {
-  if (overhead_ == overheadLimit_) return HttpError::ChunkOverheadExceeded;
+  if (overhead_ == overheadLimit_ || chunkOverhead_ == chunkLimit_) return HttpError::ChunkOverheadExceeded;
   overhead_++;
+  chunkOverhead_++;
   return HttpError::None;
 }
 

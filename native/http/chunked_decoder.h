@@ -22,9 +22,10 @@ class ChunkedDecoder {
   };
 
   // overheadBytes: extensions, needless leading zeros of sizes, and trailers together, per body (413
-  // ChunkOverheadExceeded above it). The plain size line of a chunk with data is free: a long upload in small chunks is
-  // legitimate, and its data is bounded elsewhere.
-  explicit ChunkedDecoder(uint32_t overheadBytes = 16 * 1024) : overheadLimit_(overheadBytes) {}
+  // ChunkOverheadExceeded above it); chunkBytes: the same of one chunk. The plain size line of a chunk with data is
+  // free: a long upload in small chunks is legitimate, and its data is bounded elsewhere.
+  explicit ChunkedDecoder(uint32_t overheadBytes = 16 * 1024, uint32_t chunkBytes = UINT32_MAX)
+      : overheadLimit_(overheadBytes), chunkLimit_(chunkBytes) {}
 
   void reset();
   // Takes one step: call again with the rest until NeedMore (input used up), Done or Error.
@@ -59,6 +60,8 @@ class ChunkedDecoder {
   uint64_t remaining_ = 0;  // of the chunk: its size while that is read, then the data still to come
   uint32_t overhead_ = 0;
   uint32_t overheadLimit_;
+  uint32_t chunkOverhead_ = 0;
+  uint32_t chunkLimit_;
   uint8_t digits_ = 0;
   bool tokenEmpty_ = true;  // of the extension name or value being read
   State state_ = State::Size;

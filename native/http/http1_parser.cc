@@ -56,8 +56,12 @@ Value strip(const uint8_t* p, const uint8_t* end) {
 // verdict on a message does not depend on how its bytes were split into reads.
 class HeadMeaning {
  public:
-  HeadMeaning(uint8_t versionMinor, const ParserLimits& rules)
-      : versionMinor_(versionMinor), requireHost_(rules.requireHost), anyExpectation_(rules.anyExpectation) {}
+  HeadMeaning(uint8_t versionMinor, const ParserLimits& rules, size_t targetLength)
+      : rules_(rules), textBytes_(targetLength), versionMinor_(versionMinor) {}
+
+  // Names and values have room for so many bytes more.
+  bool hasRoom(size_t more) const { return !rules_.nodeRules || textBytes_ + more < rules_.headerBytes; }
+  void take(size_t bytes) { textBytes_ += bytes; }
 
   // At the colon.
   HttpError onName(HeaderId id) {
@@ -87,6 +91,7 @@ class HeadMeaning {
     const size_t length = stripped.length;
     switch (id) {
       case HeaderId::Host:
+        if (rules_.nodeRules) return HttpError::None;
         return isHost(value, length, complete, HostForm::Field) ? HttpError::None : HttpError::InvalidHost;
       case HeaderId::ContentLength:
         // A tab behind a framing value is allowed by the grammar, but parsers disagree on it (node's refuses it).
@@ -101,7 +106,7 @@ class HeadMeaning {
           expectContinue_ |= complete;
           return HttpError::None;
         }
-        return anyExpectation_ ? HttpError::None : HttpError::InvalidExpectation;
+        return rules_.nodeRules ? HttpError::None : HttpError::InvalidExpectation;
       case HeaderId::Connection:
         if (complete) readConnection(value, length);
         return HttpError::None;
@@ -111,7 +116,7 @@ class HeadMeaning {
   }
 
   HttpError onEnd() const {
-    return versionMinor_ == 1 && requireHost_ && !has(HeaderId::Host) ? HttpError::MissingHost : HttpError::None;
+    return versionMinor_ == 1 && rules_.requireHost && !has(HeaderId::Host) ? HttpError::MissingHost : HttpError::None;
   }
 
   void fill(RequestHead& head) const {
@@ -145,11 +150,11 @@ class HeadMeaning {
     }
   }
 
+  const ParserLimits& rules_;
   uint64_t seen_ = 0;
   uint64_t contentLength_ = 0;
+  size_t textBytes_;
   uint8_t versionMinor_;
-  bool requireHost_;
-  bool anyExpectation_;
   bool expectContinue_ = false;
   bool close_ = false;
   bool keepAlive_ = false;
@@ -159,6 +164,8 @@ class HeadMeaning {
 // A trailer section has only one rule beyond the syntax: some fields may not stand there.
 class TrailerMeaning {
  public:
+  bool hasRoom(size_t) const { return true; }
+  void take(size_t) {}
   HttpError onName(HeaderId id) const {
     return (bitOf(id) & kForbiddenTrailers) != 0 ? HttpError::ForbiddenTrailer : HttpError::None;
   }
@@ -200,7 +207,7 @@ ParseOutcome parseFields(const uint8_t* base, const uint8_t*& p, const uint8_t* 
     if (id == HeaderId::Unknown) {
       p = findNonTchar(name, end);
       const size_t scanned = static_cast<size_t>(p - name);
-      if (scanned > kMaxNameBytes) return fail(HttpError::HeaderBytesExceeded);
+      if (scanned > kMaxNameBytes || !meaning.hasRoom(scanned)) return fail(HttpError::HeaderBytesExceeded);
       if (p == end) return kNeedMore;
       if (*p != ':' || scanned == 0)
         return fail(*p == '\n' ? HttpError::InvalidLineEnding : HttpError::InvalidHeaderName);
@@ -214,7 +221,10 @@ ParseOutcome parseFields(const uint8_t* base, const uint8_t*& p, const uint8_t* 
     p = findValueEnd(p, end);
     const bool ended = p != end && *p == '\r';
     const Value value = strip(rawValue, p);
-    if (value.length > kMaxValueBytes) return fail(HttpError::HeaderBytesExceeded);
+    // Blanks behind the value count, as on node.
+    const size_t textBytes = nameLength + static_cast<size_t>(p - value.start);
+    if (value.length > kMaxValueBytes || !meaning.hasRoom(textBytes)) return fail(HttpError::HeaderBytesExceeded);
+    meaning.take(textBytes);
     const bool complete = ended || value.trailingBlank;
     if (const HttpError error = meaning.onValue(id, value, complete); error != HttpError::None) {
       return fail(error);
@@ -265,21 +275,23 @@ ParseOutcome parseMethod(const uint8_t*& p, const uint8_t* end, Method& method) 
   return prefix ? kNeedMore : fail(HttpError::InvalidMethod);
 }
 
-bool isTarget(Method method, const uint8_t* p, size_t length, bool complete) {
+bool isTarget(Method method, const uint8_t* p, size_t length, bool complete, const ParserLimits& rules) {
   if (length == 0) return !complete;
   if (method == Method::CONNECT) return isHost(p, length, complete, HostForm::AuthorityWithPort);
   if (p[0] == '/') return true;
-  if (p[0] == '*') return method == Method::OPTIONS && length == 1;
+  if (p[0] == '*') return length == 1 && (method == Method::OPTIONS || (rules.nodeRules && method == Method::MSEARCH));
   return isAbsoluteForm(p, length, complete);
 }
 
 // The target and the space behind it.
-ParseOutcome parseTarget(const uint8_t* base, const uint8_t*& p, const uint8_t* end, RequestHead& head) {
+ParseOutcome parseTarget(const uint8_t* base, const uint8_t*& p, const uint8_t* end, const ParserLimits& rules,
+                         RequestHead& head) {
   const uint8_t* const target = p;
   p = findTargetEnd(p, end);
   const size_t length = static_cast<size_t>(p - target);
   const bool complete = p != end && *p == ' ';
-  if (!isTarget(head.method, target, length, complete)) return fail(HttpError::InvalidTarget);
+  if (!isTarget(head.method, target, length, complete, rules)) return fail(HttpError::InvalidTarget);
+  if (length >= rules.headerBytes) return fail(HttpError::HeaderBytesExceeded);
   if (p == end) return kNeedMore;
   if (!complete) {
     if (*p == '\n') return fail(HttpError::InvalidLineEnding);
@@ -321,14 +333,14 @@ ParseOutcome parseHead(std::span<const uint8_t> bytes, const ParserLimits& rules
   }
   ParseOutcome step = parseMethod(p, end, head.method);
   if (step.status != ParseStatus::Done) return stop(step);
-  step = parseTarget(base, p, end, head);
+  step = parseTarget(base, p, end, rules, head);
   if (step.status != ParseStatus::Done) return stop(step);
   uint8_t minor = 1;
   step = parseVersion(p, end, minor);
   if (step.status != ParseStatus::Done) return stop(step);
   step = takeLineEnd(p, end);
   if (step.status != ParseStatus::Done) return stop(step);
-  HeadMeaning meaning(minor, rules);
+  HeadMeaning meaning(minor, rules, head.targetLength);
   step = parseFields(base, p, end, fields, head.fieldCount, meaning);
   if (step.status != ParseStatus::Done) return stop(step);
   meaning.fill(head);
@@ -339,7 +351,7 @@ ParseOutcome parseHead(std::span<const uint8_t> bytes, const ParserLimits& rules
 template <typename Parse>
 ParseOutcome withinLimits(std::span<const uint8_t> bytes, const ParserLimits& limits, std::span<HeaderField> fields,
                           Parse parse) {
-  const size_t visible = std::min<size_t>(bytes.size(), limits.headerBytes);
+  const size_t visible = std::min<size_t>(bytes.size(), mostHeadBytes(limits));
   const ParseOutcome outcome =
       parse(bytes.first(visible), fields.first(std::min<size_t>(fields.size(), limits.headerCount)));
   if (outcome.status == ParseStatus::NeedMore && bytes.size() > visible) return fail(HttpError::HeaderBytesExceeded);

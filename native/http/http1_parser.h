@@ -24,11 +24,19 @@ struct HeaderField {
 };
 
 struct ParserLimits {
-  uint32_t headerBytes = 16 * 1024;  // the whole head, request line included
+  uint32_t headerBytes = 16 * 1024;  // the whole head, request line included; see nodeRules
   uint32_t headerCount = 100;
-  bool requireHost = true;      // false: a request without Host is accepted on 1.1, too
-  bool anyExpectation = false;  // true: an Expect other than 100-continue is flagged, not refused
+  bool requireHost = true;  // false: a request without Host is accepted on 1.1, too
+  // true: what node takes, and by which no message passes for another: any value of Host, the target * with M-SEARCH,
+  // and an Expect other than 100-continue, which is flagged. Then headerBytes is one more than the bytes of target,
+  // names and values together; what stands between them has a bound of its own (mostHeadBytes).
+  bool nodeRules = false;
 };
+
+// A head longer than that is refused unread.
+constexpr size_t mostHeadBytes(const ParserLimits& limits) {
+  return limits.nodeRules ? size_t{limits.headerBytes} * 2 + 16 * 1024 : limits.headerBytes;
+}
 
 struct RequestHead {
   Method method = Method::GET;
@@ -37,7 +45,7 @@ struct RequestHead {
   bool chunked = false;
   bool hasContentLength = false;
   bool expectContinue = false;  // Expect: 100-continue on 1.1; any other expectation is InvalidExpectation (417)
-  bool expectOther = false;     // with anyExpectation: another expectation, and no 100-continue
+  bool expectOther = false;     // with nodeRules: another expectation, and no 100-continue
   bool upgrade = false;         // Upgrade present and named in Connection, or CONNECT
   uint32_t targetOffset = 0;
   uint32_t targetLength = 0;

@@ -24,8 +24,9 @@ struct Exchange;
 
 struct HttpLimits {
   ParserLimits head;
-  uint64_t bodyBytes = 1024 * 1024;  // 0: none, here and below
-  uint32_t chunkOverheadBytes = 16 * 1024;
+  uint64_t bodyBytes = 1024 * 1024;           // 0: none, here and below
+  uint32_t chunkOverheadBytes = 16 * 1024;    // of a whole body
+  uint32_t chunkExtensionBytes = UINT32_MAX;  // of one chunk; with the last, the trailers
   uint32_t connections = 0;
   uint32_t requestsPerConnection = 0;
   uint32_t pipelinedRequests = 64;

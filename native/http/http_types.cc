@@ -44,6 +44,7 @@ constexpr std::array<ErrorEntry, static_cast<size_t>(HttpError::Count)> kErrors 
     {"INVALID_TRAILER", 400},
     {"FORBIDDEN_TRAILER", 400},
     {"UNEXPECTED_END", 400},
+    {"DATA_AFTER_CLOSE", 400},
 }};
 
 // A missing row would be value-initialised: an empty name for the last error.

@@ -138,6 +138,7 @@ enum class HttpError : uint8_t {
   InvalidTrailer,
   ForbiddenTrailer,
   UnexpectedEnd,
+  DataAfterClose,
   Count,
 };
 int statusOf(HttpError error);             // 400, 413, 417, 431, 505

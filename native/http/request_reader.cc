@@ -67,6 +67,7 @@ size_t RequestReader::process(std::span<const uint8_t> bytes) {
         block();
         return used;
       case ReadState::Stopped:
+        onLeftover(rest);
         return bytes.size();
     }
     if (step == 0) break;
@@ -95,7 +96,8 @@ size_t RequestReader::readHead(std::span<const uint8_t> bytes) {
   if (outcome.status == ParseStatus::NeedMore) {
     if (const size_t empty = emptyLines(bytes)) return empty;
     scanned_ = bytes.size();
-    reparseAt_ = bytes.size() * 2;
+    const size_t limit = server_.limits.head.headerBytes;
+    reparseAt_ = bytes.size() < limit ? std::min(bytes.size() * 2, limit) : bytes.size() + bytes.size() / 16;
     if (requestStartMs_ == 0) {
       requestStartMs_ = nowMs();
       startHeadDeadline(requestStartMs_);
@@ -129,7 +131,7 @@ size_t RequestReader::emptyLines(std::span<const uint8_t> bytes) {
 // A head that comes in many small pieces must not be parsed once a piece: only when its end may have come, or when it
 // has doubled (to refuse early what can be refused).
 bool RequestReader::headMayBeComplete(std::span<const uint8_t> bytes) const {
-  if (scanned_ == 0 || bytes.size() >= reparseAt_ || bytes.size() > server_.limits.head.headerBytes) return true;
+  if (scanned_ == 0 || bytes.size() >= reparseAt_ || bytes.size() > mostHeadBytes(server_.limits.head)) return true;
   const uint8_t* end = bytes.data() + bytes.size();
   for (const uint8_t* p = bytes.data() + scanned_; p < end; p++) {
     p = static_cast<const uint8_t*>(std::memchr(p, '\n', static_cast<size_t>(end - p)));
@@ -176,7 +178,8 @@ size_t RequestReader::beginRequest(const RequestHead& head, std::span<const uint
     if (timeouts.requestMs != 0) bodyDeadlineMs_ = startMs + timeouts.requestMs;
     if (!head.expectContinue) startBodyRate();  // a client that waits for 100 Continue is not slow
     read_ = head.chunked ? ReadState::Chunked : ReadState::Fixed;
-    if (head.chunked) decoder_ = std::make_unique<ChunkedDecoder>(limits.chunkOverheadBytes);
+    if (head.chunked)
+      decoder_ = std::make_unique<ChunkedDecoder>(limits.chunkOverheadBytes, limits.chunkExtensionBytes);
     rearm();
   }
   if (held) {

@@ -65,6 +65,8 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
   // The peer has sent FIN: at once; and once all that came before was read.
   virtual void onFin() {}
   virtual void onInputEnd() = 0;
+  // What came after the last request that was wanted; it is dropped.
+  virtual void onLeftover(std::span<const uint8_t>) {}
   // No request came within the keep-alive timeout.
   virtual void onIdle() = 0;
   // A deadline of the session's own: UINT64_MAX for none.

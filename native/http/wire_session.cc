@@ -43,8 +43,24 @@ void WireSession::onBodyEnd(std::span<const HeaderField> trailers, std::span<con
 
 void WireSession::onRefused(HttpError error, bool, std::span<const uint8_t> bytes, size_t position) {
   failed_ = true;
+  refusal_ = error;
   stopReading();
   context_.wire.onWireError(key(), static_cast<uint32_t>(error), bytes, position);
+}
+
+// As node's parser: what follows refused bytes is refused for the same reason, unread, and so are bytes behind a
+// request that was to be the last (empty lines are nothing).
+void WireSession::onLeftover(std::span<const uint8_t> bytes) {
+  if (closedReported_ || endReported_) return;
+  if (refusal_ != HttpError::None) {
+    return context_.wire.onWireError(key(), static_cast<uint32_t>(refusal_), bytes, 0);
+  }
+  if (failed_ || !stopAfterRequest_) return;
+  const auto isLineEnd = [](uint8_t byte) { return byte == '\r' || byte == '\n'; };
+  const auto first = std::find_if_not(bytes.begin(), bytes.end(), isLineEnd);
+  if (first == bytes.end()) return;
+  server_.count(HttpError::DataAfterClose);
+  onRefused(HttpError::DataAfterClose, false, bytes, static_cast<size_t>(first - bytes.begin()));
 }
 
 void WireSession::onTimeout(SessionError error, std::span<const uint8_t> bytes) {

@@ -49,6 +49,7 @@ class WireSession final : public RequestReader {
   void onRefused(HttpError error, bool inBody, std::span<const uint8_t> bytes, size_t position) override;
   void onTimeout(SessionError error, std::span<const uint8_t> bytes) override;
   void onInputEnd() override;
+  void onLeftover(std::span<const uint8_t> bytes) override;
   void onIdle() override;
   uint64_t ownDeadlineMs() const override;
   void onOwnDeadline(uint64_t nowMs) override;
@@ -66,7 +67,8 @@ class WireSession final : public RequestReader {
   uint32_t lastNotifyAt_ = 0;  // and the last
   bool notifyPending_ = false;
   bool anyRequest_ = false;
-  bool failed_ = false;  // refused or timed out
+  bool failed_ = false;                  // refused or timed out
+  HttpError refusal_ = HttpError::None;  // why it was refused
   bool endReported_ = false;
   bool closedReported_ = false;
 };
