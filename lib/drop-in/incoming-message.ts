@@ -106,6 +106,7 @@ const head: Head = {
 /** An instance of a program's own class is being made for `head`. */
 let isCustomPending = false;
 
+/** `Class`: of `requestClassOn` where the prototype is to be another one; null: the exported class. */
 export function createRequest(
   source: RequestSource,
   method: string,
@@ -115,6 +116,7 @@ export function createRequest(
   targetLength: number,
   text: string,
   body: Buffer | null,
+  Class: RequestClass | null = null,
 ): IncomingMessage {
   head.source = source;
   head.method = method;
@@ -125,7 +127,10 @@ export function createRequest(
   head.text = text;
   head.body = body;
   const Custom = (source.server as { [kRequestClass]?: IncomingMessageClass | undefined })[kRequestClass];
-  if (Custom === undefined) return new Request(head) as unknown as IncomingMessage;
+  if (Custom === undefined) {
+    const made: object = Class === null ? new Request(head) : new Class();
+    return made as IncomingMessage;
+  }
   const { socket } = source;
   isCustomPending = true;
   try {
@@ -135,6 +140,23 @@ export function createRequest(
   }
 }
 
+/** A class of requests on a prototype that stands on the exported one. */
+export function requestClassOn(prototype: object): RequestClass {
+  const Class = function (this: NativeRequest): void {
+    initialise(this);
+  };
+  Class.prototype = prototype;
+  return Class as unknown as RequestClass;
+}
+
+/** One that is not made as an AsyncResource has one beside it. */
+function initialise(request: NativeRequest): void {
+  fill(request, head);
+  rareParts(request).scope = new AsyncResource('HTTPINCOMINGMESSAGE');
+}
+
+/** Takes what createRequest was given. */
+export type RequestClass = new () => object;
 type IncomingMessageClass = typeof http.IncomingMessage;
 
 export const IncomingMessage = function IncomingMessage(this: NativeRequest, socket: Socket): void {
@@ -144,8 +166,7 @@ export const IncomingMessage = function IncomingMessage(this: NativeRequest, soc
     return;
   }
   isCustomPending = false;
-  fill(this, head);
-  rareParts(this).scope = new AsyncResource('HTTPINCOMINGMESSAGE');
+  initialise(this);
 } as unknown as IncomingMessageClass;
 
 const prototype = Request.prototype as unknown as NativeRequest;

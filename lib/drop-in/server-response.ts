@@ -89,45 +89,55 @@ export const ServerResponse = function ServerResponse(this: NativeResponse, req:
     return;
   }
   pendingSink = undefined;
-  // EventEmitter's three: it makes the object for listeners when the first one comes.
-  this._events = undefined;
-  (this as unknown as { _eventsCount: number })._eventsCount = 0;
-  (this as unknown as { _maxListeners: unknown })._maxListeners = undefined;
-  (this as { req: unknown }).req = req;
-  this[kSink] = sink;
-  this[kTurnState] = TURN_WAITING;
-  this[kFields] = null;
-  this[kQueue] = null;
-  this[kNoticed] = false;
-  this[kEndTick] = -1;
-  this[kPlainHead] = false;
-  this.statusCode = 200;
-  (this as { statusMessage: string | undefined }).statusMessage = undefined;
-  this._header = null;
-  this._headerSent = false;
-  this._contentLength = null;
-  this.shouldKeepAlive = true;
-  this.finished = false;
+  fill(this, sink, req);
 } as unknown as ServerResponseConstructor;
+
+function fill(response: NativeResponse, sink: ResponseSink, req: unknown): void {
+  // EventEmitter's three: it makes the object for listeners when the first one comes.
+  response._events = undefined;
+  (response as unknown as { _eventsCount: number })._eventsCount = 0;
+  (response as unknown as { _maxListeners: unknown })._maxListeners = undefined;
+  (response as { req: unknown }).req = req;
+  response[kSink] = sink;
+  response[kTurnState] = TURN_WAITING;
+  response[kFields] = null;
+  response[kQueue] = null;
+  response[kNoticed] = false;
+  response[kEndTick] = -1;
+  response[kPlainHead] = false;
+  response.statusCode = 200;
+  (response as { statusMessage: string | undefined }).statusMessage = undefined;
+  response._header = null;
+  response._headerSent = false;
+  response._contentLength = null;
+  response.shouldKeepAlive = true;
+  response.finished = false;
+}
+
+/** A class of responses on a prototype that stands on ServerResponse's. */
+export function responseClassOn(prototype: object): ResponseClass {
+  const Class = function (this: NativeResponse, sink: ResponseSink, req: unknown): void {
+    fill(this, sink, req);
+  };
+  Class.prototype = prototype;
+  return Class as unknown as ResponseClass;
+}
+
+export type ResponseClass = new (sink: ResponseSink, request: IncomingMessage) => object;
 
 const createdChannel = channel('http.server.response.created');
 let kUniqueHeaders: symbol | undefined;
 
-/** `hasTurn`: the responses before it on the connection are over. */
+/** `hasTurn`: the responses before it on the connection are over. `Own`: of `responseClassOn`, where the prototype is to be another one. */
 export function createResponse(
   Class: ServerResponseConstructor,
   sink: ResponseSink,
   request: IncomingMessage,
   hasTurn: boolean,
   keepAlive: boolean,
+  Own: ResponseClass | null = null,
 ): ServerResponse {
-  pendingSink = sink;
-  let response: NativeResponse;
-  try {
-    response = new Class(request, Class === ServerResponse ? undefined : optionsFor(sink)) as NativeResponse;
-  } finally {
-    pendingSink = undefined;
-  }
+  const response = Own === null ? construct(Class, sink, request) : (new Own(sink, request) as NativeResponse);
   if (hasTurn) response[kTurnState] = TURN_MINE;
   if (request.method === 'HEAD') response._hasBody = false;
   if (request.httpVersionMinor < 1) {
@@ -144,6 +154,15 @@ export function createResponse(
   startPerf(response, createdChannel.hasSubscribers);
   if (createdChannel.hasSubscribers && publishesCreated) createdChannel.publish({ request, response });
   return response;
+}
+
+function construct(Class: ServerResponseConstructor, sink: ResponseSink, request: IncomingMessage): NativeResponse {
+  pendingSink = sink;
+  try {
+    return new Class(request, Class === ServerResponse ? undefined : optionsFor(sink)) as NativeResponse;
+  } finally {
+    pendingSink = undefined;
+  }
 }
 
 function optionsFor(sink: ResponseSink): object {

@@ -8,6 +8,7 @@ import { isIP } from 'node:net';
 import { getDefaultHighWaterMark } from 'node:stream';
 import { type NativeLoop, nativeLoop } from '../backend/native-loop.js';
 import type { WireConnection, WireListener, WireServer } from '../backend/wire.js';
+import { ApplicationPrototypes } from './application-prototypes.js';
 import { HttpConnection } from './connection.js';
 import type { HttpSocket } from './connection-socket.js';
 import { FedTransport } from './fed-transport.js';
@@ -35,6 +36,7 @@ export class ServerState implements WireServer {
   readonly highWaterMark: number;
   /** Those that speak HTTP. */
   readonly connections = new Set<HttpConnection>();
+  readonly #prototypes = new ApplicationPrototypes();
   #loop: NativeLoop | null = null;
   #index = -1;
   #isListening = false;
@@ -52,6 +54,12 @@ export class ServerState implements WireServer {
     this.highWaterMark = server.highWaterMark ?? getDefaultHighWaterMark(false);
     this.#onConnection = onConnection;
     for (const name of WATCHED) watch(server, name, () => this.#configure());
+  }
+
+  /** What the next request and response are made with. */
+  get prototypes(): ApplicationPrototypes {
+    this.#prototypes.update(this.server);
+    return this.#prototypes;
   }
 
   // Listening (listen.ts).
