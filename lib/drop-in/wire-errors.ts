@@ -9,6 +9,9 @@ export interface ClientError extends Error {
   rawPacket?: Buffer;
 }
 
+/** `bytesParsed` where it is not what was understood. */
+type Detail = readonly [code: string, reason: string, bytesParsed?: number];
+
 const CR = 0x0d;
 const LF = 0x0a;
 const SPACE = 0x20;
@@ -25,8 +28,7 @@ const LONGEST_METHOD = 16;
 const TOKEN = 'HPE_INVALID_HEADER_TOKEN';
 
 /** llhttp's code and reason for each. Where ours is stricter, the nearest. */
-const PARSE_ERRORS: Readonly<Record<string, readonly [code: string, reason: string, bytesParsed?: number]>> = {
-  INVALID_METHOD,
+const PARSE_ERRORS: Readonly<Record<string, Detail>> = {
   INVALID_TARGET: ['HPE_INVALID_URL', 'Invalid characters in url'],
   INVALID_VERSION: ['HPE_INVALID_CONSTANT', 'Expected HTTP/, RTSP/ or ICE/'],
   UNSUPPORTED_VERSION: ['HPE_INVALID_VERSION', 'Invalid HTTP version'],
@@ -52,25 +54,22 @@ const PARSE_ERRORS: Readonly<Record<string, readonly [code: string, reason: stri
   CHUNK_OVERHEAD_EXCEEDED: ['HPE_CHUNK_EXTENSIONS_OVERFLOW', 'Chunk extensions overflow'],
   INVALID_TRAILER: [TOKEN, 'Invalid header token'],
   FORBIDDEN_TRAILER: [TOKEN, 'Invalid header token'],
-  DATA_AFTER_CLOSE: ['HPE_CLOSED_CONNECTION', 'Data after `Connection: close`'],
 };
 
 /** What native code refused: `position` bytes of `bytes` were understood. */
 export function clientErrorOf(name: string, bytes: Buffer, position: number): ClientError {
   if (name.endsWith('_TIMEOUT')) return requestTimeoutError();
-  const known = PARSE_ERRORS[name] ?? ['HPE_USER', name, 0];
-  const [code, reason, parsed = position] = detailsOf(name, bytes, position) ?? known;
+  const [code, reason, parsed = position] = detailsOf(name, bytes, position) ??
+    PARSE_ERRORS[name] ?? ['HPE_USER', name];
   return parseError(code, reason, bytes, parsed);
 }
 
 /** Where llhttp has several codes for what is one to us: by what stands at the place. */
-function detailsOf(name: string, bytes: Buffer, at: number): readonly [string, string, number?] | undefined {
+function detailsOf(name: string, bytes: Buffer, at: number): Detail | undefined {
   switch (name) {
-    case 'INVALID_METHOD': {
-      const preface = bytes.indexOf(HTTP2_PREFACE);
-      if (preface === -1 || !isBlankBefore(bytes, preface)) return [...INVALID_METHOD, methodPrefixOf(bytes)];
-      return ['HPE_PAUSED_H2_UPGRADE', 'Pause on PRI/Upgrade', preface + HTTP2_PREFACE.length];
-    }
+    case 'INVALID_METHOD':
+      if (bytes.indexOf(HTTP2_PREFACE, at) !== at) return [...INVALID_METHOD, methodPrefixOf(bytes, at)];
+      return ['HPE_PAUSED_H2_UPGRADE', 'Pause on PRI/Upgrade', at + HTTP2_PREFACE.length];
     case 'INVALID_VERSION':
     case 'UNSUPPORTED_VERSION':
       return versionDetails(bytes, at);
@@ -88,17 +87,22 @@ function detailsOf(name: string, bytes: Buffer, at: number): readonly [string, s
         ? ['HPE_CR_EXPECTED', 'Missing expected CR after chunk extension name', at + 1]
         : undefined;
     case 'FORBIDDEN_TRAILER':
-      return trailerDetails(bytes.latin1Slice(0, at));
+      if (isBefore(bytes, at, 'content-length')) {
+        return ['HPE_INVALID_CONTENT_LENGTH', "Content-Length can't be present with Transfer-Encoding", at + 1];
+      }
+      if (!isBefore(bytes, at, 'transfer-encoding')) return undefined;
+      return ['HPE_INVALID_TRANSFER_ENCODING', 'Invalid `Transfer-Encoding` header value', at + 1];
+    case 'DATA_AFTER_CLOSE':
+      return ['HPE_CLOSED_CONNECTION', 'Data after `Connection: close`', at + 1];
   }
   return undefined;
 }
 
-function isBlankBefore(bytes: Buffer, end: number): boolean {
-  for (let i = 0; i < end; i++) if (bytes[i] !== CR && bytes[i] !== LF) return false;
-  return true;
+function isBefore(bytes: Buffer, at: number, name: string): boolean {
+  return at >= name.length && bytes.latin1Slice(at - name.length, at).toLowerCase() === name;
 }
 
-function versionDetails(bytes: Buffer, at: number): readonly [string, string, number?] | undefined {
+function versionDetails(bytes: Buffer, at: number): Detail | undefined {
   const code = 'HPE_INVALID_VERSION';
   const text = bytes.latin1Slice(at, Math.min(at + VERSION_LENGTH, bytes.length));
   if (/^HTTP\/\d\.\d/.test(text)) return [code, 'Invalid HTTP version', at + VERSION_LENGTH];
@@ -107,16 +111,6 @@ function versionDetails(bytes: Buffer, at: number): readonly [string, string, nu
   if (text.startsWith('HTTP/')) return [code, 'Expected major version', at + 5];
   const isBehind = at >= VERSION_LENGTH && bytes.latin1Slice(at - VERSION_LENGTH, at - 3) === 'HTTP/';
   return isBehind ? [code, 'Expected CRLF after version'] : undefined;
-}
-
-/** `text`: up to the end of the trailers. Of several fields the first is what llhttp stops at. */
-function trailerDetails(text: string): readonly [string, string] | undefined {
-  const field = /\n(content-length|transfer-encoding):/i.exec(text)?.[1]?.toLowerCase();
-  if (field === 'content-length') {
-    return ['HPE_INVALID_CONTENT_LENGTH', "Content-Length can't be present with Transfer-Encoding"];
-  }
-  if (field === undefined) return undefined;
-  return ['HPE_INVALID_TRANSFER_ENCODING', 'Invalid `Transfer-Encoding` header value'];
 }
 
 function parseError(code: string, reason: string, bytes: Buffer, position: number): ClientError {
@@ -129,9 +123,7 @@ function parseError(code: string, reason: string, bytes: Buffer, position: numbe
 }
 
 /** Where llhttp gives up: at the first byte with which no method goes on that it knows. */
-function methodPrefixOf(bytes: Buffer): number {
-  let start = 0;
-  while (bytes[start] === CR || bytes[start] === LF) start++;
+function methodPrefixOf(bytes: Buffer, start: number): number {
   let length = 0;
   const text = bytes.toString('latin1', start, start + LONGEST_METHOD);
   while (length < text.length && KNOWN_METHODS.some((method) => method.startsWith(text.slice(0, length + 1)))) length++;

@@ -373,7 +373,7 @@ ParseOutcome parseTrailers(std::span<const uint8_t> bytes, const ParserLimits& l
     const uint8_t* p = visible.data();
     TrailerMeaning meaning;
     ParseOutcome outcome = parseFields(visible.data(), p, visible.data() + visible.size(), room, fieldCount, meaning);
-    if (outcome.status == ParseStatus::Done) consumed = static_cast<uint32_t>(p - visible.data());
+    consumed = static_cast<uint32_t>(p - visible.data());
     switch (outcome.error) {
       case HttpError::InvalidHeaderName:
       case HttpError::InvalidHeaderValue:

@@ -66,7 +66,8 @@ ParseOutcome parseRequestHead(std::span<const uint8_t> bytes, const ParserLimits
                               std::span<HeaderField> fields);
 
 // The field lines of a trailer section (RFC 9112 7.1.2) up to and including the empty line. Framing, routing and
-// authentication fields are ForbiddenTrailer. `consumed` gets the section's length when Done.
+// authentication fields are ForbiddenTrailer. `consumed`: how many bytes were understood; when Done,
+// the section's length.
 ParseOutcome parseTrailers(std::span<const uint8_t> bytes, const ParserLimits& limits, std::span<HeaderField> fields,
                            uint32_t& fieldCount, uint32_t& consumed);
 

@@ -49,6 +49,7 @@ size_t RequestReader::process(std::span<const uint8_t> bytes) {
       return used;
     }
     const std::span<const uint8_t> rest = bytes.subspan(used);
+    used_ = used;
     size_t step = 0;
     switch (read_) {
       case ReadState::Head:
@@ -206,6 +207,7 @@ size_t RequestReader::readChunked(std::span<const uint8_t> bytes) {
   if (allowed == 0) return 0;
   const ChunkedDecoder::Step step = decoder_->decode(bytes.first(std::min(bytes.size(), allowed)));
   HttpError error = step.error;
+  size_t position = step.consumed;
   switch (step.status) {
     case ChunkedDecoder::Status::NeedMore:
       return step.consumed;
@@ -228,12 +230,13 @@ size_t RequestReader::readChunked(std::span<const uint8_t> bytes) {
         return step.consumed;
       }
       error = parsed.status == ParseStatus::Error ? parsed.error : HttpError::InvalidTrailer;
+      position -= std::min<size_t>(position, section.size() - consumed);  // they may have begun in earlier bytes
       break;
     }
     case ChunkedDecoder::Status::Error:
       break;
   }
-  refuse(error, true, bytes, step.consumed);
+  refuse(error, true, bytes, position);
   return bytes.size();
 }
 
@@ -360,8 +363,10 @@ void RequestReader::onEndOfStream() {
 }
 
 void RequestReader::refuse(HttpError error, bool inBody, std::span<const uint8_t> bytes, size_t position) {
+  static constexpr size_t kMaxShownBytes = 64 * 1024;
   server_.count(error);
-  onRefused(error, inBody, bytes, position);
+  const size_t before = used_ + bytes.size() <= kMaxShownBytes ? used_ : 0;
+  onRefused(error, inBody, {bytes.data() - before, bytes.size() + before}, before + position);
 }
 
 // Time.

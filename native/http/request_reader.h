@@ -81,6 +81,8 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
   void rearm();
   void startBodyRate();
   void openWindow(uint32_t byteCount);
+  // Tells of it, with all of the bytes in hand.
+  void refuse(HttpError error, bool inBody, std::span<const uint8_t> bytes, size_t position);
   // Stops reading for good: drops what comes.
   void stopReading();
   void setPaused(bool paused);
@@ -121,7 +123,6 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
   size_t bodyAllowance();
   void deliverBody(std::span<const uint8_t> bytes);
   void endBody(std::span<const HeaderField> trailers, std::span<const uint8_t> bytes);
-  void refuse(HttpError error, bool inBody, std::span<const uint8_t> bytes, size_t position);
   void timeOut(SessionError error);
   bool mustWait() const;
   void block();
@@ -136,6 +137,7 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
   uint64_t requestStartMs_ = 0;
   uint64_t discarded_ = 0;
   int64_t bodyWindow_ = 0;
+  size_t used_ = 0;       // of the bytes in hand: processed
   size_t scanned_ = 0;    // of a partial head: looked at for its end
   size_t reparseAt_ = 0;  // of a partial head: parsed again at this size at the latest
   ReadState afterHold_ = ReadState::Head;

@@ -59,8 +59,7 @@ void WireSession::onLeftover(std::span<const uint8_t> bytes) {
   const auto isLineEnd = [](uint8_t byte) { return byte == '\r' || byte == '\n'; };
   const auto first = std::find_if_not(bytes.begin(), bytes.end(), isLineEnd);
   if (first == bytes.end()) return;
-  server_.count(HttpError::DataAfterClose);
-  onRefused(HttpError::DataAfterClose, false, bytes, static_cast<size_t>(first - bytes.begin()));
+  refuse(HttpError::DataAfterClose, false, bytes, static_cast<size_t>(first - bytes.begin()));
 }
 
 void WireSession::onTimeout(SessionError error, std::span<const uint8_t> bytes) {

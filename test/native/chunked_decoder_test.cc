@@ -2,6 +2,7 @@
 #include "http/chunked_decoder.h"
 
 #include "guard_page.h"
+#include "http1_support.h"
 #include "test.h"
 
 using namespace gammaloop;
@@ -183,6 +184,27 @@ TEST("chunked: overhead adds up over the chunks of a body") {
   text += "0\r\n\r\n";
   expectDecoded(text, "DONE", 32);
   expectDecoded(text, "CHUNK_OVERHEAD_EXCEEDED", 31);
+}
+
+TEST("chunked: overhead of one chunk has a limit of its own") {
+  const auto outcome = [](const std::string& text, uint32_t overheadBytes, uint32_t chunkBytes) {
+    ChunkedDecoder decoder(overheadBytes, chunkBytes);
+    std::span<const uint8_t> rest = bytesOf(text);
+    while (true) {
+      const ChunkedDecoder::Step step = decoder.decode(rest);
+      rest = rest.subspan(step.consumed);
+      if (step.status == ChunkedDecoder::Status::Done) return std::string("DONE");
+      if (step.status == ChunkedDecoder::Status::Error) return std::string(nameOf(step.error));
+      if (step.status == ChunkedDecoder::Status::NeedMore) return std::string("NEED_MORE");
+    }
+  };
+  const std::string chunk = "1;" + std::string(9, 'e') + "\r\nx\r\n";  // 10 bytes
+  // The trailers count with the last chunk: again 10.
+  for (const std::string& text : {chunk + chunk + chunk + "0\r\n\r\n", chunk + "1;e\r\nx\r\n0;e\r\nA: b\r\n\r\n"}) {
+    EXPECT_EQ(outcome(text, 1000, 10), "DONE");
+    EXPECT_EQ(outcome(text, 1000, 9), "CHUNK_OVERHEAD_EXCEEDED");
+    EXPECT_EQ(outcome(text, 15, 10), "CHUNK_OVERHEAD_EXCEEDED");
+  }
 }
 
 TEST("chunked: a long body in small chunks needs no overhead") {

@@ -335,6 +335,42 @@ TEST("http1: header bytes at, below and above the limit") {
   EXPECT_EQ(statusOf(HttpError::HeaderBytesExceeded), 431);
 }
 
+TEST("http1: node's rules: any value of Host, the target * with M-SEARCH, any expectation") {
+  const ParserLimits rules{.nodeRules = true};
+  const std::string taken[] = {"Host: http://a.b/", "Host: a\tb", "Host: - - -", "Host:", "Host: a\r\nExpect: what"};
+  for (const std::string& fields : taken) {
+    const std::string text = "GET / HTTP/1.1\r\n" + fields + "\r\n\r\n";
+    EXPECT_EQ(verdict(text, rules), "DONE");
+    EXPECT_EQ(prefixViolation(text, rules), "");
+  }
+  EXPECT_EQ(verdict("M-SEARCH * HTTP/1.1\r\nHost: a\r\n\r\n", rules), "DONE");
+  EXPECT_EQ(verdict("M-SEARCH * HTTP/1.1\r\nHost: a\r\n\r\n"), "INVALID_TARGET");
+  EXPECT_EQ(verdict("M-SEARCH *a HTTP/1.1\r\nHost: a\r\n\r\n", rules), "INVALID_TARGET");
+  EXPECT_EQ(verdict("GET * HTTP/1.1\r\nHost: a\r\n\r\n", rules), "INVALID_TARGET");
+  EXPECT_EQ(verdict("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", rules), "DUPLICATE_HOST");
+  EXPECT_EQ(verdict("GET / HTTP/1.1\r\nA: b\r\n\r\n", rules), "MISSING_HOST");
+  EXPECT_EQ(verdict("GET / HTTP/1.1\r\nHost: a\x01\r\n\r\n", rules), "INVALID_HEADER_VALUE");
+}
+
+TEST("http1: node's rules: header bytes are those of target, names and values") {
+  // Target 2, "Host" and "ab" 6, "X" and its value 1 + n.
+  const auto head = [](size_t n, std::string_view blanks = " ") {
+    return "GET /a HTTP/1.1\r\nHost: ab\r\nX:" + std::string(blanks) + std::string(n, 'v') + "\r\n\r\n";
+  };
+  const ParserLimits rules{.headerBytes = 100, .nodeRules = true};
+  EXPECT_EQ(verdict(head(90), rules), "DONE");
+  EXPECT_EQ(verdict(head(91), rules), "HEADER_BYTES_EXCEEDED");
+  EXPECT_EQ(prefixViolation(head(90), rules), "");
+  EXPECT_EQ(prefixViolation(head(200), rules), "");
+  EXPECT_EQ(verdict("GET /" + std::string(98, 'a'), rules), "NEED_MORE");
+  EXPECT_EQ(verdict("GET /" + std::string(99, 'a'), rules), "HEADER_BYTES_EXCEEDED");
+  EXPECT_EQ(verdict("GET / HTTP/1.1\r\n" + std::string(99, 'a'), rules), "HEADER_BYTES_EXCEEDED");
+  // What is not counted has its own bound.
+  const std::string blanks(mostHeadBytes(rules) - head(1, "").size(), ' ');
+  EXPECT_EQ(verdict(head(1, blanks), rules), "DONE");
+  EXPECT_EQ(verdict(head(1, blanks + " "), rules), "HEADER_BYTES_EXCEEDED");
+}
+
 TEST("http1: header count at, below and above the limit") {
   const std::string text = withLines("A: 1\r\nB: 2\r\n");  // three fields
   for (const uint32_t count : {3u, 4u}) expectVerdict(text, "DONE", {.headerBytes = 1000, .headerCount = count});

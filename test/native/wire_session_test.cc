@@ -178,6 +178,87 @@ TEST("wire: expectations, a missing host, what else the head says") {
   expectNothingLeft(strict);
 }
 
+TEST("wire: what follows refused bytes is refused for the same reason") {
+  const DescriptorCheck descriptors;
+  WireWorld world;
+  Client client = world.connect();
+  client.send("*");
+  world.run({&client});
+  client.send("12");
+  world.run({&client});
+  client.send(kGet);
+  world.run({&client});
+  Wire& wire = *world.wires.at(0);
+  EXPECT_EQ(wire.log, "error INVALID_METHOD 0 of 1\nerror INVALID_METHOD 0 of 2\nerror INVALID_METHOD 0 of 27\n");
+  EXPECT_EQ(world.counters().httpErrors[static_cast<size_t>(HttpError::InvalidMethod)], 1u);
+  world.write(wire, "bad", kWireWriteCloseFlag);
+  world.run({&client});
+  client.send("unheard");
+  client.halfClose();
+  world.run({&client});
+  EXPECT_EQ(client.received, "bad");
+  EXPECT(wire.log.ends_with("0 of 27\nclosed 0\n"));
+  client.close();
+  expectNothingLeft(world);
+
+  WireWorld chunked;
+  Client other = chunked.connect();
+  other.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 1\r\n\r\n");
+  chunked.run({&other});
+  EXPECT_EQ(chunked.wires.at(0)->log, "request POST / BK\nerror FORBIDDEN_TRAILER 73 of 80\n");
+  other.close();
+  expectNothingLeft(chunked);
+}
+
+TEST("wire: bytes behind a request that is the last are told, and are no request") {
+  const DescriptorCheck descriptors;
+  WireWorld world;
+  const std::string last = "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+  Client client = world.connect();
+  client.send(last + "\r\n");
+  world.run({&client});
+  client.send("\n\r\n");
+  world.run({&client});
+  Wire& wire = *world.wires.at(0);
+  EXPECT_EQ(wire.log, "request GET /last \n");
+  client.send("\r\n" + kGet);
+  world.run({&client});
+  EXPECT_EQ(wire.log, "request GET /last \nerror DATA_AFTER_CLOSE 2 of 29\n");
+  world.write(wire, "ok", kWireWriteEndFlag | kWireWriteCloseFlag);
+  world.run({&client});
+  EXPECT_EQ(client.received, "ok");
+  EXPECT(client.ended && !client.wasReset);
+  client.close();
+  expectNothingLeft(world);
+
+  WireWorld together;
+  Client other = together.connect();
+  other.send(last + kGet);
+  together.run({&other});
+  EXPECT_EQ(together.wires.at(0)->log, "request GET /last \nerror DATA_AFTER_CLOSE 50 of 77\n");
+  EXPECT_EQ(together.counters().httpErrors[static_cast<size_t>(HttpError::DataAfterClose)], 1u);
+  other.close();
+  expectNothingLeft(together);
+}
+
+TEST("wire: a head in small pieces is refused soon after it is too long") {
+  const DescriptorCheck descriptors;
+  WireWorld world;
+  Client client = world.connect();
+  client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ");
+  const std::string piece(97, 'x');
+  size_t sent = 0;
+  for (; sent < 20'000 && world.wires.empty(); sent += piece.size()) world.run({&client});
+  for (; sent < 40'000 && !world.wires.at(0)->failed; sent += piece.size()) {
+    client.send(piece);
+    world.run({&client});
+  }
+  EXPECT(world.wires.at(0)->log.starts_with("error HEADER_BYTES_EXCEEDED "));
+  EXPECT(sent > 16'384 - 100 && sent < 16'384 + 2'048);
+  client.close();
+  expectNothingLeft(world);
+}
+
 TEST("wire: a body window that is not opened stops the sender") {
   const DescriptorCheck descriptors;
   WireWorld world;
