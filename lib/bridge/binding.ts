@@ -44,6 +44,8 @@ export interface NativeEngine {
   wireSent(index: number, generation: number): number;
   /** Bytes that have come on the connection so far; -1: it is gone. */
   wireReceived(index: number, generation: number): number;
+  /** In the middle of a request, or with a part of the next one's head, after a look at what has come. */
+  wireReceiving(index: number, generation: number): boolean;
   /** 0, or a negative errno. */
   setNoDelay(index: number, generation: number, on: boolean): number;
   setKeepAlive(index: number, generation: number, on: boolean, delaySeconds: number): number;

@@ -2,6 +2,7 @@
  * The socket of a connection, as node's HTTP server has it: an EngineSocket, made when somebody asks, or the TLS socket or Duplex that feeds it.
  * While HTTP is spoken it has the listeners that node's server puts on one, by which programs see errors and timeouts in node's order.
  */
+import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { HttpConnection } from './connection.js';
 import type { SocketHooks } from './contract.js';
@@ -20,7 +21,12 @@ export function makeSocket(connection: HttpConnection, isCounted: boolean): Http
   const socket = new EngineSocket(connection) as unknown as HttpSocket;
   socket._server = isCounted ? connection.server : null;
   attach(socket, connection);
+  // As node's parser leaves it. What it reads there, the engine has parsed before.
+  EventEmitter.prototype.on.call(socket, 'data', onSocketData);
+  (socket as { readableFlowing: boolean | null }).readableFlowing = true;
+  // As on node, where one of them is the parser's, and one the response's.
   socket.on('close', onSocketClose);
+  socket.on('close', onSocketCloseOfResponse);
   return socket;
 }
 
@@ -28,7 +34,7 @@ export function makeSocket(connection: HttpConnection, isCounted: boolean): Http
 export function adoptSocket(socket: HttpSocket, connection: HttpConnection): HttpSocket {
   attach(socket, connection);
   Object.defineProperty(socket, '_httpMessage', {
-    get: () => connection.currentResponse,
+    get: () => connection.httpMessage,
     set() {},
     configurable: true,
     enumerable: true,
@@ -40,7 +46,9 @@ export function adoptSocket(socket: HttpSocket, connection: HttpConnection): Htt
 export function releaseSocket(socket: HttpSocket): void {
   socket.removeListener('error', onSocketError);
   socket.removeListener('timeout', onSocketTimeout);
+  socket.removeListener('data', onSocketData);
   socket.removeListener('close', onSocketClose);
+  socket.removeListener('close', onSocketCloseOfResponse);
   // It may be given to another server as any Duplex.
   delete socket[kConnection];
 }
@@ -56,8 +64,14 @@ function attach(socket: HttpSocket, connection: HttpConnection): void {
   socket.on('timeout', onSocketTimeout);
 }
 
+function onSocketData(): void {}
+
 function onSocketClose(this: HttpSocket): void {
-  this[kConnection]?.abort();
+  this[kConnection]?.abortRequests();
+}
+
+function onSocketCloseOfResponse(this: HttpSocket): void {
+  this[kConnection]?.closeResponses();
 }
 
 function onSocketTimeout(this: HttpSocket): void {

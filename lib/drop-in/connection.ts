@@ -15,7 +15,6 @@ import {
   REQUEST_KEEP_ALIVE_FLAG,
   REQUEST_UPGRADE_FLAG,
   WIRE_WRITE_CLOSE_FLAG,
-  WIRE_WRITE_END_FLAG,
 } from '../bridge/records.js';
 import { adoptSocket, type HttpSocket, makeSocket, onSocketError, releaseSocket } from './connection-socket.js';
 import { ConnectionTimeout, tellTimeout } from './connection-timeout.js';
@@ -25,11 +24,10 @@ import {
   kIdle,
   kPeerEnd,
   kPushBody,
+  kPushData,
   kResponseClass,
-  kResponseDone,
   kRun,
   kSocketClosed,
-  kTurn,
   type RequestSource,
   type ResponseSink,
   type SocketHost,
@@ -58,18 +56,17 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   readonly #output: WireOutput;
   readonly #fed: FedTransport | null;
   #socket: HttpSocket | null = null;
-  readonly #exchanges = new Exchanges();
+  readonly #exchanges = new Exchanges(this);
   readonly #timeout: ConnectionTimeout;
   /** Whose body is arriving. */
   #reading: IncomingMessage | null = null;
+  /** Whose handler is running: to node it has not been read to its end. */
+  #arriving: IncomingMessage | null = null;
   #requestCount = 0;
-  /** Responses that were sent in this tick without anybody waiting for 'finish': to node, the last of them would still be the socket's. */
-  #justSent = 0;
   /** What the waiting responses keep. */
   #pendingBytes = 0;
   #needDrain = false;
-  readonly #gate: ReadingGate;
-  #isAdvancing = false;
+  readonly gate: ReadingGate;
   #isCounted: boolean;
   #hasShutDown = false;
   /** Destroyed from here; `destroyed` is also one that ends once its output has left. */
@@ -84,7 +81,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.#state = state;
     this.#output = new WireOutput(wire, fed);
     this.#fed = fed;
-    this.#gate = new ReadingGate(wire);
+    this.gate = new ReadingGate(wire);
     this.#isCounted = fed === null;
     if (this.#isCounted) this.server._connections++;
     if (fed !== null) this.#socket = adoptSocket(fed.duplex, this);
@@ -97,6 +94,14 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   get currentResponse(): ServerResponse | null {
     return this.#exchanges.response;
+  }
+
+  get httpMessage(): ServerResponse | null | undefined {
+    return this.#exchanges.response ?? (this.#requestCount === 0 ? undefined : null);
+  }
+
+  get hasSocket(): boolean {
+    return this.#socket !== null;
   }
 
   get socket(): Socket {
@@ -121,20 +126,34 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     if (this.destroyed || this.#exchanges.isAborted) return;
     this.#timeout.onRequest();
     const { server } = this;
-    const request = createRequest(this, method, versionMinor, flags, headerCount, targetLength, text, body);
+    const made = this.#state.prototypes;
+    const request = createRequest(
+      this,
+      method,
+      versionMinor,
+      flags,
+      headerCount,
+      targetLength,
+      text,
+      body,
+      made.request,
+    );
     if ((flags & REQUEST_HAS_BODY_FLAG) !== 0 && body === null) this.#reading = request;
     if ((flags & REQUEST_UPGRADE_FLAG) !== 0 && this.#tryUpgrade(request, method)) return;
     this.#requestCount++;
-    if (this.#needDrain || this.#pendingBytes >= this.writableHighWaterMark) this.#gate.pauseByOutput(true);
+    if (this.#needDrain || this.#pendingBytes >= this.writableHighWaterMark) this.gate.pauseByOutput(true);
     const hasTurn = this.#exchanges.response === null;
     const keepAlive = (flags & REQUEST_KEEP_ALIVE_FLAG) !== 0;
-    const response = createResponse(server[kResponseClass] ?? ServerResponse, this, request, hasTurn, keepAlive);
+    const Class = server[kResponseClass] ?? ServerResponse;
+    const response = createResponse(Class, this, request, hasTurn, keepAlive, made.response);
     if (requestStart.hasSubscribers) requestStart.publish({ request, response, socket: this.socket, server });
     this.#exchanges.add(request, response);
     if (this.#state.optimizesEmptyRequests && !hasBodyHeaders(request)) request._dumpAndCloseReadable();
     const hasHost = versionMinor === 0 || !server.requireHostHeader || hasHeader(text, headerCount, HOST);
     const rule = hasHost ? ruleFor(server, response, versionMinor, flags, this.#requestCount) : refuseHostless;
+    this.#arriving = request;
     request[kRun](rule, this, request, response);
+    this.#arriving = null;
   }
 
   onBody(chunk: Buffer): void {
@@ -169,7 +188,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   send(head: string, body: string | Uint8Array, callback: WriteCallback | null): boolean {
     this.#output.measure();
-    this.#write(head, body, 0, callback);
+    this.write(head, body, 0, callback);
     if (this.#output.length < this.writableHighWaterMark) return true;
     this.#output.flush();
     if (!this.#needDrain) {
@@ -186,33 +205,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     callback: WriteCallback | null,
     close: boolean,
   ): void {
-    const { request } = this.#exchanges;
-    if (response !== this.#exchanges.response || request === null) return;
-    const ends = close || response._last;
-    const flags = ends && this.#socket === null ? WIRE_WRITE_END_FLAG | WIRE_WRITE_CLOSE_FLAG : WIRE_WRITE_END_FLAG;
-    if (callback === null) {
-      this.#write(head, body, flags, null);
-      // Who adds listeners in what is left of this tick is still in time, as on node.
-      this.#justSent++;
-      process.nextTick(tellDone, this, request);
-    } else {
-      this.#write(head, body, flags, (error) => {
-        if (!error) request[kResponseDone]();
-        try {
-          callback(error);
-        } finally {
-          if (!error && !ends) this.#advance();
-        }
-      });
-    }
-    if (ends) this.#endAfterOutput();
-    else if (callback === null) this.#advance();
-  }
-
-  /** Nobody listens for 'finish': its turn was over at once. */
-  onSentUnheard(request: IncomingMessage): void {
-    this.#justSent--;
-    request[kResponseDone]();
+    this.#exchanges.sendLast(response, head, body, callback, close);
   }
 
   flush(): void {
@@ -233,19 +226,9 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     if (response === this.#exchanges.response) this.destroy(error);
   }
 
-  /** The next response's turn. One that ends at once within it comes back here: the loop goes on, not deeper. */
-  #advance(): void {
-    this.#exchanges.finish();
-    if (this.#isAdvancing) return;
-    this.#isAdvancing = true;
-    while (!this.destroyed) {
-      const next = this.#exchanges.next();
-      if (next === null) break;
-      if (next.destroyed) this.destroy(null);
-      else next[kTurn]();
-    }
-    this.#isAdvancing = false;
-    if (this.#exchanges.response !== null || !this.#timeout.isSet) return;
+  /** No response is owed, for now. */
+  onAllAnswered(): void {
+    if (!this.#timeout.isSet) return;
     // Until then the peer that does not read is what the timeout is for.
     this.#output.whenFlushed(() => {
       if (this.#exchanges.response === null && !this.destroyed) this.#timeout.onIdle();
@@ -254,7 +237,8 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   // Output.
 
-  #write(head: string, body: string | Uint8Array, flags: number, callback: WriteCallback | null): void {
+  /** `flags`: WIRE_WRITE_*. */
+  write(head: string, body: string | Uint8Array, flags: number, callback: WriteCallback | null): void {
     this.#fed?.keepAwake();
     this.#output.write(head, body, flags, callback);
   }
@@ -276,7 +260,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   #mayReadAgain(): void {
-    if (!this.#needDrain && this.#pendingBytes <= this.writableHighWaterMark) this.#gate.pauseByOutput(false);
+    if (!this.#needDrain && this.#pendingBytes <= this.writableHighWaterMark) this.gate.pauseByOutput(false);
   }
 
   // Ends and errors.
@@ -294,7 +278,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     }
     const { last } = this.#exchanges;
     if (this.server.httpAllowHalfOpen && last !== null) last._last = true;
-    else this.#endAfterOutput();
+    else this.endAfterOutput();
   }
 
   onError(name: string, bytes: Buffer, position: number): void {
@@ -311,9 +295,8 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     else this.answer(error);
   }
 
-  /** Bytes of the present response have been sent: an answer to an error would be taken for more of it. */
   get hasBegunToAnswer(): boolean {
-    return this.#justSent > 0 || this.#exchanges.response?._headerSent === true;
+    return this.#exchanges.hasBegunToAnswer;
   }
 
   /** Where the program has not answered: says what was wrong if nothing of a response was sent, and closes. */
@@ -323,7 +306,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
       this.destroy(error);
       return;
     }
-    this.#write(answerTo(error), '', WIRE_WRITE_CLOSE_FLAG, null);
+    this.write(answerTo(error), '', WIRE_WRITE_CLOSE_FLAG, null);
     this.destroyed = true;
   }
 
@@ -337,8 +320,9 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   /** No request, and none that waits for its answer. A new connection is not idle: node waits for its first request. */
   get isIdle(): boolean {
-    const response = this.currentResponse;
-    return this.#requestCount > 0 && this.#reading === null && (response === null || response.finished);
+    const { index, generation, loop } = this.wire;
+    if (this.#requestCount === 0 || this.#reading !== null || this.#arriving?.complete === false) return false;
+    return this.currentResponse?.finished !== false && !loop.engine.wireReceiving(index, generation);
   }
 
   /** No request has been read on it. */
@@ -348,15 +332,15 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   destroyIdle(): void {
     if (this.#output.measure() === 0) this.destroy(null);
-    else this.#endAfterOutput();
+    else this.endAfterOutput();
   }
 
-  #endAfterOutput(): void {
+  endAfterOutput(): void {
     if (this.#socket !== null && this.#fed === null) {
       this.#socket.destroySoon();
       return;
     }
-    this.#write('', '', WIRE_WRITE_CLOSE_FLAG, null);
+    this.write('', '', WIRE_WRITE_CLOSE_FLAG, null);
     this.destroyed = true;
   }
 
@@ -379,8 +363,17 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   abort(): void {
+    this.abortRequests();
+    this.closeResponses();
+  }
+
+  abortRequests(): void {
     this.#reading = null;
-    this.#exchanges.abort();
+    this.#exchanges.abortRequests();
+  }
+
+  closeResponses(): void {
+    this.#exchanges.closeResponses();
   }
 
   #uncount(): void {
@@ -401,7 +394,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   sendRaw(latin1: string, bytes: string | Uint8Array, callback: WriteCallback | null): void {
-    this.#write(latin1, bytes, 0, callback);
+    this.write(latin1, bytes, 0, callback);
   }
 
   shutdown(callback: WriteCallback | null): void {
@@ -424,12 +417,16 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.#uncount();
   }
 
-  resumeReading(): void {
-    if (this.#gate.isPausedBySocket) this.#socket?.resume();
+  pauseReading(): void {
+    if (this.#fed === null) this.#socket?.pause();
   }
 
-  setReading(on: boolean): void {
-    this.#gate.pauseBySocket(!on);
+  resumeReading(): void {
+    if (this.gate.isPausedBySocket) this.#socket?.resume();
+  }
+
+  onWriteReplaced(): void {
+    if (this.#socket !== null) this.#exchanges.goThrough(this.#socket);
   }
 
   setInactivity(timeoutMs: number): void {
@@ -478,7 +475,8 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   onData(chunk: Buffer): void {
-    this.#upgrade?.onData(chunk);
+    if (this.#upgrade !== null) this.#upgrade.onData(chunk);
+    else this.#socket?.[kPushData]?.(chunk);
   }
 
   // Fed connections.
@@ -493,7 +491,3 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 }
 
 const HOST = HEADER_NAMES.indexOf('host');
-
-function tellDone(connection: HttpConnection, request: IncomingMessage): void {
-  connection.onSentUnheard(request);
-}

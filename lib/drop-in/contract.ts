@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import type { WireConnection } from '../backend/wire.js';
 import type { IncomingMessage } from './incoming-message.js';
+import type { ReadingGate } from './reading-gate.js';
 import type { Server } from './server.js';
 import type { ServerResponse } from './server-response.js';
 
@@ -22,6 +23,8 @@ export interface RequestSource {
   readonly writableHighWaterMark: number;
   /** The peer's next bytes of this request's body may come: as many as the application has taken. */
   consume(byteCount: number): void;
+  /** A message is not read, and holds enough: as node, that is a `socket.pause()`, where there is a socket to see it. */
+  pauseReading(): void;
   /** A message is read, or has been: as node, that undoes `socket.pause()`. */
   resumeReading(): void;
   /** `req.destroy()`: as node, the connection goes with it. */
@@ -73,18 +76,22 @@ export interface SocketHost {
   readonly wire: WireConnection;
   /** HTTP is (still) spoken on it: false after 'upgrade' and 'connect'. */
   readonly isHttp: boolean;
-  /** `socket._httpMessage`. */
-  readonly currentResponse: ServerResponse | null;
+  /** `socket._httpMessage`: undefined before the first. */
+  readonly httpMessage: ServerResponse | null | undefined;
   readonly writableLength: number;
   readonly writableHighWaterMark: number;
   /** `latin1`, then `bytes` (text as UTF-8), after all that was written before. */
   sendRaw(latin1: string, bytes: string | Uint8Array, callback: WriteCallback | null): void;
+  /** As ResponseSink. */
+  whenFlushed(callback: WriteCallback): void;
+  /** The program has put a `write` of its own on the socket: responses go through it. */
+  onWriteReplaced(): void;
   /** FIN after what was written; `callback` as for a write. */
   shutdown(callback: WriteCallback | null): void;
   /** The socket was destroyed (handle.close): what was written is offered to the system once more, then the connection closes. */
   closeFromSocket(reset: boolean): void;
-  /** `socket.pause()` and `socket.resume()` while HTTP is spoken: nothing more is read from the peer. */
-  setReading(on: boolean): void;
+  /** Who pauses the reading while HTTP is spoken; and the tap, for who wants its bytes. */
+  readonly gate: ReadingGate;
   /** Milliseconds without a byte in either direction after which kIdle comes; 0: never. */
   setInactivity(timeoutMs: number): void;
 }
@@ -97,7 +104,7 @@ export const kIdle = Symbol('gammaloop.idle');
 export const kUpgraded = Symbol('gammaloop.upgraded');
 
 export interface SocketHooks {
-  /** After an upgrade: `wire.consume` as many bytes once they have been read. */
+  /** After an upgrade: `wire.consume` as many bytes once they have been read. Before: what is told by the tap. */
   [kPushData](chunk: Buffer): void;
   /** FIN from the peer: 'end' where somebody reads. */
   [kPeerEnd](): void;

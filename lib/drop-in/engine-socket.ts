@@ -3,8 +3,9 @@
  * its handle is done here through the connection (SocketHost). It has none because node's TLS and HTTP/2 take the handle of a net.Socket for a
  * stream of C++ and end the process when it is not; without one they wrap it as they wrap any Duplex.
  *
- * While HTTP is spoken it does not read: bytes go to the requests, as on a socket that node's parser has consumed. After an upgrade it is a plain
- * Duplex. Writes go out in order with those of the responses.
+ * While HTTP is spoken it does not read: bytes go to the requests, as on a socket that node's parser has consumed. A listener for 'data' or 'readable'
+ * is told of them all the same, by the connection's tap; what a program pushes is parsed. After an upgrade it is a plain Duplex. Writes go out in
+ * order with those of the responses.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { Socket, type SocketConstructorOpts } from 'node:net';
@@ -63,12 +64,16 @@ export class EngineSocket extends Socket implements SocketHooks {
   // What the connection tells.
 
   [kPushData](chunk: Buffer): void {
-    this.#scope.runInAsyncScope(this.#push, this, chunk);
+    this.#scope.runInAsyncScope(this.#host.isHttp ? this.#show : this.#push, this, chunk);
   }
 
   #push(chunk: Buffer): void {
-    if (this.destroyed || this.push(chunk)) this.#host.wire.consume(chunk.length);
+    if (this.destroyed || super.push(chunk)) this.#host.wire.consume(chunk.length);
     else this.#heldBytes += chunk.length;
+  }
+
+  #show(chunk: Buffer): void {
+    if (!this.destroyed && !super.push(chunk)) this.#host.gate.pauseByTap(true);
   }
 
   [kPeerEnd](): void {
@@ -78,7 +83,7 @@ export class EngineSocket extends Socket implements SocketHooks {
 
   #end(): void {
     if (this.destroyed) return;
-    this.push(null);
+    super.push(null);
     this.read(0);
   }
 
@@ -105,6 +110,7 @@ export class EngineSocket extends Socket implements SocketHooks {
   // What node's streams call.
 
   override _read(): void {
+    this.#host.gate.pauseByTap(false);
     const held = this.#heldBytes;
     if (held === 0) return;
     this.#heldBytes = 0;
@@ -167,13 +173,57 @@ export class EngineSocket extends Socket implements SocketHooks {
   // What programs call, and node's class does through the handle.
 
   override pause(): this {
-    if (this.#host.isHttp && !this.destroyed) this.#host.setReading(false);
+    if (this.#host.isHttp && !this.destroyed) this.#host.gate.pauseBySocket(true);
     return super.pause();
   }
 
   override resume(): this {
-    if (this.#host.isHttp && !this.destroyed) this.#host.setReading(true);
+    if (this.#host.isHttp && !this.destroyed) this.#host.gate.pauseBySocket(false);
     return super.resume();
+  }
+
+  /** What a program pushes while HTTP is spoken is for the parser, as on node. */
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    const isBytes = typeof chunk === 'string' || chunk instanceof Uint8Array;
+    if (!isBytes || !this.#host.isHttp || this.destroyed) return super.push(chunk, encoding);
+    const { loop, index, generation } = this.#host.wire;
+    loop.engine.feed(index, generation, typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk);
+    return true;
+  }
+
+  /** Each of a tick's writes leaves at once, so the stream has no callback to wait for (#waits); the program's waits for the bytes to leave. */
+  #writeFor(chunk: string | Uint8Array, encoding: BufferEncoding | undefined, callback: WriteCallback): boolean {
+    const isPlain = this.#host.isHttp && this.writable && this.writableLength === 0 && this.writableCorked === 0;
+    if (!isPlain) return super.write(chunk, encoding, callback);
+    const accepted = super.write(chunk, encoding);
+    this.#host.whenFlushed(callback);
+    return accepted;
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: as node's types have it
+  override on(event: string, listener: (...args: any[]) => void): this {
+    super.on(event, listener);
+    if (event === 'data' || event === 'readable') this.#tap();
+    return this;
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  override addListener(event: string, listener: (...args: any[]) => void): this {
+    return this.on(event, listener);
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  override prependListener(event: string, listener: (...args: any[]) => void): this {
+    super.prependListener(event, listener);
+    if (event === 'data' || event === 'readable') this.#tap();
+    return this;
+  }
+
+  #tap(): void {
+    if (!this.#host.isHttp || this.destroyed) return;
+    this.#host.gate.tap();
+    // Once read from, a stream emits what it is given at once.
+    super.read(0);
   }
 
   /** As node's, also after an upgrade. */
@@ -291,10 +341,24 @@ export class EngineSocket extends Socket implements SocketHooks {
     read('bytesRead', (socket) => (socket.destroyed ? socket.#bytesRead : socket.#countReceived()));
     read('_bytesDispatched', (socket) => (socket.destroyed ? socket.#bytesWritten : socket.#host.wire.position));
     read('bufferSize', (socket) => (socket.destroyed ? undefined : socket.writableLength));
+    const write = function write(this: EngineSocket, ...args: Parameters<Socket['write']>): boolean {
+      const [chunk, encoding, callback] = args as unknown as [string | Uint8Array, unknown, unknown];
+      if (typeof encoding === 'function') return this.#writeFor(chunk, undefined, encoding as WriteCallback);
+      if (typeof callback !== 'function') return Reflect.apply(Socket.prototype.write, this, args);
+      return this.#writeFor(chunk, encoding as BufferEncoding, callback as WriteCallback);
+    };
+    Object.defineProperty(EngineSocket.prototype, 'write', {
+      configurable: true,
+      get: () => write,
+      set(this: EngineSocket, value: unknown) {
+        Object.defineProperty(this, 'write', { value, writable: true, enumerable: true, configurable: true });
+        if (this.#host.isHttp) this.#host.onWriteReplaced();
+      },
+    });
     Object.defineProperty(EngineSocket.prototype, '_httpMessage', {
       configurable: true,
       get(this: EngineSocket) {
-        return this.#host.currentResponse;
+        return this.#host.httpMessage;
       },
       set(this: EngineSocket, value: unknown) {
         Object.defineProperty(this, '_httpMessage', { value, writable: true, enumerable: true, configurable: true });

@@ -1,10 +1,15 @@
-/** Whether a connection reads: not while its output is too much, and not while the program has paused its socket. */
+/**
+ * Whether a connection reads: not while its output is too much, while the program has paused its socket, or while it has not read what it asked
+ * to be shown of HTTP's own bytes.
+ */
 import type { WireConnection } from '../backend/wire.js';
 
 export class ReadingGate {
   readonly #wire: WireConnection;
   #byOutput = false;
   #bySocket = false;
+  #byTap = false;
+  #isTapped = false;
 
   constructor(wire: WireConnection) {
     this.#wire = wire;
@@ -25,7 +30,20 @@ export class ReadingGate {
     this.#update();
   }
 
+  /** The bytes of HTTP are told too, from here on. */
+  tap(): void {
+    if (this.#isTapped) return;
+    this.#isTapped = true;
+    this.#wire.tap();
+  }
+
+  pauseByTap(on: boolean): void {
+    if (this.#byTap === on) return;
+    this.#byTap = on;
+    this.#update();
+  }
+
   #update(): void {
-    this.#wire.setReading(!this.#byOutput && !this.#bySocket);
+    this.#wire.setReading(!this.#byOutput && !this.#bySocket && !this.#byTap);
   }
 }

@@ -94,6 +94,7 @@ export function pushBody(request: NativeRequest, chunk: Buffer): void {
     request[kSource].consume(chunk.length);
   } else {
     request[kHeldBytes] += chunk.length;
+    request[kSource].pauseReading();
   }
 }
 

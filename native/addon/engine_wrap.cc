@@ -47,6 +47,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::feedClosed>("feedClosed"),
                          InstanceMethod<&EngineWrap::wireSent>("wireSent"),
                          InstanceMethod<&EngineWrap::wireReceived>("wireReceived"),
+                         InstanceMethod<&EngineWrap::wireReceiving>("wireReceiving"),
                          InstanceMethod<&EngineWrap::connectionFd>("connectionFd"),
                          InstanceMethod<&EngineWrap::setNoDelay>("setNoDelay"),
                          InstanceMethod<&EngineWrap::setKeepAlive>("setKeepAlive"),

@@ -51,6 +51,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   void feedClosed(const Napi::CallbackInfo& info);
   Napi::Value wireSent(const Napi::CallbackInfo& info);
   Napi::Value wireReceived(const Napi::CallbackInfo& info);
+  Napi::Value wireReceiving(const Napi::CallbackInfo& info);
   Napi::Value connectionFd(const Napi::CallbackInfo& info);
   Napi::Value setNoDelay(const Napi::CallbackInfo& info);
   Napi::Value setKeepAlive(const Napi::CallbackInfo& info);

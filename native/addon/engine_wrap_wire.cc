@@ -99,6 +99,10 @@ Napi::Value EngineWrap::wireReceived(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), count);
 }
 
+Napi::Value EngineWrap::wireReceiving(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), engine_ != nullptr && engine_->isReceiving(keyOf(info)));
+}
+
 Napi::Value EngineWrap::connectionFd(const Napi::CallbackInfo& info) {
   const Connection* connection = connectionOf(info);
   return Napi::Number::New(info.Env(), connection == nullptr ? -1 : connection->fd());

@@ -73,13 +73,15 @@ class Engine final : public ReactorDelegate {
   // poller does, ECONNABORTED.
   Result<SlabKey> adopt(uint32_t server, int fd);
   // A connection whose bytes JavaScript carries (http/fed_transport.h); what happened to its transport is reported with
-  // the functions below, which ignore connections that have gone, or have sockets.
+  // the functions below, which ignore connections that have gone, or have sockets (`feed`: bytes pushed by hand).
   SlabKey openFed(uint32_t server);
   void feed(SlabKey connection, std::span<const uint8_t> bytes);
   void feedEnd(SlabKey connection);
   void feedClosed(SlabKey connection, int error);
   // Null when it has gone, or is closing with nobody interested in it any more.
   Connection* connection(SlabKey key);
+  // See WireSession::isReceiving.
+  bool isReceiving(SlabKey connection);
   void setConnectionReferenced(SlabKey connection, bool referenced);
 
   // A turn, and the later half of one.

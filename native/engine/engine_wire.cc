@@ -91,6 +91,14 @@ void Engine::feedClosed(SlabKey key, int error) {
   updateDriver();
 }
 
+bool Engine::isReceiving(SlabKey key) {
+  reactor_.updateNow();
+  Connection* found = connection(key);
+  const bool receiving = found != nullptr && static_cast<WireSession*>(found->session())->isReceiving();
+  updateDriver();
+  return receiving;
+}
+
 void Engine::setConnectionReferenced(SlabKey key, bool referenced) {
   Connection* found = connection(key);
   if (found == nullptr || found->fd() < 0) return;

@@ -175,6 +175,12 @@ void WireSession::closeIfIdle() {
   if (connection_.isWritable() && isBetween()) closeGracefully();
 }
 
+bool WireSession::isReceiving() {
+  const uint32_t known = inFlight_;
+  connection_.readOnce();
+  return inFlight_ != known || isInMessage();
+}
+
 uint32_t WireSession::cut() {
   const uint32_t count = inFlight_;
   destroy(false);

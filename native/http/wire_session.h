@@ -36,6 +36,8 @@ class WireSession final : public RequestReader {
   // The application has been told that the connection is closed.
   bool isOver() const { return closedReported_; }
   bool isWire() const override { return true; }
+  // In the middle of a request, or with a part of the next one's head, after a look at what has come.
+  bool isReceiving();
   void closeIfIdle() override;
   uint32_t cut() override;
 

@@ -54,6 +54,8 @@ export class TestSource implements RequestSource {
     this.consumed += byteCount;
   }
 
+  pauseReading(): void {}
+
   resumeReading(): void {}
 
   destroyFromRequest(request: IncomingMessage, error: Error | null): void {
