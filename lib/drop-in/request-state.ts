@@ -21,7 +21,7 @@ export const kRare = Symbol('gammaloop.rare');
 export const STREAMED = 1; // the body comes in pieces of its own
 export const ARRIVED = 2; // all of it has come
 export const BUILT = 4; // the stream's state exists
-export const OVER = 8; // the response was sent before anybody looked: nothing will be told any more
+export const OVER = 8; // all has come and the response was sent before anybody looked: nothing will be told any more
 export const CUT = 16; // the connection closed before anybody looked
 export const DUMPED = 32; // node's _dumped
 export const CONSUMING = 64; // node's _consuming
@@ -128,6 +128,8 @@ export function buildState(request: NativeRequest): ReadableState {
     if (body !== null) request.push(body);
     request.push(null);
     state.emittedReadable = false;
+  } else if ((stage & DUMPED) !== 0) {
+    request.resume();
   }
   return state;
 }

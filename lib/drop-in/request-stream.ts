@@ -79,6 +79,7 @@ function finishBody(request: NativeRequest, trailers: string[]): void {
   }
   request.complete = true;
   if ((request[kStage] & BUILT) !== 0) request.push(null);
+  else if ((request[kStage] & (STREAMED | DUMPED)) === (STREAMED | DUMPED)) request[kStage] |= OVER;
   request[kSource].resumeReading();
 }
 
@@ -110,7 +111,9 @@ export function responseDone(request: NativeRequest): void {
   if (rare !== null) rare.isDetached = true;
   const stage = request[kStage];
   if ((stage & BUILT) === 0 && request._events === undefined) {
-    request[kStage] = stage | OVER | DUMPED;
+    // What is still to come of its body is read, and dropped.
+    const isWhole = (stage & (STREAMED | ARRIVED)) !== STREAMED;
+    request[kStage] = isWhole ? stage | OVER | DUMPED : stage | DUMPED;
     request[kBody] = null;
   } else if ((stage & CONSUMING) === 0 && !request._readableState.resumeScheduled) {
     request._dump();

@@ -110,6 +110,29 @@ describe.each(implementations)('request bodies on $name', (implementation) => {
     expect((await client.send(GET).response()).body.toString()).toBe('answered');
   });
 
+  it('answered before it has come: not over until it has', async () => {
+    const log = new EventLog();
+    const server = await on.serve((req, res) => {
+      res.once('finish', () => {
+        log.add(`ended ${req.readableEnded}, destroyed ${req.destroyed}, complete ${req.complete}`);
+        log.watch('req', req, ['data', 'end', 'close']);
+        res.once('close', () => log.add('res close'));
+      });
+      res.end('early');
+    });
+    const client = await on.open(server);
+    client.send('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n');
+    expect((await client.response()).body.toString()).toBe('early');
+    await log.until('res close');
+    client.send('3\r\nabc\r\n0\r\n\r\n');
+    expect(await log.until('req close')).toEqual([
+      'ended false, destroyed false, complete false',
+      'res close',
+      'req end',
+      'req close',
+    ]);
+  });
+
   it('backpressure reaches the client', async () => {
     const { promise, resolve } = deferred<IncomingMessage>();
     const server = await on.serve((req, res) => {
