@@ -153,7 +153,9 @@ defineServerMethods(Server.prototype, nodePrototype);
 Object.defineProperty(Server.prototype, '_listen2', {
   value: function setupListenHandle(this: Server, ...args: ListenArguments): void {
     const state = this[kState];
-    if (state) listen(this, state, ...args);
+    // Without our listener for connections nobody speaks HTTP on them, as on node: they are the program's.
+    const isHttp = this.listeners('connection').includes(connectionListener as () => void);
+    if (state && isHttp) listen(this, state, ...args);
     else Reflect.apply(nodeListen, this, args);
   },
   writable: true,

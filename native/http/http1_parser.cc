@@ -277,7 +277,9 @@ ParseOutcome parseMethod(const uint8_t*& p, const uint8_t* end, Method& method) 
 
 bool isTarget(Method method, const uint8_t* p, size_t length, bool complete, const ParserLimits& rules) {
   if (length == 0) return !complete;
-  if (method == Method::CONNECT) return isHost(p, length, complete, HostForm::AuthorityWithPort);
+  // Where node's rules hold, a path too: what follows the head is not HTTP whatever the target is.
+  const bool isPath = p[0] == '/' && rules.nodeRules;
+  if (method == Method::CONNECT && !isPath) return isHost(p, length, complete, HostForm::AuthorityWithPort);
   if (p[0] == '/') return true;
   if (p[0] == '*') return length == 1 && (method == Method::OPTIONS || (rules.nodeRules && method == Method::MSEARCH));
   return isAbsoluteForm(p, length, complete);

@@ -345,6 +345,8 @@ TEST("http1: node's rules: any value of Host, the target * with M-SEARCH, any ex
   }
   EXPECT_EQ(verdict("M-SEARCH * HTTP/1.1\r\nHost: a\r\n\r\n", rules), "DONE");
   EXPECT_EQ(verdict("M-SEARCH * HTTP/1.1\r\nHost: a\r\n\r\n"), "INVALID_TARGET");
+  EXPECT_EQ(verdict("CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", rules), "DONE");
+  EXPECT_EQ(verdict("CONNECT * HTTP/1.1\r\nHost: a\r\n\r\n", rules), "INVALID_TARGET");
   EXPECT_EQ(verdict("M-SEARCH *a HTTP/1.1\r\nHost: a\r\n\r\n", rules), "INVALID_TARGET");
   EXPECT_EQ(verdict("GET * HTTP/1.1\r\nHost: a\r\n\r\n", rules), "INVALID_TARGET");
   EXPECT_EQ(verdict("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", rules), "DUPLICATE_HOST");
