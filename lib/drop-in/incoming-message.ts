@@ -90,6 +90,10 @@ function fill(request: NativeRequest, head: Head): void {
   request.complete = false;
   request.url = targetOf(head.text, head.headerCount, head.targetLength);
   request.method = head.method;
+  // Else the last request's connection would be kept.
+  head.source = null as never;
+  head.text = '';
+  head.body = null;
 }
 
 /** One is enough: its values are taken before anything else can run. */

@@ -1,11 +1,16 @@
 import { type IncomingMessage, request } from 'node:http';
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { deferred, EventLog, harness, implementations, portOf } from '../../support/drop-in.js';
+import { deferred, EventLog, harness, implementations, portOf, turns } from '../../support/drop-in.js';
 
 const UPGRADE = 'GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n';
 const SWITCHING = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\n';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 describe.each(implementations)('upgrades on $name', (implementation) => {
   const on = harness(implementation);
@@ -49,6 +54,24 @@ describe.each(implementations)('upgrades on $name', (implementation) => {
     });
     const client = await on.open(server);
     expect(await client.send(UPGRADE).rest()).toBe('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n');
+  });
+
+  it('one that is over is kept by nothing', async () => {
+    const server = await on.serve((_req, res) => res.end());
+    const kept = new Set<number>();
+    const registry = new FinalizationRegistry<number>((id) => kept.delete(id));
+    server.on('upgrade', (req: IncomingMessage, socket: Socket) => {
+      kept.add(1);
+      registry.register(req, 1);
+      socket.end(SWITCHING);
+    });
+    expect(await (await on.open(server)).send(UPGRADE).rest()).toBe(SWITCHING);
+    expect(kept.size).toBe(1);
+    for (let round = 0; round < 50 && kept.size > 0; round++) {
+      collectGarbage();
+      await turns();
+    }
+    expect(kept.size).toBe(0);
   });
 
   it('after an ordinary request on the same connection', async () => {
