@@ -77,6 +77,8 @@ export interface NativeRunnerPool {
   setInput(slot: number, parts: readonly Uint8Array[]): void;
   takeOutput(slot: number): ArrayBuffer[];
   discard(slot: number): void;
+  /** The consumer runs nothing after what it runs. */
+  withdraw(consumer: number): void;
   reclaim(consumer: number): number[];
   poll(spinUs: number): boolean;
   setReferenced(referenced: boolean): void;

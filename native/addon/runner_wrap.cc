@@ -119,6 +119,7 @@ Napi::Function RunnerPool::define(Napi::Env env) {
                          InstanceMethod<&RunnerPool::setInput>("setInput"),
                          InstanceMethod<&RunnerPool::takeOutput>("takeOutput"),
                          InstanceMethod<&RunnerPool::discard>("discard"),
+                         InstanceMethod<&RunnerPool::withdraw>("withdraw"),
                          InstanceMethod<&RunnerPool::reclaim>("reclaim"),
                          InstanceMethod<&RunnerPool::poll>("poll"),
                          InstanceMethod<&RunnerPool::setReferenced>("setReferenced"),
@@ -183,6 +184,9 @@ void RunnerPool::discard(const Napi::CallbackInfo& info) {
   parcels.input.clear();
   parcels.output.clear();
 }
+
+// (consumer): it runs nothing after what it runs.
+void RunnerPool::withdraw(const Napi::CallbackInfo& info) { core_->queue().withdraw(numberAt(info, 0)); }
 
 // (consumer): the consumer has gone; the slots that it was running.
 Napi::Value RunnerPool::reclaim(const Napi::CallbackInfo& info) {

@@ -55,6 +55,7 @@ class RunnerPool final : public Napi::ObjectWrap<RunnerPool>, private RunnerEnd 
   void setInput(const Napi::CallbackInfo& info);
   Napi::Value takeOutput(const Napi::CallbackInfo& info);
   void discard(const Napi::CallbackInfo& info);
+  void withdraw(const Napi::CallbackInfo& info);
   Napi::Value reclaim(const Napi::CallbackInfo& info);
   Napi::Value poll(const Napi::CallbackInfo& info);
   void setReferenced(const Napi::CallbackInfo& info);

@@ -92,6 +92,22 @@ void JobQueue::retireConsumer(uint32_t consumer) {
   for (const auto& doorbell : doorbells) doorbell->ring();
 }
 
+void JobQueue::withdraw(uint32_t consumer) {
+  retireConsumer(consumer);
+  Doorbells doorbells;
+  {
+    const std::lock_guard lock(mutex_);
+    for (uint32_t slot = static_cast<uint32_t>(entries_.size()); slot-- > 0;) {
+      if (entries_[slot].consumer != consumer) continue;
+      const uint32_t word = states_[slot].load(std::memory_order_acquire);
+      // Another generation: the consumer still knows the one that it took, and may try to start it.
+      if (placeOf(word) == kTaken) requeue(slot, generationOf(word), generationOf(word) + 1);
+    }
+    doorbells = wakeable(size());
+  }
+  for (const auto& doorbell : doorbells) doorbell->ring();
+}
+
 uint32_t JobQueue::take(uint32_t consumer, TakenJob* jobs, uint32_t limit, uint64_t nowNs) {
   const std::lock_guard lock(mutex_);
   Consumer& taker = consumers_[consumer];
@@ -122,7 +138,7 @@ void JobQueue::giveBack(const TakenJob* jobs, uint32_t count) {
   {
     const std::lock_guard lock(mutex_);
     // The last one first, so that the first one comes to stand first.
-    for (uint32_t i = count; i-- > 0;) requeue(jobs[i].slot, jobs[i].generation);
+    for (uint32_t i = count; i-- > 0;) requeue(jobs[i].slot, jobs[i].generation, jobs[i].generation);
     doorbells = wakeable(count);
   }
   for (const auto& doorbell : doorbells) doorbell->ring();
@@ -136,7 +152,7 @@ std::vector<uint32_t> JobQueue::reclaim(uint32_t consumer) {
     for (uint32_t slot = static_cast<uint32_t>(entries_.size()); slot-- > 0;) {
       if (entries_[slot].consumer != consumer) continue;
       const uint32_t word = states_[slot].load(std::memory_order_acquire);
-      if (placeOf(word) == kTaken) requeue(slot, generationOf(word));
+      if (placeOf(word) == kTaken) requeue(slot, generationOf(word), generationOf(word));
       if (placeOf(word) == kRunning) running.push_back(slot);
     }
     doorbells = wakeable(size());
@@ -212,10 +228,10 @@ uint32_t JobQueue::mostUrgent(uint64_t nowNs) const {
   return best;
 }
 
-// Taken to Queued, unless a cancellation has come first.
-void JobQueue::requeue(uint32_t slot, uint32_t generation) {
-  uint32_t expected = make(generation, kTaken);
-  if (states_[slot].compare_exchange_strong(expected, make(generation, kQueued), std::memory_order_acq_rel))
+// Taken to Queued, unless a cancellation has come first, or the consumer has started it.
+void JobQueue::requeue(uint32_t slot, uint32_t from, uint32_t to) {
+  uint32_t expected = make(from, kTaken);
+  if (states_[slot].compare_exchange_strong(expected, make(to, kQueued), std::memory_order_acq_rel))
     pushFront(slot);
 }
 

@@ -175,6 +175,26 @@ TEST("job queue: a retired consumer is given nothing, and can be rung for what i
   EXPECT_EQ(fixture.bells[0]->rings, 1);
 }
 
+TEST("job queue: a consumer that is withdrawn ends what it runs, and can start nothing that it took") {
+  Fixture fixture(8, 2);
+  while (!fixture.take(1, 0, 1).empty()) {
+  }  // parked
+  for (uint32_t slot = 0; slot < 6; slot++) fixture.push(slot);
+  EXPECT(fixture.take(3, 0, 0) == Slots({0, 1, 2}));
+  const std::vector<TakenJob> held = fixture.taken;
+  EXPECT(fixture.states().start(0, held[0].generation));
+  fixture.queue.withdraw(0);
+  EXPECT_EQ(fixture.place(0), job_state::kRunning);
+  EXPECT(!fixture.states().start(1, held[1].generation));
+  EXPECT(fixture.take(2, 0, 1) == Slots({1, 2}));
+  EXPECT(!fixture.states().start(1, held[1].generation));  // nor when another has taken it
+  EXPECT(fixture.states().start(1, fixture.taken[0].generation));
+  fixture.queue.giveBack(held.data() + 1, 2);  // too late: nothing happens
+  EXPECT_EQ(fixture.place(2), job_state::kTaken);
+  EXPECT(fixture.take(64, 0, 0).empty());
+  EXPECT(fixture.queue.reclaim(0) == Slots({0}));
+}
+
 TEST("job queue: waiting times fall into their buckets") {
   Fixture fixture(4);
   fixture.push(0, 0, 1000);
