@@ -46,8 +46,10 @@ export interface JobRunners {
   needed(queued: number): void;
   /** What the job's worker has posted as its result. */
   takeMessage(slot: number): unknown;
-  /** The task was cancelled, and its time to end by itself is over. */
+  /** It has been withdrawn, and is still running a cancelled task whose time to end by itself is over. */
   terminate(consumer: number): void;
+  /** It has been withdrawn, and has nothing more to do. */
+  retire(consumer: number): void;
 }
 
 export interface JobTableOptions {
@@ -194,7 +196,7 @@ export class JobTable implements WaiterOwner<unknown> {
     this.#afterRelease();
   }
 
-  /** The arguments of a running job, which its worker has asked for. */
+  /** The arguments of a running job, which its worker has asked for, once. */
   argumentsOf(slot: number): { args: unknown; transfer: readonly object[] } {
     const task = this.#tasks[slot]!;
     const { snapshot } = task!;
@@ -236,12 +238,22 @@ export class JobTable implements WaiterOwner<unknown> {
     return count;
   }
 
+  /** Of what still runs. */
+  terminateAll(): void {
+    for (const task of this.#tasks.filter((task) => task !== null)) {
+      if (task.slot !== -1) this.terminate(task);
+    }
+  }
+
   /** @internal */
   terminate(task: Task): void {
-    task.grace = null;
-    if (task.slot !== -1) {
-      this.#runners.terminate(this.pool.consumerOf(task.slot));
-    }
+    clearGrace(task);
+    const consumer = this.pool.consumerOf(task.slot);
+    // First it must be unable to begin another task, which would die with it. What it has ended by then has ended.
+    this.pool.withdraw(consumer);
+    this.collect();
+    if (task.slot === -1) this.#runners.retire(consumer);
+    else this.#runners.terminate(consumer);
   }
 
   onAbort(waiter: Waiter<unknown>, error: unknown): boolean {
@@ -424,10 +436,7 @@ export class JobTable implements WaiterOwner<unknown> {
     this.#tasks[slot] = null;
     this.#free[this.#freeCount++] = slot;
     task.slot = -1;
-    if (task.grace !== null) {
-      realDeadlines.remove(task.grace);
-      task.grace = null;
-    }
+    clearGrace(task);
   }
 
   /** There may be room, or nothing left to do. */
@@ -447,6 +456,13 @@ export class JobTable implements WaiterOwner<unknown> {
       }
       this.onEmpty();
     }
+  }
+}
+
+function clearGrace(task: Task): void {
+  if (task.grace !== null) {
+    realDeadlines.remove(task.grace);
+    task.grace = null;
   }
 }
 

@@ -27,8 +27,8 @@ interface Outcome {
 }
 
 /**
- * The first error ends the iteration. However that ends, `cancel` is then called, for the tasks that are in flight, and the source's
- * iterator is closed.
+ * Draws items while results are awaited, so that a slow source does not hold back what is done. The first error, of a task or the source,
+ * ends the iteration. However that ends, `cancel` is then called, for the tasks that are in flight, and the source's iterator is closed.
  */
 export async function* mapTasks(
   source: Iterable<unknown> | AsyncIterable<unknown>,
@@ -40,22 +40,41 @@ export async function* mapTasks(
   const inFlight = new Map<number, Promise<Outcome>>();
   let next = 0;
   let exhausted = false;
-  try {
-    for (;;) {
-      while (!exhausted && inFlight.size < options.concurrency) {
-        const drawn = await items.next();
-        if (drawn.done === true) {
-          exhausted = true;
-          break;
-        }
+  let drawing: Promise<null> | null = null;
+  const draw = async (): Promise<null> => {
+    try {
+      const drawn = await items.next();
+      if (drawn.done === true) {
+        exhausted = true;
+      } else {
         const key = next++;
         inFlight.set(key, outcomeOf(key, run(drawn.value)));
       }
-      if (inFlight.size === 0) {
+    } catch (error) {
+      exhausted = true; // a source that throws is over
+      const key = next++;
+      inFlight.set(key, Promise.resolve({ key, error, failed: true }));
+    }
+    drawing = null;
+    return null;
+  };
+  try {
+    for (;;) {
+      if (!exhausted && drawing === null && inFlight.size < options.concurrency) {
+        drawing = draw();
+      }
+      const awaited: Promise<Outcome | null>[] = drawing === null ? [] : [drawing];
+      for (const outcome of inFlight.values()) {
+        awaited.push(outcome);
+        if (options.ordered) break;
+      }
+      if (awaited.length === 0) {
         return;
       }
-      const oldest = inFlight.values().next().value!;
-      const outcome = await (options.ordered ? oldest : Promise.race(inFlight.values()));
+      const outcome = await Promise.race(awaited);
+      if (outcome === null) {
+        continue;
+      }
       inFlight.delete(outcome.key);
       if (outcome.failed) {
         throw outcome.error;
@@ -65,7 +84,10 @@ export async function* mapTasks(
   } finally {
     cancel();
     if (!exhausted) {
-      await items.return?.();
+      const closed = Promise.resolve(items.return?.());
+      // A source that is at work on its next item ends after that, which may be never.
+      if (drawing === null) await closed;
+      else closed.catch(() => {});
     }
   }
 }

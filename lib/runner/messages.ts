@@ -24,6 +24,8 @@ export type ToWorker =
   | { readonly kind: 'define'; readonly definition: FunctionDefinition }
   /** The arguments of a job that the worker has asked for. */
   | { readonly kind: 'arguments'; readonly slot: number; readonly args: unknown[] }
+  /** They cannot be sent any more. */
+  | { readonly kind: 'no-arguments'; readonly slot: number; readonly error: PlainError }
   /** Finish what runs, then end. */
   | { readonly kind: 'retire' };
 

@@ -51,6 +51,7 @@ export interface RunnerCloseReport {
 }
 
 const MAX_WAITING = 1_000_000;
+const MAX_CLOSE_GRACE_MS = 1000;
 
 export class Runner {
   readonly #options: CheckedRunnerOptions;
@@ -175,7 +176,8 @@ export class Runner {
 
   /**
    * Takes no more tasks, waits for those there are, and ends the threads. At the deadline (ms from now; default: none) what has not ended is
-   * cancelled. May be called again: the promise is the first call's, and an earlier deadline counts.
+   * cancelled, and threads that still run something after `graceMs`, or a second where that is more, are terminated. May be called
+   * again: the promise is the first call's, and an earlier deadline counts.
    */
   close(options: { deadline?: number } = {}): Promise<RunnerCloseReport> {
     const { deadline = Number.POSITIVE_INFINITY } = options;
@@ -184,8 +186,9 @@ export class Runner {
     }
     this.#closing ??= this.#close();
     if (timerMs(deadline) < Number.POSITIVE_INFINITY) {
-      const timer = setTimeout(() => {
+      let timer = setTimeout(() => {
         this.#cut += this.#table.cancelAll(new ClosedError('The runner'));
+        timer = setTimeout(() => this.#table.terminateAll(), Math.min(this.#options.graceMs, MAX_CLOSE_GRACE_MS));
       }, deadline);
       void this.#closing.finally(() => clearTimeout(timer));
     }
@@ -245,7 +248,7 @@ export class Runner {
         this.#table.onEmpty = resolve;
       });
     }
-    this.#threads.retireAll(this.#options.startTimeout);
+    this.#threads.retireAll();
     while (this.#threads.alive > 0) {
       await this.#threads.change();
     }

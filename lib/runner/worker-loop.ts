@@ -9,7 +9,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { Binding, NativeRunnerConsumer } from '../bridge/binding.js';
-import { TaskError } from '../errors.js';
+import { PayloadError, TaskError } from '../errors.js';
 import { compile, type FunctionDefinition } from './functions.js';
 import { addDuration } from './histogram.js';
 import {
@@ -36,6 +36,7 @@ import {
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.js';
 import { monotonicOffset } from './monotonic.js';
 import { provideTaskContext } from './task-context.js';
+import { fromPlainError, type PlainError } from './task-errors.js';
 import { TaskRun } from './task-run.js';
 import { asTransferred, canMoveByCopy, takeAway } from './transfer.js';
 import { NotPlain, ValueCodec } from './values.js';
@@ -122,7 +123,10 @@ export class WorkerLoop {
         this.#definitions[message.definition.id] = message.definition;
         break;
       case 'arguments':
-        this.#onArguments(message.slot, message.args);
+        this.#onArguments(message.slot, (task) => this.#call(task, message.args));
+        break;
+      case 'no-arguments':
+        this.#onArguments(message.slot, (task) => this.#finish(task, argumentsError(task, message.error), true));
         break;
       case 'retire':
         this.retire();
@@ -141,12 +145,12 @@ export class WorkerLoop {
   }
 
   /** What was asked for has come. */
-  #onArguments(slot: number, args: unknown[]): void {
+  #onArguments(slot: number, proceed: (task: TaskRun) => void): void {
     const task = this.#pending.get(slot);
     if (task !== undefined) {
       this.#pending.delete(slot);
       this.#now = performance.now();
-      this.#call(task, args);
+      proceed(task);
       this.#goOn();
     }
   }
@@ -444,6 +448,12 @@ export class WorkerLoop {
       this.onMessage(received.message as ToWorker);
     }
   }
+}
+
+function argumentsError(task: TaskRun, error: PlainError): PayloadError {
+  return new PayloadError(`An argument of task ${task.name} cannot be moved any more`, {
+    cause: fromPlainError(error),
+  });
 }
 
 function applyFunction(fn: TaskFunction, args: unknown[]): unknown {

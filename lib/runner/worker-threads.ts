@@ -11,7 +11,8 @@ import type { JobRunners, JobTable } from './job-table.js';
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.js';
 import { type CheckedRunnerOptions, timerMs } from './options.js';
 import type { Task } from './task.js';
-import { fromPlainError } from './task-errors.js';
+import { fromPlainError, toPlainError } from './task-errors.js';
+import { canSerialize } from './values.js';
 
 type Phase = 'starting' | 'ready' | 'retiring' | 'dead';
 
@@ -122,6 +123,15 @@ export class WorkerThreads implements JobRunners {
     if (thread != null) {
       thread.phase = 'retiring';
       void thread.worker.terminate();
+      this.needed(this.#table.pool.queued());
+    }
+  }
+
+  retire(consumer: number): void {
+    const thread = this.#threads[consumer];
+    if (thread != null) {
+      this.#retire(thread);
+      this.needed(this.#table.pool.queued());
     }
   }
 
@@ -143,8 +153,8 @@ export class WorkerThreads implements JobRunners {
     }
   }
 
-  /** Each thread finishes what it runs, then ends; one that does not within the time is terminated. */
-  retireAll(graceMs: number): void {
+  /** Each thread finishes what it runs, then ends; one that does not within `startTimeout` is terminated. */
+  retireAll(): void {
     this.#closing = true;
     for (const thread of this.list()) {
       thread.worker.ref(); // until it has ended, for who waits for close()
@@ -153,10 +163,14 @@ export class WorkerThreads implements JobRunners {
         void thread.worker.terminate();
         continue;
       }
-      thread.phase = 'retiring';
-      thread.port.postMessage({ kind: 'retire' } satisfies ToWorker);
-      this.#limitEnd(thread, graceMs);
+      this.#retire(thread);
     }
+  }
+
+  #retire(thread: WorkerThread): void {
+    thread.phase = 'retiring';
+    thread.port.postMessage({ kind: 'retire' } satisfies ToWorker);
+    this.#limitEnd(thread, this.#options.startTimeout);
   }
 
   #start(): boolean {
@@ -181,7 +195,15 @@ export class WorkerThreads implements JobRunners {
       idleTimeout: timerMs(idleTimeout),
       recycle,
     };
-    const worker = new Worker(entry, { ...this.#options.worker, workerData: setup, transferList: [port2] });
+    let worker: Worker;
+    try {
+      worker = new Worker(entry, { ...this.#options.worker, workerData: setup, transferList: [port2] });
+    } catch (error) {
+      port1.close();
+      // Not from within what is being submitted.
+      process.nextTick(() => this.#onNoWorker(error));
+      return false;
+    }
     const thread = new WorkerThread(worker, port1, lane, consumer);
     this.#threads[consumer] = thread;
     this.#table.lanes.add(lane);
@@ -220,12 +242,9 @@ export class WorkerThreads implements JobRunners {
             : { code: 'ERR_GAMMALOOP_WORKER_EXCEPTION', text: 'nobody caught an exception in its worker' };
         thread.cause = { ...thread.cause, error: fromPlainError(message.error) };
         break;
-      case 'fetch': {
-        const { args, transfer } = this.#table.argumentsOf(message.slot);
-        const answer = { kind: 'arguments', slot: message.slot, args: args as unknown[] } satisfies ToWorker;
-        thread.port.postMessage(answer, transfer as never);
+      case 'fetch':
+        this.#sendArguments(thread, message.slot);
         break;
-      }
       case 'result':
         thread.results.set(message.slot, message.value);
         break;
@@ -239,10 +258,38 @@ export class WorkerThreads implements JobRunners {
     }
   }
 
+  #sendArguments(thread: WorkerThread, slot: number): void {
+    const { args, transfer } = this.#table.argumentsOf(slot);
+    try {
+      thread.port.postMessage(
+        { kind: 'arguments', slot, args: args as unknown[] } satisfies ToWorker,
+        transfer as never,
+      );
+    } catch (error) {
+      // What could be moved when the task was made cannot any more: a port that its peer has closed.
+      const plain = toPlainError(error as Error, canSerialize);
+      thread.port.postMessage({ kind: 'no-arguments', slot, error: plain } satisfies ToWorker);
+    }
+  }
+
   #receive(thread: WorkerThread): void {
     for (let it = receiveMessageOnPort(thread.port); it !== undefined; it = receiveMessageOnPort(thread.port)) {
       this.#onMessage(thread, it.message as FromWorker);
     }
+  }
+
+  /** node refuses to make one, for the options that it was given. */
+  #onNoWorker(error: unknown): void {
+    this.#startCause = {
+      code: 'ERR_GAMMALOOP_WORKER_START',
+      text: 'a thread cannot be made with these options',
+      error,
+    };
+    this.failedStarts++;
+    if (this.active === 0 && !this.#closing) {
+      this.#table.failQueued((task) => errorOf(task, this.#startCause!));
+    }
+    this.#changed();
   }
 
   #onStartTimeout(thread: WorkerThread): void {
@@ -294,11 +341,11 @@ export class WorkerThreads implements JobRunners {
     thread.lane.runTimes.forEach((count, bucket) => {
       this.endedRunTimes[bucket]! += count;
     });
-    if (neverReady && wasLast && !this.#closing) {
+    if (!neverReady) {
+      this.needed(this.#table.pool.queued());
+    } else if (wasLast && !this.#closing) {
       // The next would fail as this one did: nobody is left to run what waits.
       this.#table.failQueued((task) => errorOf(task, this.#startCause!, exitCode));
-    } else {
-      this.needed(this.#table.pool.queued());
     }
     this.#changed();
   }
@@ -330,7 +377,10 @@ function startCode(cause: Cause): TaskErrorCode {
   return cause.code === 'ERR_GAMMALOOP_WORKER_HANG' ? cause.code : 'ERR_GAMMALOOP_WORKER_START';
 }
 
-function errorOf(task: Task, cause: Cause, exitCode: number): TaskError {
-  const options = cause.error === undefined ? { exitCode } : { exitCode, cause: cause.error };
+function errorOf(task: Task, cause: Cause, exitCode?: number): TaskError {
+  const options = {
+    ...(exitCode !== undefined && { exitCode }),
+    ...(cause.error !== undefined && { cause: cause.error }),
+  };
   return new TaskError(cause.code, task.name, `Task ${task.name} was not run to its end: ${cause.text}`, options);
 }

@@ -231,8 +231,7 @@ uint32_t JobQueue::mostUrgent(uint64_t nowNs) const {
 // Taken to Queued, unless a cancellation has come first, or the consumer has started it.
 void JobQueue::requeue(uint32_t slot, uint32_t from, uint32_t to) {
   uint32_t expected = make(from, kTaken);
-  if (states_[slot].compare_exchange_strong(expected, make(to, kQueued), std::memory_order_acq_rel))
-    pushFront(slot);
+  if (states_[slot].compare_exchange_strong(expected, make(to, kQueued), std::memory_order_acq_rel)) pushFront(slot);
 }
 
 // The doorbells of up to `count` parked consumers, who are awake from now on. To be rung without the lock.

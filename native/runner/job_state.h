@@ -5,8 +5,8 @@
 //              |         |        `-- kCancelBit is set when the running job has been asked to stop
 //              `---------`-- removed at once by a cancellation: Free
 //
-// Who moves it: push, take, giveBack, withdraw, cancel and reclaim of JobQueue; Taken -> Running the consumer, by compare and
-// swap, since a cancellation may come first; Running -> Free the caller, once it has the result.
+// Who moves it: push, take, giveBack, withdraw, cancel and reclaim of JobQueue; Taken -> Running the consumer, by
+// compare and swap, since a cancellation may come first; Running -> Free the caller, once it has the result.
 // lib/runner/job-memory.ts is the mirror.
 #pragma once
 
