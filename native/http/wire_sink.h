@@ -24,7 +24,8 @@ class WireSink {
                              std::span<const uint8_t> bytes) = 0;
   virtual void onWireData(SlabKey connection, std::span<const uint8_t> bytes) = 0;
   virtual void onWireEnd(SlabKey connection, bool inMessage) = 0;
-  // `code` as in the record. Only the first bytes are handed over, where there are many.
+  // `code` as in the record. Only the first bytes are handed over, where there are many. What still comes after refused
+  // bytes is told with the same code, once a read.
   virtual void onWireError(SlabKey connection, uint32_t code, std::span<const uint8_t> bytes, size_t position) = 0;
   virtual void onWireClosed(SlabKey connection, int error) = 0;
   virtual void onWireFlushed(SlabKey connection, uint32_t position) = 0;

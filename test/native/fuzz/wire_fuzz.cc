@@ -80,6 +80,7 @@ struct Play {
       options.completionBytes = options.submissionBytes = 4096;
       options.limits.bodyBytes = 1500;
       options.limits.head.headerBytes = 512;
+      options.limits.head.headerCount = 40;  // what separates fields is not counted, and a record must fit the ring
     }
     if (first & 8) options.limits.pipelinedRequests = 2;
     if (first & 16) options.limits.writeBufferBytes = 1000;
