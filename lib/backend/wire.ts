@@ -155,9 +155,9 @@ export class WireConnection {
     this.loop.submissions.wireConsume(this, byteCount);
   }
 
-  /** After a request with REQUEST_UPGRADE_FLAG: onData from here on, or HTTP goes on. */
-  proceed(upgrade: boolean): void {
-    this.loop.submissions.wireProceed(this, upgrade);
+  /** After a request with REQUEST_UPGRADE_FLAG: onData from here on (`afterBody`: from the end of its body), or HTTP goes on. */
+  proceed(upgrade: boolean, afterBody = false): void {
+    this.loop.submissions.wireProceed(this, upgrade, afterBody);
   }
 
   /** FIN after what was written; reading goes on. */

@@ -157,6 +157,7 @@ export const WIRE_WRITE_CLOSE_FLAG = 4;
 
 // kWireProceed, kWireDestroy, kWireReading
 export const WIRE_PROCEED_UPGRADE_FLAG = 1;
+export const WIRE_PROCEED_BODY_FLAG = 2;
 export const WIRE_DESTROY_RESET_FLAG = 1;
 export const WIRE_READING_ON_FLAG = 1;
 

@@ -31,6 +31,7 @@ import {
   WIRE_DESTROY_RESET_FLAG,
   WIRE_INACTIVITY,
   WIRE_PROCEED,
+  WIRE_PROCEED_BODY_FLAG,
   WIRE_PROCEED_UPGRADE_FLAG,
   WIRE_READING,
   WIRE_READING_ON_FLAG,
@@ -184,8 +185,9 @@ export class SubmissionWriter {
     this.#count(WIRE_CONSUME, to, byteCount);
   }
 
-  wireProceed(to: RecordKey, upgrade: boolean): void {
-    this.#plain(WIRE_PROCEED, upgrade ? WIRE_PROCEED_UPGRADE_FLAG : 0, to);
+  wireProceed(to: RecordKey, upgrade: boolean, afterBody: boolean): void {
+    const flags = (upgrade ? WIRE_PROCEED_UPGRADE_FLAG : 0) | (afterBody ? WIRE_PROCEED_BODY_FLAG : 0);
+    this.#plain(WIRE_PROCEED, flags, to);
   }
 
   wireShutdown(to: RecordKey): void {

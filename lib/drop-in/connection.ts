@@ -16,7 +16,7 @@ import {
   REQUEST_UPGRADE_FLAG,
   WIRE_WRITE_CLOSE_FLAG,
 } from '../bridge/records.js';
-import { adoptSocket, type HttpSocket, makeSocket, onSocketError, releaseSocket } from './connection-socket.js';
+import { adoptSocket, type HttpSocket, makeSocket, onSocketError } from './connection-socket.js';
 import { ConnectionTimeout, tellTimeout } from './connection-timeout.js';
 import {
   kDrain,
@@ -41,7 +41,7 @@ import { hasBodyHeaders, refuseHostless, ruleFor } from './request-rules.js';
 import type { Server } from './server.js';
 import { createResponse, ServerResponse } from './server-response.js';
 import type { ServerState } from './server-state.js';
-import { Upgrade } from './upgrade.js';
+import { readsUpgradeBodies, Upgrade } from './upgrade.js';
 import { answerTo, type ClientError, clientErrorOf, endOfFileError } from './wire-errors.js';
 import { WireOutput } from './wire-output.js';
 
@@ -139,7 +139,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
       made.request,
     );
     if ((flags & REQUEST_HAS_BODY_FLAG) !== 0 && body === null) this.#reading = request;
-    if ((flags & REQUEST_UPGRADE_FLAG) !== 0 && this.#tryUpgrade(request, method)) return;
+    if ((flags & REQUEST_UPGRADE_FLAG) !== 0 && this.#tryUpgrade(request, method, flags)) return;
     this.#requestCount++;
     if (this.#needDrain || this.#pendingBytes >= this.writableHighWaterMark) this.gate.pauseByOutput(true);
     const hasTurn = this.#exchanges.response === null;
@@ -164,6 +164,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     const request = this.#reading;
     this.#reading = null;
     request?.[kEndBody](trailers);
+    this.#upgrade?.onBodyEnd();
   }
 
   // RequestSource.
@@ -453,7 +454,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   // Upgrades, and what comes after them.
 
   /** False: HTTP goes on. */
-  #tryUpgrade(request: IncomingMessage, method: string): boolean {
+  #tryUpgrade(request: IncomingMessage, method: string, flags: number): boolean {
     const { server } = this;
     const isConnect = method === 'CONNECT';
     request.upgrade = isConnect || this.#state.shouldUpgrade(request);
@@ -467,10 +468,10 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
       return true;
     }
     const socket = this.#ensureSocket();
-    this.#reading = null;
+    const bodyFirst = readsUpgradeBodies && (flags & REQUEST_HAS_BODY_FLAG) !== 0;
+    if (!bodyFirst) this.#reading = null;
     this.#state.leaveHttp(this);
-    releaseSocket(socket);
-    this.#upgrade = new Upgrade(this, socket, request, name, this.#fed);
+    this.#upgrade = new Upgrade(this, socket, request, name, this.#fed, bodyFirst);
     return true;
   }
 

@@ -1,12 +1,18 @@
 /**
  * From a request that upgrades (or CONNECT) to the event that hands the socket out. What came right behind the head is with the engine; it brings it
- * before this tick is over, and the event has it as its `head`.
+ * before this tick is over, and the event has it as its `head`. Where the request's body is read first (node 26), and has not come by then, the
+ * event hands out a stream that begins behind it.
  */
+import { versions } from 'node:process';
 import type { HttpConnection } from './connection.js';
-import type { HttpSocket } from './connection-socket.js';
+import { type HttpSocket, releaseSocket } from './connection-socket.js';
 import { kArrived, kPeerEnd, kPushData, kRun, kUpgraded } from './contract.js';
 import type { FedTransport } from './fed-transport.js';
 import type { IncomingMessage } from './incoming-message.js';
+import { UpgradeStream } from './upgrade-stream.js';
+
+/** Before, node took the body for the beginning of what comes after the upgrade. */
+export const readsUpgradeBodies = Number.parseInt(versions.node, 10) >= 26;
 
 export class Upgrade {
   readonly #connection: HttpConnection;
@@ -14,26 +20,31 @@ export class Upgrade {
   readonly #request: IncomingMessage;
   readonly #eventName: string;
   readonly #fed: FedTransport | null;
-  /** Until the event; then null. */
+  /** Until the socket is the program's; then null. */
   #early: Buffer[] | null = [];
+  #awaitsBody: boolean;
+  #stream: UpgradeStream | null = null;
   #hasEnded = false;
 
+  /** `bodyFirst`: the request has a body, and this node reads it. */
   constructor(
     connection: HttpConnection,
     socket: HttpSocket,
     request: IncomingMessage,
     eventName: 'upgrade' | 'connect',
     fed: FedTransport | null,
+    bodyFirst: boolean,
   ) {
     this.#connection = connection;
     this.#socket = socket;
     this.#request = request;
     this.#eventName = eventName;
     this.#fed = fed;
-    fed?.release();
-    connection.wire.proceed(true);
+    this.#awaitsBody = bodyFirst;
+    if (!bodyFirst) this.#leaveHttp();
+    connection.wire.proceed(true, bodyFirst);
     connection.wire.flush();
-    process.nextTick(handOut, this);
+    process.nextTick(announce, this);
   }
 
   onData(chunk: Buffer): void {
@@ -41,9 +52,35 @@ export class Upgrade {
     else this.#socket[kPushData]?.(chunk);
   }
 
+  onBodyEnd(): void {
+    this.#awaitsBody = false;
+    // Said with the end of its stream otherwise, which comes after the event.
+    this.#request.complete = true;
+    this.#leaveHttp();
+    if (this.#stream !== null) process.nextTick(handOut, this);
+  }
+
   onEnd(): void {
-    if (this.#early !== null) this.#hasEnded = true;
+    if (this.#awaitsBody && this.#stream !== null) this.#endInBody();
+    else if (this.#early !== null) this.#hasEnded = true;
     else this.#socket[kPeerEnd]?.();
+  }
+
+  /** As node, which keeps no half-open connection while it speaks HTTP. */
+  #endInBody(): void {
+    this.#socket[kPeerEnd]?.();
+    this.#socket.end();
+  }
+
+  announce(): void {
+    if (this.#awaitsBody && this.#fed !== null) this.#connection.wire.flush();
+    if (!this.#awaitsBody) {
+      this.handOut();
+      return;
+    }
+    this.#stream = new UpgradeStream(this.#socket, this.#request);
+    this.#request[kRun](this.#emit, this, this.#stream, Buffer.alloc(0));
+    if (this.#hasEnded) this.#endInBody();
   }
 
   handOut(): void {
@@ -60,14 +97,27 @@ export class Upgrade {
     }
     // As node leaves it: whoever reads first decides how.
     (socket as { readableFlowing: boolean | null }).readableFlowing = null;
-    this.#request[kArrived]();
-    this.#request[kRun](this.#emit, this, socket, head);
+    if (this.#stream === null) {
+      this.#request[kArrived]();
+      this.#request[kRun](this.#emit, this, socket, head);
+    } else {
+      this.#stream.begin(head);
+    }
     if (this.#hasEnded) socket[kPeerEnd]?.();
   }
 
-  #emit(socket: HttpSocket, head: Buffer): void {
-    this.#connection.server.emit(this.#eventName, this.#request, socket, head);
+  #leaveHttp(): void {
+    releaseSocket(this.#socket);
+    this.#fed?.release();
   }
+
+  #emit(stream: HttpSocket | UpgradeStream, head: Buffer): void {
+    this.#connection.server.emit(this.#eventName, this.#request, stream, head);
+  }
+}
+
+function announce(upgrade: Upgrade): void {
+  upgrade.announce();
 }
 
 function handOut(upgrade: Upgrade): void {

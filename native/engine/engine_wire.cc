@@ -20,7 +20,7 @@ void Engine::carryOutWire(const uint8_t* record, uint32_t opcode, uint32_t flags
     case kWireConsume:
       return session.consume(loadWord(record, kConsumeCountOffset));
     case kWireProceed:
-      return session.proceedWith(flags & kWireProceedUpgradeFlag);
+      return session.proceedWith(flags & kWireProceedUpgradeFlag, flags & kWireProceedBodyFlag);
     case kWireShutdown:
       return session.shutdown();
     case kWireDestroy:

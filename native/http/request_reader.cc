@@ -287,6 +287,10 @@ void RequestReader::endBody(std::span<const HeaderField> trailers, std::span<con
     bodyWanted_ = false;
     onBodyEnd(trailers, bytes);
   }
+  if (dataAfterBody_) {
+    dataAfterBody_ = false;
+    return beginData();
+  }
   if (inFlight_ == 0) becomeIdle();
 }
 
@@ -332,16 +336,19 @@ void RequestReader::setPaused(bool paused) {
   }
 }
 
-void RequestReader::proceed(bool upgraded) {
+void RequestReader::proceed(bool upgraded, bool afterBody) {
   if (read_ != ReadState::Held) return;
   read_ = afterHold_;
-  if (upgraded) {
-    stopReading();
-    read_ = ReadState::Data;
-    bodyWanted_ = true;
-    bodyWindow_ = records::kBodyWindowBytes;
-  }
+  dataAfterBody_ = upgraded && afterBody && isInBody();
+  if (upgraded && !dataAfterBody_) beginData();
   resume();
+}
+
+void RequestReader::beginData() {
+  stopReading();
+  read_ = ReadState::Data;
+  bodyWanted_ = true;
+  bodyWindow_ = records::kBodyWindowBytes;
 }
 
 void RequestReader::stopReading() {

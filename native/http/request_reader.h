@@ -86,8 +86,8 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
   // Stops reading for good: drops what comes.
   void stopReading();
   void setPaused(bool paused);
-  // After a held upgrade.
-  void proceed(bool upgraded);
+  // After a held upgrade; `afterBody`: its body is read first.
+  void proceed(bool upgraded, bool afterBody);
   bool isInBody() const { return read_ == ReadState::Fixed || read_ == ReadState::Chunked; }
   // In the middle of a request.
   bool isInMessage() const;
@@ -122,6 +122,7 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
   size_t readData(std::span<const uint8_t> bytes);
   size_t bodyAllowance();
   void deliverBody(std::span<const uint8_t> bytes);
+  void beginData();
   void endBody(std::span<const HeaderField> trailers, std::span<const uint8_t> bytes);
   void timeOut(SessionError error);
   bool mustWait() const;
@@ -144,6 +145,7 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
   const bool holdsUpgrades_;
   bool processing_ = false;
   bool paused_ = false;
+  bool dataAfterBody_ = false;
 };
 
 }  // namespace gammaloop

@@ -124,14 +124,14 @@ void WireSession::onDrained() {
   if (blocked_) resume();
 }
 
-void WireSession::proceedWith(bool upgraded) {
+void WireSession::proceedWith(bool upgraded, bool afterBody) {
   if (read_ != ReadState::Held) return;
   if (upgraded && inFlight_ != 0) {  // no response will end it
     inFlight_--;
     server_.counters.requestsCompleted++;
   }
   if (upgraded) tapped_ = false;
-  proceed(upgraded);
+  proceed(upgraded, afterBody);
 }
 
 // Time.

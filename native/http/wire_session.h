@@ -24,7 +24,7 @@ class WireSession final : public RequestReader {
   // From the application. `bytes` stay valid until the flush phase is over; `flags` are records::kWireWrite...
   void write(std::span<const uint8_t> bytes, uint32_t flags);
   void consume(uint32_t byteCount) { openWindow(byteCount); }
-  void proceedWith(bool upgraded);
+  void proceedWith(bool upgraded, bool afterBody);
   void shutdown() { connection_.endOutput(); }
   void destroy(bool reset) { connection_.destroy(CloseReason::Local, reset); }
   void setReading(bool reading) { setPaused(!reading); }

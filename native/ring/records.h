@@ -173,6 +173,7 @@ inline constexpr uint32_t kWireWriteCloseFlag = 4;   // close the connection onc
 
 // kWireProceed, kWireDestroy, kWireReading
 inline constexpr uint32_t kWireProceedUpgradeFlag = 1;  // what follows the head is kWireData
+inline constexpr uint32_t kWireProceedBodyFlag = 2;     // with it: what follows the body is
 inline constexpr uint32_t kWireDestroyResetFlag = 1;    // with RST
 inline constexpr uint32_t kWireReadingOnFlag = 1;       // go on
 

@@ -33,6 +33,7 @@ struct Wire {
   bool inBody = false;
   bool awaitsProceed = false;
   bool isData = false;
+  bool isTapped = false;
   bool failed = false;
   bool ended = false;
   bool closed = false;
@@ -125,10 +126,15 @@ class WireWorld {
     wire.written += static_cast<uint32_t>(bytes.size());
   }
   void consume(Wire& wire, uint32_t count) { submitNumber(records::kWireConsume, wire, count); }
-  void proceed(Wire& wire, bool upgrade) {
+  void proceed(Wire& wire, bool upgrade, bool afterBody = false) {
     wire.isData |= upgrade && wire.awaitsProceed;
     wire.awaitsProceed = false;
-    submitBare(records::kWireProceed, wire, upgrade ? records::kWireProceedUpgradeFlag : 0);
+    submitBare(records::kWireProceed, wire,
+               (upgrade ? records::kWireProceedUpgradeFlag : 0) | (afterBody ? records::kWireProceedBodyFlag : 0));
+  }
+  void tap(Wire& wire) {
+    wire.isTapped = true;
+    submitBare(records::kWireTap, wire);
   }
   void shutdown(Wire& wire) { submitBare(records::kWireShutdown, wire); }
   void destroy(Wire& wire, bool reset = false) {
@@ -248,7 +254,7 @@ inline void WireWorld::dispatch(uint32_t opcode, uint32_t flags, const uint8_t* 
       if (onBodyEnd) onBodyEnd(wire);
       return;
     case kWireData:
-      GAMMALOOP_CHECK(wire.isData && word > 0);
+      GAMMALOOP_CHECK((wire.isData || wire.isTapped) && word > 0);
       piece(wire, "data ", bytesAt(kBodyBytes, word));
       if (onBody) onBody(wire, word);
       return;

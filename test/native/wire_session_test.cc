@@ -315,6 +315,46 @@ TEST("wire: upgraded, all is data, within the window, past FIN") {
   expectNothingLeft(world);
 }
 
+TEST("wire: an upgrade after the request's body") {
+  const DescriptorCheck descriptors;
+  WireWorld world;
+  Client client = world.connect();
+  client.send("POST /up HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\nContent-Length: 4\r\n\r\nbo");
+  world.run({&client});
+  Wire& wire = *world.wires.at(0);
+  world.proceed(wire, true, true);
+  world.run({&client});
+  client.send("dyGET / HTTP/1.1\r\n");
+  world.run({&client});
+  EXPECT(wire.log.ends_with("body dy\nbody end 0\ndata GET / HTTP/1.1\r\n\n"));
+  world.destroy(wire);
+  world.run({&client});
+  expectNothingLeft(world);
+}
+
+TEST("wire: a tap tells each read before what it brings, until an upgrade") {
+  const DescriptorCheck descriptors;
+  WireWorld world;
+  Client client = world.connect();
+  client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+  world.run({&client});
+  Wire& wire = *world.wires.at(0);
+  world.tap(wire);
+  world.run({&client});
+  wire.log.clear();
+  client.send(kUpgrade);
+  world.run({&client});
+  EXPECT_EQ(wire.log, "data " + kUpgrade + "\nrequest GET /up KU\n");
+  world.proceed(wire, true);
+  wire.log.clear();
+  client.send("more");
+  world.run({&client});
+  EXPECT_EQ(wire.log, "data more\n");
+  world.destroy(wire);
+  world.run({&client});
+  expectNothingLeft(world);
+}
+
 TEST("wire: half-closed from here, reading goes on") {
   const DescriptorCheck descriptors;
   for (const bool tcp : {false, true}) {
