@@ -187,11 +187,16 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     return this.#state.highWaterMark;
   }
 
+  cork(): void {
+    this.#output.cork();
+  }
+
   send(head: string, body: string | Uint8Array, callback: WriteCallback | null): boolean {
     this.#output.measure();
-    this.write(head, body, 0, callback);
+    this.#fed?.keepAwake();
+    this.#output.write(head, body, 0, callback);
     if (this.#output.length < this.writableHighWaterMark) return true;
-    this.#output.flush();
+    if (!this.#output.isCorked) this.#output.flush();
     if (!this.#needDrain) {
       this.#needDrain = true;
       this.#output.whenFlushed(() => this.#onDrained());
@@ -241,6 +246,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   /** `flags`: WIRE_WRITE_*. */
   write(head: string, body: string | Uint8Array, flags: number, callback: WriteCallback | null): void {
     this.#fed?.keepAwake();
+    this.#output.uncork();
     this.#output.write(head, body, flags, callback);
   }
 
@@ -408,7 +414,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     if (this.#isClosed || this.#isCut) return;
     this.#isCut = true;
     this.destroyed = true;
-    if (!reset && this.#output.length > 0) this.#output.flush();
+    if (!reset && this.#output.length > 0 && !this.#output.isCorked) this.#output.flush();
     if (!reset && this.#hasShutDown && this.#output.length === 0) {
       // All is said: the engine reads on for a while, so that no reset overtakes what was sent.
       this.#output.write('', '', WIRE_WRITE_CLOSE_FLAG, null);

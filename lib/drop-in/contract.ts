@@ -41,6 +41,8 @@ export interface ResponseSink {
   readonly writableLength: number;
   /** The server's `highWaterMark` option, or that of node's sockets. */
   readonly writableHighWaterMark: number;
+  /** What `send` is given in this tick may be dropped if the connection is destroyed within it, as node's, which corks its socket. */
+  cork(): void;
   /**
    * Sends `head` (latin1) and then `body` (text as UTF-8), for the response whose turn it is. False: the caller should wait for `onDrain`.
    * The bytes are copied.

@@ -252,6 +252,7 @@ const methods = {
       refuseBody(this, callback);
       return true;
     }
+    if (this[kTurnState] === TURN_MINE && !(this.chunkedEncoding && corksWrites)) this[kSink].cork();
     let accepted: boolean;
     if (!this.chunkedEncoding) {
       accepted = sendPlain(this, chunk, encoding, callback);

@@ -54,6 +54,7 @@ export class WireOutput {
   #gone = false;
   /** Its end has been written. */
   #closes = false;
+  #isCorked = false;
 
   constructor(wire: WireConnection, fed: FedTransport | null) {
     this.#wire = wire;
@@ -76,6 +77,21 @@ export class WireOutput {
     this.#wire.flush();
     this.#learn(this.#sentBytes());
     if (this.#queue.length > 0) this.#pump();
+  }
+
+  /** For the rest of the tick, where nothing waits yet: a connection that is destroyed within it sends nothing of what was written. */
+  cork(): void {
+    if (this.#isCorked || this.measure() > 0) return;
+    this.#isCorked = true;
+    process.nextTick(uncork, this);
+  }
+
+  get isCorked(): boolean {
+    return this.#isCorked;
+  }
+
+  uncork(): void {
+    this.#isCorked = false;
   }
 
   /** `head` as latin1, `body` as UTF-8 where it is text; flags: WIRE_WRITE_*. */
@@ -182,6 +198,7 @@ export class WireOutput {
   #pump(): void {
     while (this.#queue.length > 0) {
       if (!this.#hasRoom()) {
+        if (this.#isCorked) return;
         const before = this.#flushed;
         this.#wire.flush();
         this.#learn(this.#sentBytes());
@@ -207,6 +224,10 @@ export class WireOutput {
 
 function settle(output: WireOutput): void {
   output.settle();
+}
+
+function uncork(output: WireOutput): void {
+  output.uncork();
 }
 
 function rethrow(error: unknown): never {

@@ -179,6 +179,27 @@ describe.each(implementations)('aborts on $name', (implementation) => {
     `);
   });
 
+  it.each<[string, string, (res: ServerResponse) => void]>([
+    ['in chunks', '', (res) => res.write('part')],
+    [
+      'of a known length',
+      '',
+      (res) => {
+        res.setHeader('Content-Length', 10);
+        res.write('part');
+      },
+    ],
+    ['a large one', '', (res) => res.write('part'.repeat(300_000))],
+    ['ended', '4\r\npart\r\n0\r\n\r\n', (res) => res.write('part') && res.end()],
+  ])('a part written in the tick of res.destroy() is not sent: %s', async (_name, sent, answer) => {
+    const server = await on.serve((_req, res) => {
+      answer(res);
+      res.destroy();
+    });
+    const text = await (await on.open(server)).send(GET).rest();
+    expect(text.slice(text.indexOf('\r\n\r\n') + 4)).toBe(sent);
+  });
+
   it('res.destroy(error) reports it', async () => {
     const log = new EventLog();
     const { handler } = watched(log);

@@ -70,6 +70,8 @@ class CollectingSink implements ResponseSink {
   whenFlushed(callback: WriteCallback): void {
     process.nextTick(callback, null);
   }
+  cork(): void {}
+
   onPendingBytes(delta: number): void {
     this.pending += delta;
   }
