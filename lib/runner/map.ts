@@ -8,8 +8,7 @@ export interface MapOptions {
   ordered?: boolean;
 }
 
-export function checkMapOptions(options: MapOptions, defaultConcurrency: number): Required<MapOptions> {
-  const { concurrency = defaultConcurrency, ordered = true } = options;
+export function checkMapOptions(concurrency: number, ordered: boolean): Required<MapOptions> {
   if (!Number.isInteger(concurrency) || concurrency < 1) {
     throw new OptionError('concurrency', 'an integer, 1 or more', concurrency);
   }
@@ -41,8 +40,10 @@ export async function* mapTasks(
   let next = 0;
   let exhausted = false;
   let drawing: Promise<null> | null = null;
+  let sourceWorks = false;
   const draw = async (): Promise<null> => {
     try {
+      sourceWorks = true;
       const drawn = await items.next();
       if (drawn.done === true) {
         exhausted = true;
@@ -55,7 +56,7 @@ export async function* mapTasks(
       const key = next++;
       inFlight.set(key, Promise.resolve({ key, error, failed: true }));
     }
-    drawing = null;
+    sourceWorks = false;
     return null;
   };
   try {
@@ -73,6 +74,7 @@ export async function* mapTasks(
       }
       const outcome = await Promise.race(awaited);
       if (outcome === null) {
+        drawing = null;
         continue;
       }
       inFlight.delete(outcome.key);
@@ -86,8 +88,8 @@ export async function* mapTasks(
     if (!exhausted) {
       const closed = Promise.resolve(items.return?.());
       // A source that is at work on its next item ends after that, which may be never.
-      if (drawing === null) await closed;
-      else closed.catch(() => {});
+      if (sourceWorks) closed.catch(() => {});
+      else await closed;
     }
   }
 }

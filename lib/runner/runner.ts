@@ -115,10 +115,7 @@ export class Runner {
   ): AsyncGenerator<T, void, void> {
     const { concurrency, ordered, signal, ...rest } = options;
     const defaultConcurrency = Math.min(2 * this.#options.threads * this.#options.tasksPerThread, this.#slots);
-    const checked = checkMapOptions(
-      { ...(concurrency && { concurrency }), ...(ordered !== undefined && { ordered }) },
-      defaultConcurrency,
-    );
+    const checked = checkMapOptions(concurrency ?? defaultConcurrency, ordered ?? true);
     const end = new AbortController();
     const taskOptions = { ...rest, signal: signal === undefined ? end.signal : AbortSignal.any([signal, end.signal]) };
     return mapTasks(

@@ -2,7 +2,7 @@
  * Errors between threads: class (of the standard ones), name, message, stack, code, the chain of causes, and what else was assigned to
  * them, as plain data that can be cloned. What was thrown and is no error travels as it is.
  */
-import { TaskError, type TaskErrorCode } from '../errors.js';
+import { PayloadError, TaskError, type TaskErrorCode } from '../errors.js';
 
 export interface PlainError {
   readonly name: string;
@@ -97,6 +97,9 @@ function construct(plain: PlainError, options: ErrorOptions | undefined, unwrap:
   }
   if (name === 'TaskError' && typeof properties['task'] === 'string') {
     return new TaskError(properties['code'] as TaskErrorCode, properties['task'], message, options);
+  }
+  if (name === 'PayloadError') {
+    return new PayloadError(message, options);
   }
   return new (CLASSES[name] ?? Error)(message, options);
 }

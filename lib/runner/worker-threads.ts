@@ -21,6 +21,7 @@ interface Cause {
   readonly code: TaskErrorCode;
   readonly text: string;
   readonly error?: unknown;
+  readonly exitCode?: number;
 }
 
 class WorkerThread {
@@ -91,8 +92,8 @@ export class WorkerThreads implements JobRunners {
 
   /** Why the latest thread could not start. */
   startError(): TaskError {
-    const { code, text, error } = this.#startCause!;
-    return new TaskError(code, 'start', `A worker of the runner could not start: ${text}`, { cause: error });
+    const cause = this.#startCause!;
+    return new TaskError(cause.code, 'start', `A worker of the runner could not start: ${cause.text}`, details(cause));
   }
 
   /** When a thread next becomes ready, or ends. */
@@ -327,12 +328,14 @@ export class WorkerThreads implements JobRunners {
     thread.phase = 'dead';
     this.#threads[thread.consumer] = null;
     thread.port.close();
-    const cause = thread.cause ?? {
+    const cause: Cause = {
       code: neverReady ? 'ERR_GAMMALOOP_WORKER_START' : 'ERR_GAMMALOOP_WORKER_EXIT',
       text: `its worker ended with exit code ${exitCode}${neverReady ? ' before it was ready' : ''}`,
+      ...thread.cause,
+      exitCode,
     };
     for (const slot of running) {
-      this.#table.fail(slot, (task) => errorOf(task, cause, exitCode));
+      this.#table.fail(slot, (task) => errorOf(task, cause));
     }
     if (neverReady) {
       this.#startCause = { ...cause, code: startCode(cause) };
@@ -345,7 +348,7 @@ export class WorkerThreads implements JobRunners {
       this.needed(this.#table.pool.queued());
     } else if (wasLast && !this.#closing) {
       // The next would fail as this one did: nobody is left to run what waits.
-      this.#table.failQueued((task) => errorOf(task, this.#startCause!, exitCode));
+      this.#table.failQueued((task) => errorOf(task, this.#startCause!));
     }
     this.#changed();
   }
@@ -377,10 +380,11 @@ function startCode(cause: Cause): TaskErrorCode {
   return cause.code === 'ERR_GAMMALOOP_WORKER_HANG' ? cause.code : 'ERR_GAMMALOOP_WORKER_START';
 }
 
-function errorOf(task: Task, cause: Cause, exitCode?: number): TaskError {
-  const options = {
-    ...(exitCode !== undefined && { exitCode }),
-    ...(cause.error !== undefined && { cause: cause.error }),
-  };
-  return new TaskError(cause.code, task.name, `Task ${task.name} was not run to its end: ${cause.text}`, options);
+function errorOf(task: Task, cause: Cause): TaskError {
+  const message = `Task ${task.name} was not run to its end: ${cause.text}`;
+  return new TaskError(cause.code, task.name, message, details(cause));
+}
+
+function details({ error, exitCode }: Cause): ErrorOptions & { exitCode?: number } {
+  return { ...(error !== undefined && { cause: error }), ...(exitCode !== undefined && { exitCode }) };
 }

@@ -29,7 +29,7 @@ symlinkSync(join(root, 'build'), join(compiled, 'build'));
 setWorkerEntry(pathToFileURL(join(compiled, 'lib/runner/js-worker.js')));
 
 /** For a task module to import what the package exports: workerData.library. */
-const library = pathToFileURL(join(compiled, 'lib/runner/index.js')).href;
+export const library = pathToFileURL(join(compiled, 'lib/runner/index.js')).href;
 
 export const tasks = new URL('./tasks.mjs', import.meta.url);
 
@@ -83,6 +83,13 @@ export class Gate {
   async reached(): Promise<void> {
     const { async, value } = waitAsync(this.words, 0, 0);
     if (async) await value;
+  }
+
+  /** What the task says at its end; it must be let go otherwise than by open(). */
+  async left(): Promise<number> {
+    const { async, value } = waitAsync(this.words, 1, 0);
+    if (async) await value;
+    return Atomics.load(this.words, 1);
   }
 
   open(): void {

@@ -13,6 +13,7 @@ export async function dispose() {
   if (!workerData.disposed) return;
   await new Promise(setImmediate);
   Atomics.add(workerData.disposed, 0, 1);
+  Atomics.notify(workerData.disposed, 0);
 }
 
 export const add = (a, b) => a + b;
@@ -52,9 +53,10 @@ export async function pause(words) {
   return taskContext().name;
 }
 
-export function order(words, mark) {
-  const list = new Int32Array(words.buffer);
-  list[2 + Atomics.add(list, 0, 1)] = mark;
+/** Waits at the gate that it is given, fails, or gives back what it got. */
+export async function pauseOrEcho(item) {
+  if (item?.fail) throw new Error('asked to fail');
+  return item instanceof Int32Array ? pause(item) : item;
 }
 
 /** Polls until it is cancelled; says by the second word how. */
@@ -80,6 +82,14 @@ export async function untilAborted(words) {
 export function spinForever(words) {
   Atomics.store(words, 0, 1);
   Atomics.notify(words, 0);
+  for (;;);
+}
+
+/** Fast as a rule; true: never ends, once it has said that it runs. */
+export function maybeHang(hang) {
+  if (!hang) return;
+  Atomics.store(workerData.gate, 0, 1);
+  Atomics.notify(workerData.gate, 0);
   for (;;);
 }
 

@@ -27,7 +27,8 @@ const values: [string, unknown][] = [
   ['an object', { a: 1, b: { c: 'x', d: [1, 2, null] } }],
   ['an object with undefined', { a: undefined }],
   ['an object with minus zero', { a: -0 }],
-  ['an array with a hole', [1, , 3]], // biome-ignore lint/suspicious/noSparseArray: a case
+  // biome-ignore lint/suspicious/noSparseArray: a case
+  ['an array with a hole', [1, , 3]],
   ['an array with a property', Object.assign([1, 2], { extra: 3 })],
   ['many objects', Array.from({ length: 500 }, (_, i) => ({ i, text: `item ${i}` }))],
   ['a key __proto__', JSON.parse('{"__proto__": {"x": 1}, "y": 2}')],
