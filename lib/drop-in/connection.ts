@@ -229,7 +229,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   destroyFromResponse(response: ServerResponse, error: Error | null): void {
     // One whose turn has not come takes the connection with it when it comes.
-    if (response === this.#exchanges.response) this.destroy(error);
+    if (this.#exchanges.isPresent(response)) this.destroy(error);
   }
 
   /** No response is owed, for now. */
@@ -355,7 +355,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.#isClosed = true;
     if (this.#socket === null && errno !== 0 && this.server.listenerCount('clientError') > 0) this.#ensureSocket();
     this.destroyed = true;
-    this.#output.abandon();
+    this.#output.abandon(errno === 0 && !this.#isCut);
     this.#state.remove(this);
     this.#uncount();
     const socket = this.#socket;
@@ -400,8 +400,8 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     return socket;
   }
 
-  sendRaw(latin1: string, bytes: string | Uint8Array, callback: WriteCallback | null): void {
-    this.write(latin1, bytes, 0, callback);
+  sendRaw(latin1: string, bytes: string | Uint8Array): void {
+    this.write(latin1, bytes, 0, null);
   }
 
   shutdown(callback: WriteCallback | null): void {

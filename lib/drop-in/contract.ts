@@ -83,7 +83,7 @@ export interface SocketHost {
   readonly writableLength: number;
   readonly writableHighWaterMark: number;
   /** `latin1`, then `bytes` (text as UTF-8), after all that was written before. */
-  sendRaw(latin1: string, bytes: string | Uint8Array, callback: WriteCallback | null): void;
+  sendRaw(latin1: string, bytes: string | Uint8Array): void;
   /** As ResponseSink. */
   whenFlushed(callback: WriteCallback): void;
   /** The program has put a `write` of its own on the socket: responses go through it. */

@@ -118,25 +118,25 @@ export class EngineSocket extends Socket implements SocketHooks {
   }
 
   override _write(chunk: string | Uint8Array, encoding: BufferEncoding, callback: WriteCallback): void {
-    const waits = this.#waits;
-    this.#send({ chunk, encoding }, waits ? callback : null);
-    if (!waits) callback();
+    this.#send({ chunk, encoding });
+    this.#afterSend(callback);
   }
 
   override _writev(chunks: Chunk[], callback: WriteCallback): void {
-    const waits = this.#waits;
-    const last = chunks.length - 1;
-    for (let at = 0; at < last; at++) this.#send(chunks[at] as Chunk, null);
-    this.#send(chunks[last] as Chunk, waits ? callback : null);
-    if (!waits) callback();
+    for (const chunk of chunks) this.#send(chunk);
+    this.#afterSend(callback);
   }
 
-  /** Between responses the stream must not hold back a later write: it would come after what a response sends meanwhile. */
-  get #waits(): boolean {
-    return !this.#host.isHttp || this.#host.writableLength >= this.writableHighWaterMark;
+  /**
+   * What the connection has taken is written, as what the system takes is on node, until that is too much. Between responses the stream must not
+   * hold back a later write for less: it would come after what a response sends meanwhile.
+   */
+  #afterSend(callback: WriteCallback): void {
+    if (this.#host.writableLength < this.writableHighWaterMark) callback();
+    else this.#host.whenFlushed(callback);
   }
 
-  #send({ chunk, encoding }: Chunk, callback: WriteCallback | null): void {
+  #send({ chunk, encoding }: Chunk): void {
     let latin1 = '';
     let bytes = chunk;
     if (typeof chunk === 'string') {
@@ -147,7 +147,7 @@ export class EngineSocket extends Socket implements SocketHooks {
         bytes = Buffer.from(chunk, encoding as BufferEncoding);
       }
     }
-    this.#host.sendRaw(latin1, bytes, callback);
+    this.#host.sendRaw(latin1, bytes);
   }
 
   override _final(callback: WriteCallback): void {
@@ -191,9 +191,9 @@ export class EngineSocket extends Socket implements SocketHooks {
     return true;
   }
 
-  /** Each of a tick's writes leaves at once, so the stream has no callback to wait for (#waits); the program's waits for the bytes to leave. */
+  /** Each of a tick's writes leaves at once, so the stream has no callback to wait for (#afterSend); the program's waits for the bytes to leave. */
   #writeFor(chunk: string | Uint8Array, encoding: BufferEncoding | undefined, callback: WriteCallback): boolean {
-    const isPlain = this.#host.isHttp && this.writable && this.writableLength === 0 && this.writableCorked === 0;
+    const isPlain = this.writable && this.writableLength === 0 && this.writableCorked === 0;
     if (!isPlain) return super.write(chunk, encoding, callback);
     const accepted = super.write(chunk, encoding);
     this.#host.whenFlushed(callback);

@@ -21,6 +21,8 @@ export class Exchanges {
   readonly #requests: IncomingMessage[] = [];
   /** Responses that were sent in this tick without anybody waiting for 'finish': to node, the last of them would still be the socket's. */
   #justSent = 0;
+  /** The last of them. */
+  #lastSent: ServerResponse | null = null;
   #isAdvancing = false;
   /** Whose own `write` the bytes of responses go through. */
   #through: HttpSocket | null = null;
@@ -49,6 +51,11 @@ export class Exchanges {
     return this.#justSent > 0 || this.response?._headerSent === true;
   }
 
+  /** It has the connection; to node, also until the tick of its end is over. */
+  isPresent(response: ServerResponse): boolean {
+    return response === this.response || response === this.#lastSent;
+  }
+
   /** ResponseSink.sendLast. */
   sendLast(
     response: ServerResponse,
@@ -66,6 +73,7 @@ export class Exchanges {
       connection.write(head, body, flags, null);
       // Who adds listeners in what is left of this tick is still in time, as on node.
       this.#justSent++;
+      this.#lastSent = response;
       process.nextTick(tellDone, this, request);
     } else {
       connection.write(head, body, flags, (error) => {
@@ -83,7 +91,7 @@ export class Exchanges {
 
   /** Nobody listens for 'finish': its turn was over at once. */
   onSentUnheard(request: IncomingMessage): void {
-    this.#justSent--;
+    if (--this.#justSent === 0) this.#lastSent = null;
     request[kResponseDone]();
   }
 

@@ -115,6 +115,7 @@ export class WireOutput {
 
   /** FIN after all of it. */
   shutdown(): void {
+    this.#closes = true;
     if (this.#queue.length === 0) this.#wire.shutdown();
     else this.#shutsDown = true;
   }
@@ -149,8 +150,10 @@ export class WireOutput {
     }
   }
 
-  /** Nothing more will leave. */
-  abandon(): void {
+  /** Nothing more will leave. `inOrder`: the connection was not cut, so where its end was written, all of it has. */
+  abandon(inOrder: boolean): void {
+    if (inOrder) this.#learn(this.#sentBytes());
+    this.#callBack();
     this.#gone = true;
     const failed = this.#pending;
     for (const { done } of this.#queue) if (done !== null) failed.push(done);

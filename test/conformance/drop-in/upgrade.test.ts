@@ -47,6 +47,18 @@ describe.each(implementations)('upgrades on $name', (implementation) => {
     expect((await client.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n').response()).status).toBe(200);
   });
 
+  it('a small write does not wait in the socket', async () => {
+    const server = await on.serve((_req, res) => res.end());
+    const log = new EventLog();
+    server.on('upgrade', (_req, socket: Socket) => {
+      socket.write(SWITCHING, () => log.add('written'));
+      log.add(`waits ${socket.writableLength}`);
+      socket.end('bye', () => log.add('ended'));
+    });
+    expect(await (await on.open(server)).send(UPGRADE).rest()).toBe(`${SWITCHING}bye`);
+    expect(await log.until('ended')).toEqual(['waits 0', 'written', 'ended']);
+  });
+
   it('a refusal is written on the socket', async () => {
     const server = await on.serve((_req, res) => res.end());
     server.on('upgrade', (_req, socket: Socket) => {
