@@ -6,7 +6,7 @@
 import { versions } from 'node:process';
 import type { HttpConnection } from './connection.js';
 import { type HttpSocket, releaseSocket } from './connection-socket.js';
-import { kArrived, kPeerEnd, kPushData, kRun, kUpgraded } from './contract.js';
+import { kArrived, kEndBody, kPeerEnd, kPushData, kRun, kUpgraded } from './contract.js';
 import type { FedTransport } from './fed-transport.js';
 import type { IncomingMessage } from './incoming-message.js';
 import { UpgradeStream } from './upgrade-stream.js';
@@ -99,6 +99,8 @@ export class Upgrade {
     (socket as { readableFlowing: boolean | null }).readableFlowing = null;
     if (this.#stream === null) {
       this.#request[kArrived]();
+      // Its body, where this node does not read one.
+      if (!this.#request.complete) this.#request[kEndBody]([]);
       this.#request[kRun](this.#emit, this, socket, head);
     } else {
       this.#stream.begin(head);

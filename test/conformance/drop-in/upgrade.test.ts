@@ -15,6 +15,20 @@ const collectGarbage = runInNewContext('gc') as () => void;
 describe.each(implementations)('upgrades on $name', (implementation) => {
   const on = harness(implementation);
 
+  it('are complete requests, also with a body', async () => {
+    const server = await on.serve((_req, res) => res.end('not upgraded'));
+    const ended = deferred<boolean>();
+    server.on('upgrade', (req: IncomingMessage, socket: Socket) => {
+      const { complete } = req;
+      req.on('end', () => ended.resolve(complete)).resume();
+      socket.resume().end(SWITCHING);
+    });
+    const client = await on.open(server);
+    client.send(UPGRADE.replace('GET', 'POST').replace('\r\n\r\n', '\r\nContent-Length: 4\r\n\r\nbody'));
+    expect(await ended.promise).toBe(true);
+    expect(await client.end().rest()).toBe(SWITCHING);
+  });
+
   it('hand out the socket, both ways, with what came after the head', async () => {
     const server = await on.serve((_req, res) => res.end('not upgraded'));
     const seen = deferred<unknown[]>();
