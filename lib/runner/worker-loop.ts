@@ -397,6 +397,9 @@ export class WorkerLoop {
 
   #recycleIfDue(): void {
     const { tasks, ageMs, heapBytes } = this.#setup.recycle;
+    if (this.#tasks === 0) {
+      return; // each is good for one, or none would ever run
+    }
     if (this.#tasks >= tasks || this.#now - this.#startedAt >= ageMs) {
       this.retire();
     } else if (heapBytes < Number.POSITIVE_INFINITY && this.#now - this.#heapCheckedAt >= HEAP_CHECK_MS) {

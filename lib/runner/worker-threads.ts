@@ -316,8 +316,8 @@ export class WorkerThreads implements JobRunners {
   }
 
   #onExit(thread: WorkerThread, exitCode: number): void {
-    const neverReady = thread.phase === 'starting';
     this.#receive(thread);
+    const neverReady = thread.phase === 'starting';
     clearTimeout(thread.startTimer ?? undefined);
     this.ended++;
     // What it had finished counts, however it ended.
