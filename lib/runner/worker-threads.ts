@@ -108,8 +108,10 @@ export class WorkerThreads implements JobRunners {
   }
 
   needed(queued: number): void {
-    const starting = this.#count('starting');
-    const wanted = Math.min(this.#options.threads - this.active, queued - starting);
+    const { active } = this;
+    // A thread whose tasks have all ended comes back to the queue by itself, also where it does not sleep yet.
+    const unserved = Math.min(queued - this.#count('starting'), this.#table.inFlight - active);
+    const wanted = Math.min(this.#options.threads - active, unserved);
     for (let i = 0; i < wanted; i++) {
       this.#start();
     }
