@@ -126,7 +126,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     if (this.destroyed || this.#exchanges.isAborted) return;
     this.#timeout.onRequest();
     const { server } = this;
-    const made = this.#state.prototypes;
+    const made = this.#state.prepare();
     const request = createRequest(
       this,
       method,
@@ -234,6 +234,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   /** No response is owed, for now. */
   onAllAnswered(): void {
+    this.#state.refresh();
     if (!this.#timeout.isSet) return;
     // Until then the peer that does not read is what the timeout is for.
     this.#output.whenFlushed(() => {

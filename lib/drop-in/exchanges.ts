@@ -74,7 +74,7 @@ export class Exchanges {
       // Who adds listeners in what is left of this tick is still in time, as on node.
       this.#justSent++;
       this.#lastSent = response;
-      process.nextTick(tellDone, this, request);
+      tellInNextTick(this, request);
     } else {
       connection.write(head, body, flags, (error) => {
         if (!error) request[kResponseDone]();
@@ -160,6 +160,25 @@ export class Exchanges {
   }
 }
 
-function tellDone(exchanges: Exchanges, request: IncomingMessage): void {
-  exchanges.onSentUnheard(request);
+/** Whom the next tick tells: exchanges and request, in pairs. One tick for all. */
+const untold: (Exchanges | IncomingMessage)[] = [];
+
+function tellInNextTick(exchanges: Exchanges, request: IncomingMessage): void {
+  if (untold.length === 0) process.nextTick(tellAll);
+  untold.push(exchanges, request);
+}
+
+function tellAll(): void {
+  for (let i = 0; i < untold.length; i += 2) {
+    try {
+      (untold[i] as Exchanges).onSentUnheard(untold[i + 1] as IncomingMessage);
+    } catch (error) {
+      process.nextTick(rethrow, error);
+    }
+  }
+  untold.length = 0;
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }

@@ -257,7 +257,8 @@ const hooks: ThisType<NativeRequest> & RequestHooks = {
     runInAsyncScope.call(scopeOf(this), endBody as (...args: unknown[]) => void, undefined, this, trailers);
   },
   [kResponseDone]() {
-    responseDone(this);
+    if ((this[kStage] & BUILT) === 0 && this._events === undefined) responseDone(this);
+    else runInAsyncScope.call(scopeOf(this), responseDone as (...args: unknown[]) => void, undefined, this);
   },
   [kConnectionClosed]() {
     runInAsyncScope.call(scopeOf(this), connectionClosed as (...args: unknown[]) => void, undefined, this);

@@ -37,6 +37,8 @@ export class ServerState implements WireServer {
   /** Those that speak HTTP. */
   readonly connections = new Set<HttpConnection>();
   readonly #prototypes = new ApplicationPrototypes();
+  /** As the engine knows them. */
+  #known: Settings;
   #loop: NativeLoop | null = null;
   #index = -1;
   #isListening = false;
@@ -53,13 +55,32 @@ export class ServerState implements WireServer {
     this.optimizesEmptyRequests = optimizesEmptyRequests;
     this.highWaterMark = server.highWaterMark ?? getDefaultHighWaterMark(false);
     this.#onConnection = onConnection;
-    for (const name of WATCHED) watch(server, name, () => this.#configure());
+    this.#known = settingsOf(server);
   }
 
-  /** What the next request and response are made with. */
-  get prototypes(): ApplicationPrototypes {
+  /** Before a request is made: what it and its response are made with. */
+  prepare(): ApplicationPrototypes {
+    this.refresh();
     this.#prototypes.update(this.server);
     return this.#prototypes;
+  }
+
+  /** Programs set the server's properties at any time, and the engine has to know. They stay plain ones: an object with accessors put in their place is slow. */
+  refresh(): void {
+    const { server } = this;
+    const known = this.#known;
+    if (
+      known.headersTimeout === server.headersTimeout &&
+      known.requestTimeout === server.requestTimeout &&
+      known.keepAliveTimeout === server.keepAliveTimeout &&
+      known.keepAliveTimeoutBuffer === server.keepAliveTimeoutBuffer &&
+      known.maxHeaderSize === server.maxHeaderSize &&
+      known.maxHeadersCount === server.maxHeadersCount
+    ) {
+      return;
+    }
+    this.#known = settingsOf(server);
+    if (this.#index !== -1) this.#loop?.engine.configure(this.#index, this.#limits(), this.#timeouts());
   }
 
   // Listening (listen.ts).
@@ -109,6 +130,7 @@ export class ServerState implements WireServer {
   // Connections.
 
   onConnection(wire: WireConnection): WireListener {
+    this.refresh();
     const fed = this.#feeding;
     this.#liveCount++;
     if (fed === null && !this.#admits(wire)) {
@@ -191,6 +213,7 @@ export class ServerState implements WireServer {
   }
 
   #expireSilent(): void {
+    this.refresh();
     const { server } = this;
     const limits = [durationOf(server.headersTimeout), durationOf(server.requestTimeout)].filter((limit) => limit > 0);
     if (limits.length === 0) return;
@@ -203,6 +226,7 @@ export class ServerState implements WireServer {
   #open(): NativeLoop {
     this.#loop ??= nativeLoop();
     if (this.#index === -1) {
+      this.#known = settingsOf(this.server);
       this.#index = this.#loop.engine.openServer(this.#limits(), this.#timeouts(), true);
       this.#loop.wire.addServer(this.#index, this);
     }
@@ -226,10 +250,6 @@ export class ServerState implements WireServer {
     this.#loop.wire.removeServer(this.#index);
     this.#loop.engine.forgetServer(this.#index);
     this.#index = -1;
-  }
-
-  #configure(): void {
-    if (this.#index !== -1) this.#loop?.engine.configure(this.#index, this.#limits(), this.#timeouts());
   }
 
   #limits(): object {
@@ -294,28 +314,13 @@ class Refused implements WireListener {
   onTransport(): void {}
 }
 
-/** Properties of a server that the engine has to know at once. */
-const WATCHED = [
-  'headersTimeout',
-  'requestTimeout',
-  'keepAliveTimeout',
-  'keepAliveTimeoutBuffer',
-  'maxHeaderSize',
-  'maxHeadersCount',
-];
+/** Properties of a server that are the engine's matter. */
+type Settings = ReturnType<typeof settingsOf>;
 
-function watch(server: object, name: string, onChange: () => void): void {
-  if (!(name in server)) return;
-  let value: unknown = Reflect.get(server, name);
-  Object.defineProperty(server, name, {
-    get: () => value,
-    set(next: unknown) {
-      value = next;
-      onChange();
-    },
-    enumerable: true,
-    configurable: true,
-  });
+function settingsOf(server: Server) {
+  const { headersTimeout, requestTimeout, keepAliveTimeout, keepAliveTimeoutBuffer, maxHeaderSize, maxHeadersCount } =
+    server;
+  return { headersTimeout, requestTimeout, keepAliveTimeout, keepAliveTimeoutBuffer, maxHeaderSize, maxHeadersCount };
 }
 
 /** What node takes for "none" is none: anything that is no duration. */

@@ -173,7 +173,7 @@ describe.each(implementations)('timeouts on $name', (implementation) => {
 
   it('a head, and a body, that do not end get 408; clientError says which', async () => {
     const server = await on.serve(
-      { requestTimeout: 50, headersTimeout: 50, connectionsCheckingInterval: 10 },
+      { requestTimeout: 250, headersTimeout: 250, connectionsCheckingInterval: 10 },
       (req) => {
         req.on('error', () => {});
         req.resume();
