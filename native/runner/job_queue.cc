@@ -92,8 +92,9 @@ void JobQueue::retireConsumer(uint32_t consumer) {
   for (const auto& doorbell : doorbells) doorbell->ring();
 }
 
-void JobQueue::withdraw(uint32_t consumer) {
+uint32_t JobQueue::withdraw(uint32_t consumer) {
   retireConsumer(consumer);
+  uint32_t count = 0;
   Doorbells doorbells;
   {
     const std::lock_guard lock(mutex_);
@@ -101,11 +102,12 @@ void JobQueue::withdraw(uint32_t consumer) {
       if (entries_[slot].consumer != consumer) continue;
       const uint32_t word = states_[slot].load(std::memory_order_acquire);
       // Another generation: the consumer still knows the one that it took, and may try to start it.
-      if (placeOf(word) == kTaken) requeue(slot, generationOf(word), generationOf(word) + 1);
+      if (placeOf(word) == kTaken && requeue(slot, generationOf(word), generationOf(word) + 1)) count++;
     }
     doorbells = wakeable(size());
   }
   for (const auto& doorbell : doorbells) doorbell->ring();
+  return count;
 }
 
 uint32_t JobQueue::take(uint32_t consumer, TakenJob* jobs, uint32_t limit, uint64_t nowNs) {
@@ -229,9 +231,11 @@ uint32_t JobQueue::mostUrgent(uint64_t nowNs) const {
 }
 
 // Taken to Queued, unless a cancellation has come first, or the consumer has started it.
-void JobQueue::requeue(uint32_t slot, uint32_t from, uint32_t to) {
+bool JobQueue::requeue(uint32_t slot, uint32_t from, uint32_t to) {
   uint32_t expected = make(from, kTaken);
-  if (states_[slot].compare_exchange_strong(expected, make(to, kQueued), std::memory_order_acq_rel)) pushFront(slot);
+  if (!states_[slot].compare_exchange_strong(expected, make(to, kQueued), std::memory_order_acq_rel)) return false;
+  pushFront(slot);
+  return true;
 }
 
 // The doorbells of up to `count` parked consumers, who are awake from now on. To be rung without the lock.

@@ -57,8 +57,8 @@ class JobQueue {
   // From now on it is given nothing, and can still be rung for what it runs.
   void retireConsumer(uint32_t consumer);
   // Retired by somebody else: what it took and has not started is queued again, at the front, and it cannot start that
-  // any more. So from now on it runs what it runs, and nothing after.
-  void withdraw(uint32_t consumer);
+  // any more. So from now on it runs what it runs, and nothing after. Returns how many were queued again.
+  uint32_t withdraw(uint32_t consumer);
   // It is gone. What it took stays its own until reclaim().
   void removeConsumer(uint32_t consumer);
   // Up to `limit` jobs, now Taken. None: the consumer is parked.
@@ -102,7 +102,7 @@ class JobQueue {
   void pushFront(uint32_t slot);
   void unlink(uint32_t slot);
   uint32_t mostUrgent(uint64_t nowNs) const;
-  void requeue(uint32_t slot, uint32_t from, uint32_t to);
+  bool requeue(uint32_t slot, uint32_t from, uint32_t to);
   Doorbells wakeable(uint32_t count);
 
   const JobStates states_;

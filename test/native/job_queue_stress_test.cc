@@ -89,6 +89,14 @@ struct Stress {
       const uint32_t count = queue.take(consumer, jobs, 1 + random() % 16, now++);
       operations += count;
       if (count == 0) {
+        if (withdrawn[consumer]) {  // it has ended, and another takes its place
+          queue.removeConsumer(consumer);
+          (void)queue.reclaim(consumer);
+          queue.addConsumer(consumer, bells[consumer]);
+          withdrawn[consumer] = false;
+          claimed[consumer] = false;
+          continue;
+        }
         if (stopping) return;
         bells[consumer]->wait();
         continue;
@@ -122,8 +130,16 @@ struct Stress {
       const CancelOutcome outcome = queue.cancel(slot, generation);
       if (outcome == CancelOutcome::Removed) ended[slot]++;
       operations++;
+      if (random() % 64 == 0) withdraw(random() % kConsumers);
       if (outcome == CancelOutcome::Gone) std::this_thread::yield();
     }
+  }
+
+  void withdraw(uint32_t consumer) {
+    if (claimed[consumer].exchange(true)) return;
+    requeued += queue.withdraw(consumer);
+    withdrawn[consumer] = true;
+    bells[consumer]->ring();
   }
 
   void collect() {
@@ -150,14 +166,15 @@ struct Stress {
   uint32_t payloads[kSlots] = {};
   uint32_t results[kSlots] = {};
   std::atomic<uint32_t> ended[kSlots] = {};
-  std::atomic<uint64_t> operations{0}, pushed{0}, completed{0}, wrong{0}, now{0};
+  std::atomic<uint64_t> operations{0}, pushed{0}, completed{0}, wrong{0}, requeued{0}, now{0};
   std::atomic<uint32_t> producing{kProducers};
   std::atomic<bool> stopping{false}, collected{false};
+  std::atomic<bool> claimed[kConsumers] = {}, withdrawn[kConsumers] = {};
 };
 
 }  // namespace
 
-TEST("job queue: stress: every job ends once, whoever pushes, takes, gives back, dies and cancels") {
+TEST("job queue: stress: every job ends once, whoever pushes, takes, gives back, dies, is withdrawn and cancels") {
   auto stress = std::make_unique<Stress>();
   std::vector<std::thread> consumers, others;
   for (uint32_t i = 0; i < kConsumers; i++) consumers.emplace_back([&, i] { stress->consume(i); });
@@ -177,10 +194,14 @@ TEST("job queue: stress: every job ends once, whoever pushes, takes, gives back,
   EXPECT_EQ(stress->wrong.load(), 0u);
   EXPECT_EQ(stress->queue.size(), 0u);
   uint64_t ended = 0;
+  uint64_t generations = 0;
   for (uint32_t slot = 0; slot < kSlots; slot++) {
-    EXPECT_EQ(stress->ended[slot].load(), job_state::generationOf(stress->words[slot]));
+    generations += job_state::generationOf(stress->words[slot]);
     ended += stress->ended[slot];
   }
   EXPECT_EQ(ended, stress->pushed.load());
+  // What a withdrawn consumer had is queued again in another generation.
+  EXPECT_EQ(ended + stress->requeued, generations);
+  EXPECT(stress->requeued > 0);
   EXPECT(stress->completed > 0 && stress->completed < stress->pushed);
 }

@@ -183,7 +183,7 @@ TEST("job queue: a consumer that is withdrawn ends what it runs, and can start n
   EXPECT(fixture.take(3, 0, 0) == Slots({0, 1, 2}));
   const std::vector<TakenJob> held = fixture.taken;
   EXPECT(fixture.states().start(0, held[0].generation));
-  fixture.queue.withdraw(0);
+  EXPECT_EQ(fixture.queue.withdraw(0), 2u);
   EXPECT_EQ(fixture.place(0), job_state::kRunning);
   EXPECT(!fixture.states().start(1, held[1].generation));
   EXPECT(fixture.take(2, 0, 1) == Slots({1, 2}));
