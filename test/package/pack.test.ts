@@ -57,6 +57,7 @@ beforeAll(async () => {
   await cp(join(programs, 'serve.mjs'), join(project, 'serve.mjs'));
   await cp(join(programs, 'require.cjs'), join(project, 'require.cjs'));
   await cp(join(programs, 'drop-in.mjs'), join(project, 'drop-in.mjs'));
+  await cp(join(programs, 'runner.mjs'), join(project, 'runner.mjs'));
 }, 600_000);
 
 afterAll(async () => {
@@ -115,6 +116,12 @@ describe.each(testedMajors)('installed, on node %i', (major) => {
       https: true,
       dropIn: { installed: true, native: 1, fallback: [] },
     });
+  });
+
+  test('the runner', { timeout: 300_000 }, async () => {
+    const node = await nodeBinary(root, major);
+    const { stdout } = await exec(node.path, ['runner.mjs'], { cwd: project, env: cleanEnvironment() });
+    expect(JSON.parse(stdout)).toEqual({ sums: true, called: 'CALLED', late: 'ERR_GAMMALOOP_TIMEOUT' });
   });
 
   test('without its binary: the node backend serves, and says so', { timeout: 300_000 }, async () => {
