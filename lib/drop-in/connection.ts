@@ -8,9 +8,7 @@
 import diagnostics from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
 import type { WireConnection, WireListener } from '../backend/wire.js';
-import { hasHeader } from '../bridge/head-text.js';
 import {
-  HEADER_NAMES,
   REQUEST_HAS_BODY_FLAG,
   REQUEST_KEEP_ALIVE_FLAG,
   REQUEST_UPGRADE_FLAG,
@@ -37,7 +35,7 @@ import { Exchanges } from './exchanges.js';
 import type { FedTransport } from './fed-transport.js';
 import { createRequest, type IncomingMessage } from './incoming-message.js';
 import { ReadingGate } from './reading-gate.js';
-import { hasBodyHeaders, refuseHostless, ruleFor } from './request-rules.js';
+import { handle, hasBodyHeaders, ruleFor } from './request-rules.js';
 import type { Server } from './server.js';
 import { createResponse, ServerResponse } from './server-response.js';
 import type { ServerState } from './server-state.js';
@@ -149,8 +147,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     if (requestStart.hasSubscribers) requestStart.publish({ request, response, socket: this.socket, server });
     this.#exchanges.add(request, response);
     if (this.#state.optimizesEmptyRequests && !hasBodyHeaders(request)) request._dumpAndCloseReadable();
-    const hasHost = versionMinor === 0 || !server.requireHostHeader || hasHeader(text, headerCount, HOST);
-    const rule = hasHost ? ruleFor(server, response, versionMinor, flags, this.#requestCount) : refuseHostless;
+    const rule = versionMinor === 0 ? handle : ruleFor(server, response, text, headerCount, flags, this.#requestCount);
     this.#arriving = request;
     request[kRun](rule, this, request, response);
     this.#arriving = null;
@@ -290,8 +287,11 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   onError(name: string, bytes: Buffer, position: number): void {
-    this.#hasFailed = false; // what follows refused bytes is an error of its own
-    if (!this.destroyed) this.fail(clientErrorOf(name, bytes, position));
+    if (this.destroyed) return;
+    const error = clientErrorOf(name, bytes, position);
+    // What follows refused bytes is an error of its own; a timeout, of which server-state.ts may have told, is not.
+    if (error.code !== 'ERR_HTTP_REQUEST_TIMEOUT') this.#hasFailed = false;
+    this.fail(error);
   }
 
   /** An error of the connection: 'clientError', or node's answer. */
@@ -497,5 +497,3 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.#fed?.onTransport(command);
   }
 }
-
-const HOST = HEADER_NAMES.indexOf('host');

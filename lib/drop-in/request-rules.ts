@@ -1,24 +1,28 @@
 /** What node's server decides about a request before (or instead of) 'request'. Each runs as `request[kRun](rule, connection, request, response)`. */
-import { REQUEST_EXPECT_CONTINUE_FLAG, REQUEST_EXPECT_OTHER_FLAG } from '../bridge/records.js';
+import { hasHeader } from '../bridge/head-text.js';
+import { HEADER_NAMES, REQUEST_EXPECT_CONTINUE_FLAG, REQUEST_EXPECT_OTHER_FLAG } from '../bridge/records.js';
 import type { HttpConnection } from './connection.js';
 import type { IncomingMessage } from './incoming-message.js';
 import type { Server } from './server.js';
 import type { ServerResponse } from './server-response.js';
 
 const EXPECT_FLAGS = REQUEST_EXPECT_CONTINUE_FLAG | REQUEST_EXPECT_OTHER_FLAG;
+const HOST = HEADER_NAMES.indexOf('host');
 const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i;
 
 type Rule = (this: HttpConnection, request: IncomingMessage, response: ServerResponse) => void;
 
-/** `requestCount`: on this connection, this one included. */
+/** For HTTP/1.1. `text`, `headerCount`: its head (bridge/head-text.ts). `requestCount`: on this connection, this one included. */
 export function ruleFor(
-  { maxRequestsPerSocket: most }: Server,
+  server: Server,
   response: ServerResponse,
-  versionMinor: number,
+  text: string,
+  headerCount: number,
   flags: number,
   requestCount: number,
 ): Rule {
-  if (versionMinor === 0) return handle;
+  if (server.requireHostHeader && !hasHeader(text, headerCount, HOST)) return refuseHostless;
+  const { maxRequestsPerSocket: most } = server;
   if (typeof most === 'number' && most > 0) {
     response.maxRequestsOnConnectionReached = most <= requestCount;
     if (most < requestCount) return drop;
@@ -26,12 +30,12 @@ export function ruleFor(
   return (flags & EXPECT_FLAGS) === 0 ? handle : meetExpectation;
 }
 
-function handle(this: HttpConnection, request: IncomingMessage, response: ServerResponse): void {
+export function handle(this: HttpConnection, request: IncomingMessage, response: ServerResponse): void {
   this.server.emit('request', request, response);
 }
 
 /** `Host` is missing. */
-export function refuseHostless(this: HttpConnection, _request: IncomingMessage, response: ServerResponse): void {
+function refuseHostless(this: HttpConnection, _request: IncomingMessage, response: ServerResponse): void {
   response.writeHead(400, ['Connection', 'close']);
   response.end();
 }
