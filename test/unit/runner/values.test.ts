@@ -141,7 +141,7 @@ describe('values', () => {
 });
 
 describe('moving and sharing', () => {
-  test.each([100, 65_536, 3_000_000])('a buffer of %i bytes is moved there and back', async (size) => {
+  test.each([100, 30_000, 65_536, 3_000_000])('a buffer of %i bytes is moved there and back', async (size) => {
     const runner = makeRunner();
     const bytes = new Uint8Array(size).fill(5);
     const moved = runner.run<Uint8Array>('move', [bytes], { transfer: [bytes.buffer] });
