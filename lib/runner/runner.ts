@@ -130,13 +130,18 @@ export class Runner {
   async start(): Promise<void> {
     this.#checkOpen();
     this.#threads.startAll();
-    const { failedStarts } = this.#threads;
-    while (this.#threads.ready < this.#options.threads) {
-      await this.#threads.change();
-      if (this.#threads.failedStarts > failedStarts) {
-        throw this.#threads.startError();
+    this.#threads.setReferenced(true);
+    try {
+      const { failedStarts } = this.#threads;
+      while (this.#threads.ready < this.#options.threads) {
+        await this.#threads.change();
+        if (this.#threads.failedStarts > failedStarts) {
+          throw this.#threads.startError();
+        }
+        this.#checkOpen();
       }
-      this.#checkOpen();
+    } finally {
+      this.#threads.setReferenced(false);
     }
   }
 

@@ -96,6 +96,16 @@ export class WorkerThreads implements JobRunners {
     return new TaskError(cause.code, 'start', `A worker of the runner could not start: ${cause.text}`, details(cause));
   }
 
+  /** Whether the threads there are keep the process alive. */
+  setReferenced(referenced: boolean): void {
+    if (!this.#closing) {
+      for (const { worker } of this.list()) {
+        if (referenced) worker.ref();
+        else worker.unref();
+      }
+    }
+  }
+
   /** When a thread next becomes ready, or ends. */
   change(): Promise<void> {
     return new Promise((resolve) => this.#onChange.push(resolve));

@@ -164,6 +164,16 @@ describe('the process', () => {
     expect(stdout).toBe('sum 3\n');
   });
 
+  test('lives until start() and close() have ended, and no longer', async () => {
+    const { stdout } = await run(`${open}
+      await runner.start();
+      console.log('started');
+      if (runner.stats().threads.ready === 2) await runner.close();
+      console.log('closed');
+      await new Runner({ ...options, threads: 2 }).start();`);
+    expect(stdout).toBe('started\nclosed\n');
+  });
+
   test('can exit in the middle of everything', async () => {
     const { stdout } = await run(`${open}
       const words = new Int32Array(new SharedArrayBuffer(8));
