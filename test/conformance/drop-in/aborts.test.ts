@@ -196,6 +196,7 @@ describe.each(implementations)('aborts on $name', (implementation) => {
       answer(res);
       res.destroy();
     });
+    server.keepAliveTimeout = 0;
     const text = await (await on.open(server)).send(GET).rest();
     expect(text.slice(text.indexOf('\r\n\r\n') + 4)).toBe(sent);
   });
