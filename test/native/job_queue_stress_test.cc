@@ -202,6 +202,5 @@ TEST("job queue: stress: every job ends once, whoever pushes, takes, gives back,
   EXPECT_EQ(ended, stress->pushed.load());
   // What a withdrawn consumer had is queued again in another generation.
   EXPECT_EQ(ended + stress->requeued, generations);
-  EXPECT(stress->requeued > 0);
   EXPECT(stress->completed > 0 && stress->completed < stress->pushed);
 }
