@@ -261,7 +261,7 @@ const methods = {
         this.cork();
         process.nextTick(uncorkSoon, this);
       }
-      if (corksWrites) accepted = holdChunk(this, chunk, encoding, callback);
+      if (corksWrites && chunk.length > 0) accepted = holdChunk(this, chunk, encoding, callback);
       else if (chunk.length > 0) accepted = sendChunk(this, chunk, encoding, callback);
       else accepted = sendPlain(this, chunk, encoding, callback);
     }

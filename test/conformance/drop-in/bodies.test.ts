@@ -214,6 +214,18 @@ describe.each(implementations)('response bodies on $name', (implementation) => {
     );
   });
 
+  it('an empty write is no end of the body', async () => {
+    const server = await on.serve((_req, res) => {
+      res.write('');
+      setImmediate(() => {
+        res.write(Buffer.alloc(0));
+        res.end('x');
+      });
+    });
+    const text = await (await on.open(server)).send(GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n')).rest();
+    expect(text.slice(text.indexOf('\r\n\r\n'))).toBe('\r\n\r\n1\r\nx\r\n0\r\n\r\n');
+  });
+
   it('encodings, buffers and views are written as they are', async () => {
     const server = await on.serve((_req, res) => {
       res.write('e282ac', 'hex');
