@@ -33,6 +33,7 @@ struct Wire {
   bool inBody = false;
   bool awaitsProceed = false;
   bool isData = false;
+  bool mayBeData = false;  // an upgrade was submitted, perhaps before its request was read here
   bool isTapped = false;
   bool failed = false;
   bool ended = false;
@@ -128,6 +129,7 @@ class WireWorld {
   void consume(Wire& wire, uint32_t count) { submitNumber(records::kWireConsume, wire, count); }
   void proceed(Wire& wire, bool upgrade, bool afterBody = false) {
     wire.isData |= upgrade && wire.awaitsProceed;
+    wire.mayBeData |= upgrade;
     wire.awaitsProceed = false;
     submitBare(records::kWireProceed, wire,
                (upgrade ? records::kWireProceedUpgradeFlag : 0) | (afterBody ? records::kWireProceedBodyFlag : 0));
@@ -254,7 +256,7 @@ inline void WireWorld::dispatch(uint32_t opcode, uint32_t flags, const uint8_t* 
       if (onBodyEnd) onBodyEnd(wire);
       return;
     case kWireData:
-      GAMMALOOP_CHECK((wire.isData || wire.isTapped) && word > 0);
+      GAMMALOOP_CHECK((wire.mayBeData || wire.isTapped) && word > 0);
       piece(wire, "data ", bytesAt(kBodyBytes, word));
       if (onBody) onBody(wire, word);
       return;
