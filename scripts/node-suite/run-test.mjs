@@ -1,11 +1,13 @@
 // One test in a process group of its own, with a time limit and a folder for its temporary files.
 import { spawn } from 'node:child_process';
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 const keptOutputChars = 16_384;
 const running = new Set();
+const allTemporary = mkdtempSync(join(tmpdir(), 'node-suite-'));
+process.once('exit', () => rmSync(allTemporary, { recursive: true, force: true }));
 
 /** Ends the tests under way, with all that they have started. */
 export function killAll() {
@@ -27,8 +29,8 @@ function killGroup(child) {
  * @returns {Promise<{ status: 'pass' | 'fail' | 'skip', how: string, ms: number, output: string }>}
  */
 export function runTest(test, { node, imports, timeoutMs, slot, serial }) {
-  const temporary = join(tmpdir(), `node-suite-${process.pid}-${serial}`);
-  mkdirSync(temporary, { recursive: true });
+  const temporary = join(allTemporary, String(serial));
+  mkdirSync(temporary);
   const { NODE_OPTIONS, FORCE_COLOR, NODE_V8_COVERAGE, ...inherited } = process.env;
   const env = {
     ...inherited,
