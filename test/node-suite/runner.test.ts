@@ -31,7 +31,7 @@ const tests: Record<string, string> = {
     require('fs').writeFileSync(NODE_TEST_DIR + '/file', '');`,
   'test-net-always-fails.js': `process.exit(3);`,
   // In the list of what does not apply.
-  'test-http-same-map.js': `throw new Error('must not run');`,
+  'test-http-server-keepalive-end.js': `throw new Error('must not run');`,
   'test-dns-not-ours.js': `throw new Error('must not run');`,
 };
 
