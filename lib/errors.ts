@@ -362,11 +362,19 @@ export class TaskError extends GammaloopError {
   readonly task: string;
   /** Where its worker has ended. */
   readonly exitCode: number | undefined;
+  /** Where its worker was a process, and a signal has ended it: 'SIGSEGV'. */
+  readonly signal: string | undefined;
 
-  constructor(code: TaskErrorCode, task: string, message: string, options?: ErrorOptions & { exitCode?: number }) {
+  constructor(
+    code: TaskErrorCode,
+    task: string,
+    message: string,
+    options?: ErrorOptions & { exitCode?: number; signal?: string },
+  ) {
     super(code, message, options);
     this.task = task;
     this.exitCode = options?.exitCode;
+    this.signal = options?.signal;
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The caller's half of a queue: tasks and their slots. It encodes arguments, submits jobs a batch at a time, collects results from the
- * lanes, and settles the promises, all of a batch in one pass. It does not know who runs the jobs: threads with JavaScript (worker-threads.ts)
- * or anything else that takes from the native queue and returns on a lane.
+ * lanes, and settles the promises, all of a batch in one pass. It does not know who runs the jobs, but that they take from the native
+ * queue and return on a lane: threads with JavaScript (worker-threads.ts), native threads (native-threads.ts), processes.
  *
  * Guaranteed: a promise is settled once. What cancels a task before its result was collected wins, whatever the worker has done
  * meanwhile. A queued task that is cancelled gives its place back at once; a running one when it has ended, or its worker has.
@@ -12,31 +12,22 @@ import { DeadlineEntry, realDeadlines } from '../scope/deadlines.js';
 import { activeDeadlines, activeScope } from '../scope/scope-tree.js';
 import type { Waiter, WaiterOwner } from '../scope/waiter.js';
 import {
-  INPUT_BY_MESSAGE,
-  INPUT_HAS_PARCEL,
-  INPUT_HAS_TRACE,
   JobMemory,
   LANE_HEAD,
   LANE_TAIL,
   type Lane,
-  OUTPUT_BY_MESSAGE,
   OUTPUT_ERROR,
-  OUTPUT_HAS_PARCEL,
   SLOT_DEADLINE,
-  SLOT_FLAGS,
   SLOT_FUNCTION,
   SLOT_KIND,
   SLOT_WORDS,
 } from './job-memory.js';
 import { monotonicOffset } from './monotonic.js';
 import type { Task } from './task.js';
-import { canMoveByCopy, takeAway, takeSnapshot } from './transfer.js';
-import { NotPlain, ValueCodec } from './values.js';
 
 const FREE_BITS = ~15;
 const DEFAULT_PRIORITY = 3;
 const CANCEL_REMOVED = 0;
-const NO_BUFFERS: readonly ArrayBuffer[] = [];
 /** So many results may be awaited by spinning before the event loop has its turn. */
 const MAX_POLLS = 64;
 
@@ -44,12 +35,22 @@ const MAX_POLLS = 64;
 export interface JobRunners {
   /** `queued` jobs have been submitted for which nobody who slept was woken. */
   needed(queued: number): void;
-  /** What the job's worker has posted as its result. */
-  takeMessage(slot: number): unknown;
+  /** The caller's doorbell was rung, and the lanes are empty. */
+  heard(): void;
   /** It has been withdrawn, and is still running a cancelled task whose time to end by itself is over. */
   terminate(consumer: number): void;
   /** It has been withdrawn, and has nothing more to do. */
   retire(consumer: number): void;
+}
+
+/** How what a task gets and gives goes into its slot and comes out of it. */
+export interface JobValues {
+  /** Of a task that is to be submitted. Throws what the task is to be rejected with. */
+  write(slot: number, task: Task): void;
+  /** Of a job that has ended. Throws where it cannot be read. */
+  read(slot: number, task: Task): unknown;
+  /** Nobody wants what is there for the slot, of either. `hasEnded`: what the job has given is among it. */
+  discard(slot: number, hasEnded: boolean): void;
 }
 
 export interface JobTableOptions {
@@ -88,7 +89,7 @@ export class JobTable implements WaiterOwner<unknown> {
   onEmpty: () => void = () => {};
   readonly #options: JobTableOptions;
   readonly #runners: JobRunners;
-  readonly #codec: ValueCodec;
+  readonly #values: JobValues;
   readonly #tasks: (Task | null)[];
   readonly #free: Uint32Array;
   #freeCount: number;
@@ -103,12 +104,16 @@ export class JobTable implements WaiterOwner<unknown> {
   #polls = 0;
   #pollMisses = 0;
 
-  constructor(binding: Binding, options: JobTableOptions, runners: JobRunners) {
+  constructor(
+    binding: Binding,
+    options: JobTableOptions,
+    runners: JobRunners,
+    makeValues: (memory: JobMemory, pool: NativeRunnerPool) => JobValues,
+  ) {
     const { slots } = options;
     this.#options = options;
     this.#runners = runners;
     this.memory = JobMemory.allocate(slots);
-    this.#codec = new ValueCodec(this.memory);
     this.#tasks = new Array<Task | null>(slots).fill(null);
     // The slot freed last is used next: its memory is warm.
     this.#free = Uint32Array.from({ length: slots }, (_, index) => slots - 1 - index);
@@ -125,8 +130,10 @@ export class JobTable implements WaiterOwner<unknown> {
       () => {
         this.#polls = 0;
         this.collect();
+        this.#runners.heard();
       },
     );
+    this.#values = makeValues(this.memory, this.pool);
   }
 
   /** Queued or running, or cancelled and still running. */
@@ -196,14 +203,6 @@ export class JobTable implements WaiterOwner<unknown> {
     this.#afterRelease();
   }
 
-  /** The arguments of a running job, which its worker has asked for, once. */
-  argumentsOf(slot: number): { args: unknown; transfer: readonly object[] } {
-    const task = this.#tasks[slot]!;
-    const { snapshot } = task!;
-    task!.snapshot = null;
-    return { args: snapshot!.value, transfer: snapshot!.transfer };
-  }
-
   /** Its worker has died with it. */
   fail(slot: number, errorFor: (task: Task) => Error): void {
     const task = this.#tasks[slot];
@@ -211,7 +210,7 @@ export class JobTable implements WaiterOwner<unknown> {
       return;
     }
     if (task.reject(errorFor(task))) this.failed++;
-    this.pool.discard(slot);
+    this.#values.discard(slot, false);
     this.#release(slot, task);
     this.#afterRelease();
   }
@@ -305,15 +304,19 @@ export class JobTable implements WaiterOwner<unknown> {
       this.#waiting.delete(task);
       return;
     }
-    this.pool.discard(slot);
+    this.#values.discard(slot, false);
     this.#release(slot, task);
   }
 
   #admit(task: Task): void {
     const slot = this.#free[--this.#freeCount]!;
     try {
-      this.#write(slot, task);
+      const index = slot * SLOT_WORDS;
+      this.memory.words[index + SLOT_FUNCTION] = task.functionId;
+      this.memory.doubles[(index + SLOT_DEADLINE) >> 1] = task.deadline + monotonicOffset;
+      this.#values.write(slot, task);
     } catch (error) {
+      this.#values.discard(slot, false);
       this.#freeCount++;
       this.failed++;
       task.reject(error);
@@ -349,44 +352,6 @@ export class JobTable implements WaiterOwner<unknown> {
     return this.#polls++ < MAX_POLLS && (this.#pollMisses < 8 || this.#polls % 16 === 0);
   }
 
-  /** Throws PayloadError. */
-  #write(slot: number, task: Task): void {
-    const { words, doubles } = this.memory;
-    const { transfer, traceId } = task.options;
-    const args = task.args!;
-    const index = slot * SLOT_WORDS;
-    words[index + SLOT_FUNCTION] = task.functionId;
-    words[index + SLOT_KIND] = args.length;
-    doubles[(index + SLOT_DEADLINE) >> 1] = task.deadline + monotonicOffset;
-    let flags = traceId === undefined ? 0 : INPUT_HAS_TRACE;
-    try {
-      if (transfer !== undefined && !canMoveByCopy(transfer)) {
-        throw new NotPlain();
-      }
-      const parts = this.#codec.writeArguments(slot, traceId, args);
-      if (parts.length > 0) {
-        flags |= INPUT_HAS_PARCEL;
-        this.pool.setInput(slot, parts);
-      }
-      if (transfer !== undefined) {
-        takeAway(transfer);
-      }
-    } catch (error) {
-      if (!(error instanceof NotPlain)) {
-        this.pool.discard(slot);
-        throw error;
-      }
-      flags |= INPUT_BY_MESSAGE;
-      task.snapshot = snapshotOf(task, args, transfer ?? []);
-      const parts = this.#codec.writeArguments(slot, traceId, []);
-      if (parts.length > 0) {
-        flags |= INPUT_HAS_PARCEL;
-        this.pool.setInput(slot, parts);
-      }
-    }
-    words[index + SLOT_FLAGS] = flags;
-  }
-
   #drain(lane: Lane): void {
     const { words, ring, mask } = lane;
     let head = words[LANE_HEAD]!;
@@ -401,20 +366,15 @@ export class JobTable implements WaiterOwner<unknown> {
 
   #settle(slot: number): void {
     const task = this.#tasks[slot]!;
-    const kind = this.memory.words[slot * SLOT_WORDS + SLOT_KIND]!;
     if (task.settled) {
-      if ((kind & OUTPUT_BY_MESSAGE) !== 0) this.#runners.takeMessage(slot);
-      this.pool.discard(slot);
+      this.#values.discard(slot, true);
       this.#release(slot, task);
       return;
     }
+    let isError = (this.memory.words[slot * SLOT_WORDS + SLOT_KIND]! & OUTPUT_ERROR) !== 0;
     let value: unknown;
-    let isError = (kind & OUTPUT_ERROR) !== 0;
     try {
-      value =
-        (kind & OUTPUT_BY_MESSAGE) !== 0
-          ? this.#runners.takeMessage(slot)
-          : this.#codec.readResult(slot, (kind & OUTPUT_HAS_PARCEL) === 0 ? NO_BUFFERS : this.pool.takeOutput(slot));
+      value = this.#values.read(slot, task);
     } catch (error) {
       value = new PayloadError(`The result of task ${task.name} cannot be read here`, { cause: error });
       isError = true;
@@ -463,15 +423,6 @@ function clearGrace(task: Task): void {
   if (task.grace !== null) {
     realDeadlines.remove(task.grace);
     task.grace = null;
-  }
-}
-
-function snapshotOf(task: Task, args: readonly unknown[], transfer: readonly object[]) {
-  try {
-    return takeSnapshot(args, transfer);
-  } catch (error) {
-    const message = `An argument of task ${task.name} cannot be cloned; pass plain data, or list what can be moved in \`transfer\``;
-    throw new PayloadError(message, { cause: error });
   }
 }
 

@@ -55,6 +55,8 @@ export interface CheckedRunnerOptions {
   readonly threads: number;
   readonly tasksPerThread: number;
   readonly capacity: number;
+  /** Tasks that may be queued or running at a time. */
+  readonly slots: number;
   readonly waits: boolean;
   readonly agingMs: number;
   readonly idleTimeout: number;
@@ -103,12 +105,15 @@ export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions
       'Infinity where tasksPerThread is more than 1: ending a worker would end its other tasks',
     );
   }
+  const threads = integer('threads', options.threads ?? availableParallelism(), 1, 1024);
+  const capacity = integer('queue.capacity', queue.capacity ?? 1024, 0, MAX_SLOTS);
   const { resourceLimits, env, argv, execArgv } = options;
   return {
     module: moduleHref(options.module),
-    threads: integer('threads', options.threads ?? availableParallelism(), 1, 1024),
+    threads,
     tasksPerThread,
-    capacity: integer('queue.capacity', queue.capacity ?? 1024, 0, MAX_SLOTS),
+    capacity,
+    slots: capacity + threads * tasksPerThread,
     waits: whenFull === 'wait',
     agingMs: integer('queue.agingMs', queue.agingMs ?? 1000, 1, 3_600_000),
     idleTimeout: duration('idleTimeout', options.idleTimeout ?? Number.POSITIVE_INFINITY),

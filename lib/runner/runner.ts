@@ -1,9 +1,7 @@
 /** The runner: work that would hold up the event loop, in threads of its own. docs/runner.md. */
-import { loadBinding } from '../bridge/binding.js';
 import { ClosedError, OptionError, QueueFullError, TooManyWaitersError } from '../errors.js';
-import { type FunctionDefinition, FunctionTable } from './functions.js';
 import { type DurationStats, summarize } from './histogram.js';
-import { JobTable } from './job-table.js';
+import type { JobTable } from './job-table.js';
 import { checkMapOptions, type MapOptions, mapTasks } from './map.js';
 import {
   type CheckedRunnerOptions,
@@ -12,8 +10,8 @@ import {
   type RunnerOptions,
   timerMs,
 } from './options.js';
+import { type LaneKind, RunnerLane } from './runner-lane.js';
 import { Task, type TaskOptions } from './task.js';
-import { WorkerThreads } from './worker-threads.js';
 
 export interface RunnerStats {
   /** Tasks that wait for room in the queue (`whenFull: 'wait'`), are queued, or run (cancelled ones too, while they still run). */
@@ -39,7 +37,11 @@ export interface RunnerStats {
 }
 
 export interface WorkerStats {
-  readonly threadId: number;
+  readonly lane: LaneKind;
+  /** Of a worker thread. */
+  readonly threadId?: number;
+  /** Of a child process. */
+  readonly pid?: number;
   readonly phase: string;
   readonly ageMs: number;
   readonly runTime: DurationStats;
@@ -55,26 +57,15 @@ const MAX_CLOSE_GRACE_MS = 1000;
 
 export class Runner {
   readonly #options: CheckedRunnerOptions;
-  readonly #functions: FunctionTable;
-  readonly #threads: WorkerThreads;
-  readonly #table: JobTable;
+  /** Of `run`, `call` and `map`. */
+  readonly #main: RunnerLane;
   #closing: Promise<RunnerCloseReport> | null = null;
   /** Tasks that the deadlines of close() have cancelled. */
   #cut = 0;
-  /** How long tasks have waited, once the native pool has gone. */
-  #lastWaits: Uint32Array | null = null;
 
   constructor(options: RunnerOptions = {}) {
-    const checked = checkRunnerOptions(options);
-    this.#options = checked;
-    this.#functions = new FunctionTable((definition: FunctionDefinition) =>
-      this.#threads.define({ kind: 'define', definition }),
-    );
-    this.#threads = new WorkerThreads(checked, this.#functions);
-    const { threads, tasksPerThread, capacity, agingMs, spinUs, graceMs } = checked;
-    const slots = capacity + threads * tasksPerThread;
-    this.#table = new JobTable(loadBinding(), { slots, agingMs, spinUs, graceMs }, this.#threads);
-    this.#threads.attach(this.#table);
+    this.#options = checkRunnerOptions(options);
+    this.#main = RunnerLane.threads(this.#options);
   }
 
   /** Runs the function of the module that has this name. */
@@ -83,7 +74,7 @@ export class Runner {
       if (typeof name !== 'string') {
         throw new OptionError('name', 'the name of a function of the module', name);
       }
-      return this.#run(this.#functions.named(name), name, args, options) as Promise<T>;
+      return this.#run(this.#main, this.#main.functions.named(name), name, args, options) as Promise<T>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -99,9 +90,8 @@ export class Runner {
       if (typeof fn !== 'function') {
         throw new OptionError('fn', 'a function', fn);
       }
-      return this.#run(this.#functions.function(fn as never), fn.name || 'anonymous', args, options) as Promise<
-        Awaited<R>
-      >;
+      const id = this.#main.functions.function(fn as never);
+      return this.#run(this.#main, id, fn.name || 'anonymous', args, options) as Promise<Awaited<R>>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -114,7 +104,8 @@ export class Runner {
     options: MapOptions & TaskOptions = {},
   ): AsyncGenerator<T, void, void> {
     const { concurrency, ordered, signal, ...rest } = options;
-    const defaultConcurrency = Math.min(2 * this.#options.threads * this.#options.tasksPerThread, this.#slots);
+    const { threads, tasksPerThread, slots } = this.#options;
+    const defaultConcurrency = Math.min(2 * threads * tasksPerThread, slots);
     const checked = checkMapOptions(concurrency ?? defaultConcurrency, ordered ?? true);
     const end = new AbortController();
     const taskOptions = { ...rest, signal: signal === undefined ? end.signal : AbortSignal.any([signal, end.signal]) };
@@ -129,50 +120,44 @@ export class Runner {
   /** Starts every thread now, and waits until each is ready. Rejects where one cannot be started. */
   async start(): Promise<void> {
     this.#checkOpen();
-    this.#threads.startAll();
-    this.#threads.setReferenced(true);
+    const { workers } = this.#main;
+    workers.startAll();
+    workers.setReferenced(true);
     try {
-      const { failedStarts } = this.#threads;
-      while (this.#threads.ready < this.#options.threads) {
-        await this.#threads.change();
-        if (this.#threads.failedStarts > failedStarts) {
-          throw this.#threads.startError();
+      const { failedStarts } = workers;
+      while (workers.ready < this.#options.threads) {
+        await workers.change();
+        if (workers.failedStarts > failedStarts) {
+          throw workers.startError();
         }
         this.#checkOpen();
       }
     } finally {
-      this.#threads.setReferenced(false);
+      workers.setReferenced(false);
     }
   }
 
   stats(): RunnerStats {
-    const { pool, inFlight, waiting, done, failed, cancelled, timedOut, refused } = this.#table;
-    const threads = [...this.#threads.list()];
-    const queued = this.#lastWaits === null ? pool.queued() : 0;
-    const now = performance.now();
+    const lanes = this.#lanes;
+    const sum = (count: (lane: RunnerLane) => number) => lanes.reduce((total, lane) => total + count(lane), 0);
     return {
-      waiting,
-      queued,
-      running: Math.max(0, inFlight - queued),
-      done,
-      failed,
-      cancelled,
-      timedOut,
-      refused,
-      waitTime: summarize([this.#lastWaits ?? pool.waits()]),
-      runTime: summarize([this.#threads.endedRunTimes, ...threads.map(({ lane }) => lane.runTimes)]),
+      waiting: sum(({ table }) => table.waiting),
+      queued: sum(({ queued }) => queued),
+      running: sum(({ table, queued }) => Math.max(0, table.inFlight - queued)),
+      done: sum(({ table }) => table.done),
+      failed: sum(({ table }) => table.failed),
+      cancelled: sum(({ table }) => table.cancelled),
+      timedOut: sum(({ table }) => table.timedOut),
+      refused: sum(({ table }) => table.refused),
+      waitTime: summarize(lanes.map(({ waits }) => waits)),
+      runTime: summarize(lanes.flatMap((lane) => lane.runTimes())),
       threads: {
-        starting: this.#threads.active - this.#threads.ready,
-        ready: this.#threads.ready,
-        started: this.#threads.started,
-        ended: this.#threads.ended,
+        starting: sum(({ workers }) => workers.active - workers.ready),
+        ready: sum(({ workers }) => workers.ready),
+        started: sum(({ workers }) => workers.started),
+        ended: sum(({ workers }) => workers.ended),
       },
-      workers: threads.map(({ worker, phase, startedAt, lane }) => ({
-        threadId: worker.threadId,
-        phase,
-        ageMs: now - startedAt,
-        runTime: summarize([lane.runTimes]),
-      })),
+      workers: lanes.flatMap((lane) => lane.workerStats()),
     };
   }
 
@@ -189,8 +174,13 @@ export class Runner {
     this.#closing ??= this.#close();
     if (timerMs(deadline) < Number.POSITIVE_INFINITY) {
       let timer = setTimeout(() => {
-        this.#cut += this.#table.cancelAll(new ClosedError('The runner'));
-        timer = setTimeout(() => this.#table.terminateAll(), Math.min(this.#options.graceMs, MAX_CLOSE_GRACE_MS));
+        for (const { table } of this.#lanes) this.#cut += table.cancelAll(new ClosedError('The runner'));
+        timer = setTimeout(
+          () => {
+            for (const { table } of this.#lanes) table.terminateAll();
+          },
+          Math.min(this.#options.graceMs, MAX_CLOSE_GRACE_MS),
+        );
       }, deadline);
       void this.#closing.finally(() => clearTimeout(timer));
     }
@@ -201,11 +191,17 @@ export class Runner {
     await this.close();
   }
 
-  get #slots(): number {
-    return this.#options.capacity + this.#options.threads * this.#options.tasksPerThread;
+  get #lanes(): readonly RunnerLane[] {
+    return [this.#main];
   }
 
-  #run(functionId: number, name: string, args: readonly unknown[], options: TaskOptions | undefined): Promise<unknown> {
+  #run(
+    { table }: RunnerLane,
+    functionId: number,
+    name: string,
+    args: readonly unknown[],
+    options: TaskOptions | undefined,
+  ): Promise<unknown> {
     if (!Array.isArray(args)) {
       throw new OptionError('args', 'an array of arguments', args);
     }
@@ -215,24 +211,24 @@ export class Runner {
     if (this.#closing !== null) {
       throw new ClosedError('The runner');
     }
-    if (this.#table.full) {
-      this.#checkRoom();
+    if (table.full) {
+      this.#checkRoom(table);
     }
-    return this.#table.add(new Task(this.#table, functionId, name, args, options));
+    return table.add(new Task(table, functionId, name, args, options));
   }
 
-  #checkRoom(): void {
+  #checkRoom(table: JobTable): void {
     // Results may be there that nobody has looked at.
-    this.#table.collect();
-    if (!this.#table.full) {
+    table.collect();
+    if (!table.full) {
       return;
     }
     if (!this.#options.waits) {
-      this.#table.refused++;
+      table.refused++;
       throw new QueueFullError(this.#options.capacity);
     }
-    if (this.#table.waiting >= MAX_WAITING) {
-      this.#table.refused++;
+    if (table.waiting >= MAX_WAITING) {
+      table.refused++;
       throw new TooManyWaitersError(MAX_WAITING);
     }
   }
@@ -244,18 +240,7 @@ export class Runner {
   }
 
   async #close(): Promise<RunnerCloseReport> {
-    this.#table.flush();
-    if (this.#table.inFlight > 0 || this.#table.waiting > 0) {
-      await new Promise<void>((resolve) => {
-        this.#table.onEmpty = resolve;
-      });
-    }
-    this.#threads.retireAll();
-    while (this.#threads.alive > 0) {
-      await this.#threads.change();
-    }
-    this.#lastWaits = this.#table.pool.waits();
-    this.#table.pool.close();
+    await Promise.all(this.#lanes.map((lane) => lane.close()));
     return { cancelled: this.#cut };
   }
 }

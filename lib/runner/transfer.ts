@@ -35,17 +35,21 @@ export function checkTransferList(list: unknown): asserts list is readonly objec
 
 const isMarked = (workerThreads as { isMarkedAsUntransferable?: (item: object) => boolean }).isMarkedAsUntransferable;
 
-/** The buffers of the list can be copied and taken away. */
+/** The buffers of the list can be copied and taken away, which costs less than a message. */
 export function canMoveByCopy(list: readonly object[]): boolean {
   let total = 0;
   for (const item of list) {
-    // Buffers of this size may be node's pool, which must never be taken: a message refuses it.
-    if (!(item instanceof ArrayBuffer) || item.byteLength === Buffer.poolSize || isMarked?.(item) === true) {
+    if (!canBeTaken(item)) {
       return false;
     }
     total += item.byteLength;
   }
   return total <= COPY_BYTES;
+}
+
+/** Buffers of the size of node's pool may be it, which must never be taken: a message refuses it. */
+export function canBeTaken(item: object): item is ArrayBuffer {
+  return item instanceof ArrayBuffer && item.byteLength !== Buffer.poolSize && isMarked?.(item) !== true;
 }
 
 type WithTransfer = ArrayBuffer & { transfer?: (length: number) => ArrayBuffer };

@@ -1,0 +1,115 @@
+/**
+ * What JavaScript tasks get and give, as structured clones: in the slot and its parcel, or, to and from threads, by message where only a
+ * message can carry it.
+ */
+import type { NativeRunnerPool } from '../bridge/binding.js';
+import { PayloadError } from '../errors.js';
+import {
+  INPUT_BY_MESSAGE,
+  INPUT_HAS_PARCEL,
+  INPUT_HAS_TRACE,
+  type JobMemory,
+  OUTPUT_BY_MESSAGE,
+  OUTPUT_HAS_PARCEL,
+  SLOT_FLAGS,
+  SLOT_KIND,
+  SLOT_WORDS,
+} from './job-memory.js';
+import type { JobValues } from './job-table.js';
+import type { Task } from './task.js';
+import { canBeTaken, canMoveByCopy, type Snapshot, takeAway, takeSnapshot } from './transfer.js';
+import { NotPlain, ValueCodec } from './values.js';
+
+const NO_BUFFERS: readonly ArrayBuffer[] = [];
+
+/** Who brings what goes by message. */
+export interface Messages {
+  /** What the job's worker has posted as its result. */
+  takeMessage(slot: number): unknown;
+}
+
+export class ClonedValues implements JobValues {
+  readonly #memory: JobMemory;
+  readonly #pool: NativeRunnerPool;
+  /** null: the workers have no memory in common with the caller, and what needs a message is refused. */
+  readonly #messages: Messages | null;
+  readonly #codec: ValueCodec;
+
+  constructor(memory: JobMemory, pool: NativeRunnerPool, messages: Messages | null) {
+    this.#memory = memory;
+    this.#pool = pool;
+    this.#messages = messages;
+    this.#codec = new ValueCodec(memory);
+  }
+
+  /** Throws PayloadError. */
+  write(slot: number, task: Task): void {
+    const { words } = this.#memory;
+    const { transfer, traceId } = task.options;
+    const args = task.args!;
+    const index = slot * SLOT_WORDS;
+    words[index + SLOT_KIND] = args.length;
+    let flags = traceId === undefined ? 0 : INPUT_HAS_TRACE;
+    try {
+      if (transfer !== undefined && !this.#canMove(transfer)) {
+        throw new NotPlain();
+      }
+      flags |= this.#writeArguments(slot, traceId, args);
+      if (transfer !== undefined) {
+        takeAway(transfer);
+      }
+    } catch (error) {
+      if (!(error instanceof NotPlain)) {
+        throw error;
+      }
+      task.snapshot = this.#snapshotOf(task, args, transfer ?? []);
+      flags |= INPUT_BY_MESSAGE | this.#writeArguments(slot, traceId, []);
+    }
+    words[index + SLOT_FLAGS] = flags;
+  }
+
+  read(slot: number): unknown {
+    const kind = this.#memory.words[slot * SLOT_WORDS + SLOT_KIND]!;
+    if ((kind & OUTPUT_BY_MESSAGE) !== 0) {
+      return this.#messages!.takeMessage(slot);
+    }
+    return this.#codec.readResult(slot, (kind & OUTPUT_HAS_PARCEL) === 0 ? NO_BUFFERS : this.#pool.takeOutput(slot));
+  }
+
+  discard(slot: number, hasEnded: boolean): void {
+    if (hasEnded && (this.#memory.words[slot * SLOT_WORDS + SLOT_KIND]! & OUTPUT_BY_MESSAGE) !== 0) {
+      this.#messages!.takeMessage(slot);
+    }
+    this.#pool.discard(slot);
+  }
+
+  #canMove(list: readonly object[]): boolean {
+    return this.#messages === null ? list.every(canBeTaken) : canMoveByCopy(list);
+  }
+
+  #writeArguments(slot: number, traceId: string | undefined, args: readonly unknown[]): number {
+    const parts = this.#codec.writeArguments(slot, traceId, args);
+    if (parts.length === 0) {
+      return 0;
+    }
+    this.#pool.setInput(slot, parts);
+    return INPUT_HAS_PARCEL;
+  }
+
+  #snapshotOf(task: Task, args: readonly unknown[], transfer: readonly object[]): Snapshot {
+    let snapshot: Snapshot;
+    try {
+      snapshot = takeSnapshot(args, transfer);
+    } catch (error) {
+      const message = `An argument of task ${task.name} cannot be cloned; pass plain data, or list what can be moved in \`transfer\``;
+      throw new PayloadError(message, { cause: error });
+    }
+    if (this.#messages === null) {
+      throw new PayloadError(
+        `An argument of task ${task.name} cannot go to another process, which shares no memory and no ports with this one; ` +
+          "pass a copy, or run it in the lane 'thread'",
+      );
+    }
+    return snapshot;
+  }
+}

@@ -1,0 +1,93 @@
+/** A lane: a queue of its own, and the workers that take from it. A runner has one for each kind of work that it was given. */
+import { loadBinding, type NativeRunnerPool } from '../bridge/binding.js';
+import { ClonedValues } from './cloned-values.js';
+import { type FunctionDefinition, FunctionTable } from './functions.js';
+import { summarize } from './histogram.js';
+import type { JobMemory } from './job-memory.js';
+import { JobTable, type JobValues } from './job-table.js';
+import type { CheckedRunnerOptions } from './options.js';
+import type { PoolWorker, WorkerPool } from './worker-pool.js';
+import { WorkerThreads } from './worker-threads.js';
+
+type Workers = WorkerPool<PoolWorker>;
+
+export type LaneKind = 'thread' | 'process' | 'native';
+
+export class RunnerLane {
+  readonly kind: LaneKind;
+  readonly functions: FunctionTable;
+  readonly workers: Workers;
+  readonly table: JobTable;
+  #closing: Promise<void> | null = null;
+  /** How long tasks have waited, once the native pool has gone. */
+  #lastWaits: Uint32Array | null = null;
+
+  private constructor(
+    kind: LaneKind,
+    options: CheckedRunnerOptions,
+    makeWorkers: (functions: FunctionTable) => Workers,
+    makeValues: (workers: Workers, memory: JobMemory, pool: NativeRunnerPool) => JobValues,
+  ) {
+    this.kind = kind;
+    this.functions = new FunctionTable((definition: FunctionDefinition) => this.workers.define(definition));
+    this.workers = makeWorkers(this.functions);
+    const { slots, agingMs, spinUs, graceMs } = options;
+    this.table = new JobTable(loadBinding(), { slots, agingMs, spinUs, graceMs }, this.workers, (memory, pool) =>
+      makeValues(this.workers, memory, pool),
+    );
+    this.workers.attach(this.table);
+  }
+
+  static threads(options: CheckedRunnerOptions): RunnerLane {
+    return new RunnerLane(
+      'thread',
+      options,
+      (functions) => new WorkerThreads(options, functions),
+      (workers, memory, pool) => new ClonedValues(memory, pool, workers as WorkerThreads),
+    );
+  }
+
+  get queued(): number {
+    return this.#lastWaits === null ? this.table.pool.queued() : 0;
+  }
+
+  get waits(): Uint32Array {
+    return this.#lastWaits ?? this.table.pool.waits();
+  }
+
+  workerStats() {
+    const now = performance.now();
+    return [...this.workers.list()].map(({ identity, phase, startedAt, lane }) => ({
+      lane: this.kind,
+      ...identity,
+      phase,
+      ageMs: now - startedAt,
+      runTime: summarize([lane.runTimes]),
+    }));
+  }
+
+  runTimes(): Int32Array[] {
+    return [this.workers.endedRunTimes, ...[...this.workers.list()].map(({ lane }) => lane.runTimes)];
+  }
+
+  /** What there is ends, then the workers do. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.table.flush();
+    if (this.table.inFlight > 0 || this.table.waiting > 0) {
+      await new Promise<void>((resolve) => {
+        this.table.onEmpty = resolve;
+      });
+    }
+    this.workers.retireAll();
+    while (this.workers.alive > 0) {
+      await this.workers.change();
+    }
+    this.#lastWaits = this.table.pool.waits();
+    this.table.pool.close();
+  }
+}
