@@ -452,6 +452,27 @@ export class WouldBlockError extends GammaloopError {
   }
 }
 
+/** By the errno of the system, whatever the poller. */
+const SELECTOR_FAILURES: Record<string, [code: string, what: string]> = {
+  EEXIST: ['REGISTERED', 'is registered already; modify it, or unregister it first'],
+  ENOENT: ['NOT_REGISTERED', 'is not registered'],
+  EPERM: ['NOT_POLLABLE', 'cannot be watched: files and directories have no readiness; read them with node:fs'],
+  EBADF: ['BAD_DESCRIPTOR', 'is not open, or was closed since it was registered'],
+};
+
+/** A descriptor cannot be watched, changed or forgotten by a selector. */
+export class SelectorError extends GammaloopError {
+  readonly fd: number;
+  readonly errno: string;
+
+  constructor(fd: number, errno: string) {
+    const [code, what] = SELECTOR_FAILURES[errno] ?? ['FAILED', `was refused by the system: ${errno}`];
+    super(`ERR_GAMMALOOP_SELECTOR_${code}`, `Descriptor ${fd} ${what}`);
+    this.fd = fd;
+    this.errno = errno;
+  }
+}
+
 function errorText(error: unknown): string {
   return error instanceof Error ? error.message : describeValue(error);
 }

@@ -16,6 +16,7 @@ const headerPlatforms = {
   'node_api.h': [],
   'uv.h': [],
   'sys/epoll.h': ['linux', 'android'],
+  'sys/inotify.h': ['linux', 'android'],
   'sys/event.h': ['darwin', 'freebsd', 'openbsd', 'netbsd'],
 };
 const platformSuffix = /_(linux|darwin|freebsd|win32)\.cc$/;

@@ -99,7 +99,27 @@ export interface NativeRunnerConsumer {
   close(): void;
 }
 
+/** native/addon/selector_wrap.h. Numbers below 0 are negative errnos. */
+export interface NativeSelector {
+  add(fd: number, interest: number): number;
+  modify(fd: number, interest: number): number;
+  remove(fd: number): number;
+  /** Blocks. The number of pairs in the array. */
+  wait(timeoutMs: number): number;
+  wasWoken(): boolean;
+  /** Whether onReady is called by the loop, which is kept alive for it. */
+  setArmed(armed: boolean): number;
+  setReferenced(referenced: boolean): void;
+  wake(): void;
+  id(): number;
+  pollerName(): string;
+  close(): void;
+}
+
 export interface Binding {
+  Selector: new (poller: string, ready: Uint32Array, onReady: (count: number) => void) => NativeSelector;
+  /** From any thread; false: there is no such selector. */
+  wakeSelector(id: number): boolean;
   RunnerPool: new (
     slots: Int32Array,
     strideWords: number,

@@ -4,6 +4,7 @@
 
 #include "addon/engine_wrap.h"
 #include "addon/runner_wrap.h"
+#include "addon/selector_wrap.h"
 #include "http/http_server.h"
 #include "http/http_types.h"
 
@@ -21,6 +22,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Engine", EngineWrap::define(env));
   exports.Set("RunnerPool", RunnerPool::define(env));
   exports.Set("RunnerConsumer", RunnerConsumer::define(env));
+  exports.Set("Selector", SelectorWrap::define(env));
+  exports.Set("wakeSelector", Napi::Function::New<SelectorWrap::wakeById>(env, "wakeSelector"));
   // Tables of the border, for the bridge to check its own against and to name counters by.
   exports.Set("methods", namesOf(env, kMethodCount, [](uint32_t i) { return methodName(static_cast<Method>(i)); }));
   exports.Set("headerNames", namesOf(env, static_cast<uint32_t>(HeaderId::Count),

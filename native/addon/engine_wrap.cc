@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "addon/call.h"
 #include "addon/values.h"
 
 namespace gammaloop {
@@ -97,23 +98,14 @@ EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Engine
 
 EngineWrap::~EngineWrap() = default;
 
-// The way into JavaScript: once a batch. make_callback runs nextTick callbacks and microtasks before it returns, so
-// that what they answered is in the submission ring when the reactor drains it.
+// The way into JavaScript: once a batch. What nextTick callbacks and microtasks answered, too, is in the submission
+// ring when the reactor drains it.
 void EngineWrap::callBatch() {
   const Napi::Env env = Env();
   const Napi::HandleScope scope(env);
-  napi_value result;
   calling_ = true;
-  // No async context of its own: each request of the batch enters that of its exchange.
-  const napi_status status = napi_make_callback(env, nullptr, Value(), onBatch_.Value(), 0, nullptr, &result);
+  callFromLoop(env, Value(), onBatch_.Value());
   calling_ = false;
-  if (status == napi_ok) return;
-  // The bridge catches what handlers throw, so this is a worker being terminated, or an uncaughtException raised in a
-  // nextTick callback.
-  bool pending = false;
-  if (napi_is_exception_pending(env, &pending) != napi_ok || !pending) return;
-  napi_value error;
-  if (napi_get_and_clear_last_exception(env, &error) == napi_ok) napi_fatal_exception(env, error);
 }
 
 void EngineWrap::tearDown() {

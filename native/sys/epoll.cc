@@ -79,6 +79,8 @@ class EpollPoller final : public Poller {
 
   void wake() noexcept override { waker_.raise(); }
   int backendFd() const override { return epoll_.get(); }
+  // The kernel knows open files, not numbers: ENOENT for another file under the same one.
+  bool isIntact(int fd, Interest interest, Token token) override { return modify(fd, interest, token).ok(); }
 
  private:
   Result<void> control(int operation, int fd, Interest interest, Token token) {

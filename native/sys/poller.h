@@ -61,7 +61,12 @@ class Poller {
   // Any thread. Never blocks, never fails.
   virtual void wake() noexcept = 0;
   virtual int backendFd() const { return -1; }
+  // Whether the system still watches what `fd` stood for when it was added (with the interest and token that it has).
+  // True where that cannot be told.
+  virtual bool isIntact(int fd, Interest interest, Token token);
 };
+
+inline bool Poller::isIntact(int, Interest, Token) { return true; }
 
 // Each returns ENOSYS where the backend does not exist on this platform.
 Result<std::unique_ptr<Poller>> makeEpollPoller();
@@ -70,5 +75,7 @@ Result<std::unique_ptr<Poller>> makePollPoller();
 // Watches on `loop` (which stays the caller's, and is run by its owner: wait(events, 0) hands over what its callbacks
 // collected; with another timeout wait runs the loop itself). Thread: the loop's.
 Result<std::unique_ptr<Poller>> makeUvPoller(uv_loop_s* loop);
+// The same on a loop that it owns and runs in wait().
+Result<std::unique_ptr<Poller>> makeOwnLoopUvPoller();
 
 }  // namespace gammaloop

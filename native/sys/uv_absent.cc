@@ -6,5 +6,6 @@
 namespace gammaloop {
 
 Result<std::unique_ptr<Poller>> makeUvPoller(uv_loop_s*) { return SysError{"uv_loop", ENOSYS}; }
+Result<std::unique_ptr<Poller>> makeOwnLoopUvPoller() { return SysError{"uv_loop", ENOSYS}; }
 
 }  // namespace gammaloop

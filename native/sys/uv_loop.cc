@@ -36,6 +36,10 @@ struct UvLoopHooks::Handles {
     if (closed) closed();
   }
 
+  int startWatch() {
+    return uv_poll_start(&poll, UV_READABLE, [](uv_poll_t* handle, int, int) { of(handle).callbacks.readable(); });
+  }
+
   template <typename Handle>
   void close(Handle& handle) {
     uv_close(reinterpret_cast<uv_handle_t*>(&handle), onHandleClosed);
@@ -70,10 +74,7 @@ Result<void> UvLoopHooks::open(uv_loop_s* loop, int fd, Callbacks callbacks) {
       uv_prepare_start(&handles.prepare, [](uv_prepare_t* handle) { Handles::of(handle).callbacks.prepare(); });
   if (started == 0)
     started = uv_check_start(&handles.check, [](uv_check_t* handle) { Handles::of(handle).callbacks.check(); });
-  if (started == 0 && handles.watching) {
-    started = uv_poll_start(&handles.poll, UV_READABLE,
-                            [](uv_poll_t* handle, int, int) { Handles::of(handle).callbacks.readable(); });
-  }
+  if (started == 0 && handles.watching) started = handles.startWatch();
   uv_unref(reinterpret_cast<uv_handle_t*>(&handles.prepare));
   uv_unref(reinterpret_cast<uv_handle_t*>(&handles.check));
   uv_unref(reinterpret_cast<uv_handle_t*>(&handles.timer));
@@ -91,6 +92,15 @@ void UvLoopHooks::setReferenced(bool referenced) {
     uv_ref(handle);
   } else {
     uv_unref(handle);
+  }
+}
+
+void UvLoopHooks::setWatching(bool watching) {
+  if (handles_ == nullptr || !handles_->watching) return;
+  if (watching) {
+    (void)handles_->startWatch();  // it was started before with the same arguments
+  } else {
+    uv_poll_stop(&handles_->poll);
   }
 }
 

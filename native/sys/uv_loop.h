@@ -30,6 +30,8 @@ class UvLoopHooks {
   // `fd` -1: nothing is watched; setReferenced then holds the loop by other means.
   Result<void> open(uv_loop_s* loop, int fd, Callbacks callbacks);
   void setReferenced(bool referenced);
+  // Whether the descriptor is watched; it is at first. Nothing where there is none.
+  void setWatching(bool watching);
   void startTimer(uint64_t delayMs);
   void stopTimer();
   // No callback comes after this call; `closed` is called when libuv has let go of every handle. Idempotent.

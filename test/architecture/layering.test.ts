@@ -18,8 +18,9 @@ const nativeLayers: Record<string, readonly string[]> = {
   ws: ['base', 'ring', 'sys', 'reactor'],
   tls: ['base', 'ring', 'sys', 'reactor'],
   runner: ['base', 'ring'],
+  selector: ['base', 'sys'],
   engine: ['base', 'ring', 'sys', 'reactor', 'http', 'ws', 'tls', 'runner'],
-  addon: ['base', 'ring', 'sys', 'reactor', 'http', 'ws', 'tls', 'runner', 'engine'],
+  addon: ['base', 'ring', 'sys', 'reactor', 'http', 'ws', 'tls', 'runner', 'selector', 'engine'],
 };
 
 /** Codecs: bytes in, result out. They include base, and each other. */
@@ -29,7 +30,7 @@ const codecs = ['http_types', 'http1_syntax', 'header_lookup', 'http1_parser', '
 
 const libGround = ['errors', 'diagnostics'];
 const libMiddle = [...libGround, 'scope', 'bridge'];
-const libProtocols = ['http', 'net', 'ws', 'runner', 'correlation'];
+const libProtocols = ['http', 'net', 'ws', 'runner', 'selector', 'correlation'];
 /** Folder or file of lib/ -> what it may import from, beside itself. */
 const libLayers: Record<string, readonly string[]> = {
   errors: [],

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "poller_contract.h"
+#include "selector_contract.h"
 #include "sys/uv_loop.h"
 
 namespace gammaloop::test {
@@ -62,6 +63,8 @@ void settle() {
 
 [[maybe_unused]] const bool areRegistered = [] {
   PollerContract({"uv", [] { return makeUvPoller(sharedLoop()); }, false, false, false}).registerAll();
+  PollerContract({"uv (own loop)", makeOwnLoopUvPoller, false, true, false}).registerAll();
+  SelectorContract("uv", makeOwnLoopUvPoller).registerAll();
   return true;
 }();
 

@@ -1,0 +1,293 @@
+/**
+ * Selector: readiness of any descriptors (sockets, pipes, ttys, eventfd, inotify ...), with the API of Python's `selectors`. Stands on native/selector.
+ */
+import { getSystemErrorName } from 'node:util';
+import { loadBinding, type NativeSelector } from '../bridge/binding.js';
+import { BusyResourceError, ClosedError, OptionError, SelectorError } from '../errors.js';
+import { Waiter, type WaiterOwner } from '../scope/waiter.js';
+
+/** What is waited for: a bit set. */
+export const Interest = { None: 0, Read: 1, Write: 2, ReadWrite: 3 } as const;
+export type Interest = (typeof Interest)[keyof typeof Interest];
+
+/** What is reported: a bit set. `Error` and `Hangup` come without being asked for; the next read or write says more. */
+export const Readiness = {
+  Readable: 1,
+  Writable: 2,
+  Error: 4,
+  Hangup: 8,
+  /** It was closed, or its number stands for another file now: it is not registered any more. Comes alone, and once. */
+  Closed: 16,
+} as const;
+
+/** A descriptor, or what has one (a tty.ReadStream, an fs.FileHandle). */
+export type HasDescriptor = number | { readonly fd: number };
+
+/** One registration, as Python's SelectorKey. */
+export interface SelectorKey<T = unknown> {
+  readonly fd: number;
+  /** Interest. */
+  readonly events: Interest;
+  readonly data: T;
+}
+
+export interface ReadyEvent<T = unknown> {
+  readonly fd: number;
+  /** Readiness: a bit set. */
+  readonly readiness: number;
+  readonly data: T;
+  readonly key: SelectorKey<T>;
+}
+
+export type PollerName = 'epoll' | 'kqueue' | 'poll' | 'uv';
+
+export interface SelectorOptions {
+  /** Default 'auto': the best that this system has (epoll, kqueue, else poll). */
+  poller?: PollerName | 'auto';
+  /** How many events one batch holds. Default 1024. What does not fit comes with the next. */
+  batch?: number;
+}
+
+const POLLERS: readonly string[] = ['auto', 'epoll', 'kqueue', 'poll', 'uv'];
+/** The longest stretch that native code blocks in one piece, so that a worker can be terminated meanwhile. */
+const STRETCH_MS = 1000;
+
+/**
+ * Watches descriptors, level-triggered. The selector never reads, writes or closes them. Unregister a descriptor before closing it; one that was
+ * closed first is reported with `Readiness.Closed`, after about a second at the latest.
+ */
+export class Selector<T = unknown> {
+  readonly #keys = new Map<number, SelectorKey<T>>();
+  readonly #words: Uint32Array;
+  #native: NativeSelector | null;
+  #onBatch: ((events: ReadyEvent<T>[] | null) => void) | null = null;
+
+  /** Throws AddonMissingError where the native addon does not load, and OptionError for a poller that this system does not have. */
+  constructor(options: SelectorOptions = {}) {
+    const { poller = 'auto', batch = 1024 } = options;
+    if (!POLLERS.includes(poller)) throw new OptionError('poller', `one of ${POLLERS.join(', ')}`, poller);
+    if (!Number.isInteger(batch) || batch < 1 || batch > 65_536) {
+      throw new OptionError('batch', 'an integer from 1 to 65536', batch);
+    }
+    this.#words = new Uint32Array(batch * 2);
+    const { Selector: Native } = loadBinding();
+    try {
+      this.#native = new Native(poller, this.#words, (count) => this.#onReady(count));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      throw new OptionError('poller', `a poller that ${process.platform} has`, poller);
+    }
+  }
+
+  /** 'epoll', 'kqueue', 'poll' or 'uv'. */
+  get poller(): PollerName {
+    return this.#open().pollerName() as PollerName;
+  }
+
+  /** For `wakeSelector`, from any thread of this process. */
+  get id(): number {
+    return this.#open().id();
+  }
+
+  get closed(): boolean {
+    return this.#native === null;
+  }
+
+  /**
+   * Begins to watch. Throws SelectorError: ERR_GAMMALOOP_SELECTOR_REGISTERED, _NOT_POLLABLE (a regular file or a directory, as epoll has it),
+   * _BAD_DESCRIPTOR.
+   */
+  register(file: HasDescriptor, events: Interest, data?: T): SelectorKey<T> {
+    const native = this.#open();
+    const fd = descriptorOf(file);
+    check(fd, native.add(fd, interestOf(events)));
+    return this.#keep(fd, events, data as T);
+  }
+
+  /** Changes what is waited for, and the data. Throws SelectorError: ERR_GAMMALOOP_SELECTOR_NOT_REGISTERED, _BAD_DESCRIPTOR. */
+  modify(file: HasDescriptor, events: Interest, data?: T): SelectorKey<T> {
+    const native = this.#open();
+    const fd = descriptorOf(file);
+    check(fd, native.modify(fd, interestOf(events)));
+    return this.#keep(fd, events, data as T);
+  }
+
+  /** Also of a descriptor that was closed since. Throws SelectorError: ERR_GAMMALOOP_SELECTOR_NOT_REGISTERED. */
+  unregister(file: HasDescriptor): SelectorKey<T> {
+    const native = this.#open();
+    const fd = descriptorOf(file);
+    const key = this.getKey(fd);
+    this.#keys.delete(fd);
+    // One whose closing is about to be reported is forgotten there already: no report will follow.
+    const status = native.remove(fd);
+    if (status < 0 && getSystemErrorName(status) !== 'ENOENT') check(fd, status);
+    return key;
+  }
+
+  /** Throws SelectorError: ERR_GAMMALOOP_SELECTOR_NOT_REGISTERED. */
+  getKey(file: HasDescriptor): SelectorKey<T> {
+    this.#open();
+    const fd = descriptorOf(file);
+    const key = this.#keys.get(fd);
+    if (key === undefined) throw new SelectorError(fd, 'ENOENT');
+    return key;
+  }
+
+  /** Descriptors and their keys, as they are: the map changes with the registrations. */
+  getMap(): ReadonlyMap<number, SelectorKey<T>> {
+    this.#open();
+    return this.#keys;
+  }
+
+  /**
+   * What is ready. Blocks the thread, and with it Node's loop, until something is: for `timeoutMs` (rounded up to whole milliseconds) at most;
+   * undefined: without end; 0 or less: not at all. Empty at the timeout, after `wake()`, and when a signal arrives.
+   */
+  select(timeoutMs?: number): ReadyEvent<T>[] {
+    const native = this.#open();
+    if (timeoutMs !== undefined && (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs))) {
+      throw new OptionError('timeoutMs', 'a number of milliseconds, or undefined', timeoutMs);
+    }
+    const end = performance.now() + (timeoutMs ?? Number.POSITIVE_INFINITY);
+    for (;;) {
+      const begun = performance.now();
+      const stretch = Math.max(0, Math.ceil(Math.min(end - begun, STRETCH_MS)));
+      const count = checkBatch(native.wait(stretch));
+      if (count > 0) return this.#take(count);
+      const now = performance.now();
+      const interrupted = now - begun < stretch - 1;
+      if (now >= end || interrupted || native.wasWoken()) return [];
+    }
+  }
+
+  /** Makes the current or the next wait return, empty unless something is ready. From other threads: `wakeSelector(selector.id)`. */
+  wake(): void {
+    this.#open().wake();
+  }
+
+  /** Batches as they come, on Node's loop; ends when the selector is closed. One at a time: a second one gets a BusyResourceError. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<ReadyEvent<T>[], void, undefined> {
+    let waiter: Waiter<ReadyEvent<T>[] | null> | null = null;
+    const owner: WaiterOwner<ReadyEvent<T>[] | null> = {
+      onAbort: () => {
+        this.arm(false);
+        return true;
+      },
+    };
+    this.onBatch((events) => {
+      // Nothing is collected while the consumer is busy: it would be out of date when he looks.
+      if (events !== null) this.arm(false);
+      waiter?.resolve(events);
+    });
+    try {
+      while (this.#native !== null) {
+        waiter = new Waiter(owner);
+        const parked = waiter.park();
+        if (!waiter.settled) this.arm(true);
+        const events = await parked;
+        if (events === null) return;
+        yield events;
+      }
+    } finally {
+      if (this.#native !== null) this.onBatch(null);
+    }
+  }
+
+  /** @internal Calls back with each batch, and with null at the end; null: no more. The loop watches once armed. */
+  onBatch(callback: ((events: ReadyEvent<T>[] | null) => void) | null): void {
+    this.#open();
+    if (callback !== null && this.#onBatch !== null) throw new BusyResourceError('The selector', 'iterating over it');
+    this.#onBatch = callback;
+    if (callback === null) this.arm(false);
+  }
+
+  /** @internal Whether the loop watches, and calls back. */
+  arm(on: boolean): void {
+    if (this.#native !== null) checkBatch(this.#native.setArmed(on));
+  }
+
+  /** While it is iterated over, it keeps the process alive (the default). */
+  ref(): this {
+    this.#open().setReferenced(true);
+    return this;
+  }
+
+  /** It does not. */
+  unref(): this {
+    this.#open().setReferenced(false);
+    return this;
+  }
+
+  /** Forgets everything; the descriptors stay as they are. Idempotent. */
+  close(): void {
+    const native = this.#native;
+    if (native === null) return;
+    this.#native = null;
+    this.#keys.clear();
+    native.close();
+    this.#onBatch?.(null);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #open(): NativeSelector {
+    if (this.#native === null) throw new ClosedError('The selector');
+    return this.#native;
+  }
+
+  #keep(fd: number, events: Interest, data: T): SelectorKey<T> {
+    const key: SelectorKey<T> = { fd, events, data };
+    this.#keys.set(fd, key);
+    return key;
+  }
+
+  #onReady(count: number): void {
+    this.#onBatch?.(this.#take(checkBatch(count)));
+  }
+
+  #take(count: number): ReadyEvent<T>[] {
+    const events: ReadyEvent<T>[] = [];
+    for (let at = 0; at < count * 2; at += 2) {
+      const fd = this.#words[at] as number;
+      const readiness = this.#words[at + 1] as number;
+      const key = this.#keys.get(fd);
+      if (key === undefined) continue;
+      if (readiness === Readiness.Closed) this.#keys.delete(fd);
+      events.push({ fd, readiness, data: key.data, key });
+    }
+    return events;
+  }
+}
+
+/** `Selector.wake` from any thread of the process, by the selector's `id`. False: it is closed. */
+export function wakeSelector(id: number): boolean {
+  if (!Number.isInteger(id)) throw new OptionError('id', 'the id of a Selector', id);
+  return loadBinding().wakeSelector(id);
+}
+
+function descriptorOf(file: HasDescriptor): number {
+  const fd = typeof file === 'object' && file !== null ? file.fd : file;
+  if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0 || fd > 0x7fff_ffff) {
+    throw new OptionError('file', 'a descriptor, or an object with one in `fd`', file);
+  }
+  return fd;
+}
+
+function interestOf(events: number): number {
+  if (!Number.isInteger(events) || events < 0 || events > 3) {
+    throw new OptionError('events', 'a bit set of Interest.Read and Interest.Write', events);
+  }
+  return events;
+}
+
+function check(fd: number, status: number): void {
+  if (status < 0) throw new SelectorError(fd, getSystemErrorName(status));
+}
+
+/** A failure that concerns the poller as a whole. */
+function checkBatch(count: number): number {
+  if (count < 0) throw new SelectorError(-1, getSystemErrorName(count));
+  return count;
+}
