@@ -5,6 +5,7 @@ import { AsgiCall, type HttpReceiveMessage, type HttpSendMessage } from './asgi-
 import { AsgiLifespan, type LifespanReceiveMessage, type LifespanSendMessage } from './asgi-lifespan.js';
 import { httpScope, type Scope } from './asgi-scope.js';
 import { type AppOptions, HandlerErrors } from './handler-errors.js';
+import { isThenable } from './results.js';
 
 export type AsgiReceive = () => Promise<HttpReceiveMessage | LifespanReceiveMessage>;
 export type AsgiSend = (message: HttpSendMessage | LifespanSendMessage) => Promise<void>;
@@ -71,8 +72,4 @@ export class AsgiApp implements App {
       exchange,
     );
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as PromiseLike<unknown>).then === 'function';
 }

@@ -13,6 +13,7 @@ import { headOf, isResponse, type Response, reasonOf, statusOf, takeBody } from 
 import { discardBody, pumpBody } from './body-pump.js';
 import { type AppOptions, HandlerErrors, isOutOfTime } from './handler-errors.js';
 import { RequestScope } from './request-scope.js';
+import { foreignHead, isForeignResponse, isThenable, sendWithoutBody } from './results.js';
 
 export type FetchResult = Response | globalThis.Response;
 export type FetchHandler = (request: Request, ctx: FetchContext) => FetchResult | Promise<FetchResult>;
@@ -143,20 +144,9 @@ export class FetchApp implements App {
     }
   }
 
-  /** A Response of node, undici or whoever keeps to the standard. */
   #sendForeign(exchange: Exchange, ctx: FetchContext, response: globalThis.Response): void {
-    const { status, statusText, body } = response;
-    if (response.type === 'error' || status < 200 || status > 599) {
-      throw new ResponseError(`The handler returned a Response with status ${status}, which is no answer`);
-    }
-    if (response.bodyUsed || body?.locked === true) {
-      throw new ResponseError('The handler returned a Response whose body was used already; clone() it before reading');
-    }
-    const head = new HeadBlock();
-    for (const [name, value] of response.headers) {
-      head.add(name, value);
-    }
-    this.#sendSource(exchange, ctx, status, statusText, head, body);
+    const head = foreignHead(response);
+    this.#sendSource(exchange, ctx, response.status, response.statusText, head, response.body);
   }
 
   /** Everything but text and bytes. */
@@ -168,14 +158,8 @@ export class FetchApp implements App {
     head: HeadBlock,
     source: BodySource | null,
   ): void {
-    const bodiless = exchange.method === 'HEAD' || status === 204 || status === 304;
     if (source === null) {
-      if (bodiless && head.contentLength !== -1) {
-        exchange.start(status, reason, head, head.contentLength);
-        exchange.end('');
-      } else {
-        exchange.respond(status, reason, head, null);
-      }
+      sendWithoutBody(exchange, status, reason, head);
       return;
     }
     if (source instanceof Blob) {
@@ -183,7 +167,7 @@ export class FetchApp implements App {
       return;
     }
     const stream = source as ReadableStream | AsyncIterable<unknown>;
-    if (bodiless) {
+    if (exchange.method === 'HEAD' || status === 204 || status === 304) {
       exchange.start(status, reason, head, head.contentLength);
       exchange.end('');
       discardBody(stream, new ResponseError(`A response to ${exchange.method} with status ${status} has no body`));
@@ -200,22 +184,4 @@ export class FetchApp implements App {
         : blob.arrayBuffer().then((buffer) => exchange.respond(status, reason, head, new Uint8Array(buffer)));
     sent.catch((error) => this.#errors.fail(error, exchange, ctx.traceId));
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as PromiseLike<unknown>).then === 'function';
-}
-
-function isForeignResponse(value: unknown): value is globalThis.Response {
-  if (typeof value !== 'object' || value === null) {
-    return false;
-  }
-  const { status, headers, body } = value as globalThis.Response;
-  return (
-    typeof status === 'number' &&
-    typeof headers === 'object' &&
-    headers !== null &&
-    typeof headers[Symbol.iterator] === 'function' &&
-    (body === null || typeof body?.getReader === 'function')
-  );
 }

@@ -6,8 +6,9 @@ import type { AsgiApplication } from './asgi-app.js';
 import type { FetchHandler } from './fetch-app.js';
 import type { ErrorHook } from './handler-errors.js';
 import type { NodeHandler } from './node-app.js';
+import type { SyncOptions } from './sync-app.js';
 
-/** Exactly one of `fetch`, `app` and `node`; at most one of `port`, `unix` and `fd`. */
+/** Exactly one of `fetch`, `app`, `node` and `sync`; at most one of `port`, `unix` and `fd`. */
 export interface ServeOptions {
   /** `(request, ctx) => Response`. */
   fetch?: FetchHandler | undefined;
@@ -15,6 +16,8 @@ export interface ServeOptions {
   app?: AsgiApplication | undefined;
   /** `(req, res) => {}`. */
   node?: NodeHandler | undefined;
+  /** A module whose default export, `(request) => response`, runs in worker threads; or that module with the options of a Runner. */
+  sync?: string | URL | SyncOptions | undefined;
 
   /** 0 to 65535; 0 is any free port. Default 3000. */
   port?: number | undefined;
@@ -79,7 +82,6 @@ export const DEFAULT_TIMEOUTS: Readonly<Timeouts> = Object.freeze({
 
 /** Options with every default filled in. */
 export interface CheckedOptions {
-  readonly kind: 'fetch' | 'app' | 'node';
   readonly port: number | undefined;
   readonly hostname: string;
   readonly unix: string | undefined;
@@ -98,6 +100,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   'fetch',
   'app',
   'node',
+  'sync',
   'port',
   'hostname',
   'unix',
@@ -123,7 +126,7 @@ export function checkOptions(options: ServeOptions): CheckedOptions {
       throw new OptionError(key, `no such option; known are ${[...KNOWN].join(', ')}`);
     }
   }
-  const kind = oneHandler(options);
+  checkHandler(options);
   const places = (['port', 'unix', 'fd'] as const).filter((key) => options[key] !== undefined);
   if (places.length > 1) {
     throw new OptionError(places[1] as string, `at most one of port, unix and fd, and ${places[0]} is given too`);
@@ -149,7 +152,6 @@ export function checkOptions(options: ServeOptions): CheckedOptions {
     throw new OptionError('signal', 'an AbortSignal', options.signal);
   }
   return {
-    kind,
     port: onPort ? integer('port', options.port, 3000, 0, 65535) : undefined,
     hostname: text('hostname', options.hostname, '', true),
     unix: options.unix === undefined ? undefined : text('unix', options.unix, '', false),
@@ -188,19 +190,22 @@ export function checkCloseOptions(options: { deadline?: number | undefined } | u
   return Math.min(Math.ceil(deadline), MAX_INT32);
 }
 
-function oneHandler(options: ServeOptions): 'fetch' | 'app' | 'node' {
-  const given = (['fetch', 'app', 'node'] as const).filter((key) => options[key] !== undefined);
+function checkHandler(options: ServeOptions): void {
+  const given = (['fetch', 'app', 'node', 'sync'] as const).filter((key) => options[key] !== undefined);
   const [kind, second] = given;
   if (kind === undefined) {
-    throw new OptionError('fetch', 'exactly one of fetch, app and node, and none is given');
+    throw new OptionError('fetch', 'exactly one of fetch, app, node and sync, and none is given');
   }
   if (second !== undefined) {
-    throw new OptionError(second, `exactly one of fetch, app and node, and ${kind} is given too`);
+    throw new OptionError(second, `exactly one of fetch, app, node and sync, and ${kind} is given too`);
   }
-  if (typeof options[kind] !== 'function') {
-    throw new OptionError(kind, 'a function', options[kind]);
+  const handler: unknown = options[kind];
+  if (kind !== 'sync' && typeof handler !== 'function') {
+    throw new OptionError(kind, 'a function', handler);
   }
-  return kind;
+  if (kind === 'sync' && typeof handler !== 'string' && (typeof handler !== 'object' || handler === null)) {
+    throw new OptionError(kind, 'the URL or path of a module, or { module, threads, ... }', handler);
+  }
 }
 
 function integer(option: string, value: unknown, fallback: number, min: number, max: number): number {

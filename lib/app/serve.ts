@@ -6,6 +6,7 @@ import type { BackendServer, CloseReport, ListenTarget, ServerStats } from '../b
 import { type DropInStats, dropInStats } from '../drop-in/stats.js';
 import { ListenError } from '../errors.js';
 import type { App } from '../http/exchange.js';
+import type { RunnerStats } from '../runner/index.js';
 import type { AppOptions } from './handler-errors.js';
 import { type CheckedOptions, checkCloseOptions, checkOptions, type ServeOptions } from './serve-options.js';
 
@@ -13,9 +14,10 @@ import { type CheckedOptions, checkCloseOptions, checkOptions, type ServeOptions
 interface ServedApp extends App {
   /** Exceptions of handlers that were answered 500. */
   readonly handlerErrors: number;
-  /** ASGI's lifespan: rejects with a LifespanError. */
+  /** Before listening. Rejects where the application cannot be served. */
   startup?(): Promise<void>;
   shutdown?(): Promise<void>;
+  runnerStats?(): RunnerStats;
 }
 
 export interface CloseOptions {
@@ -60,7 +62,12 @@ export class Server {
   }
 
   stats(): ServerStats {
-    return { ...this.#server.stats(), handlerErrors: this.#app.handlerErrors };
+    const runner = this.#app.runnerStats?.();
+    return {
+      ...this.#server.stats(),
+      handlerErrors: this.#app.handlerErrors,
+      ...(runner !== undefined && { runner }),
+    };
   }
 
   /** Keeps the process alive (the default). */
@@ -106,8 +113,8 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const checked = checkOptions(options);
   checked.signal?.throwIfAborted();
   const backend = await chooseBackend(checked.backend);
-  const app = await createApp(options, checked);
   const target = await targetOf(checked);
+  const app = await createApp(options, checked);
   await app.startup?.();
   let server: BackendServer;
   try {
@@ -143,6 +150,10 @@ async function createApp(options: ServeOptions, { onError, timeouts }: CheckedOp
   if (options.app !== undefined) {
     const { AsgiApp } = await import('./asgi-app.js');
     return new AsgiApp(options.app, appOptions);
+  }
+  if (options.sync !== undefined) {
+    const { SyncApp } = await import('./sync-app.js');
+    return new SyncApp(options.sync, appOptions);
   }
   const { NodeApp } = await import('./node-app.js');
   return new NodeApp(options.node as NonNullable<ServeOptions['node']>, appOptions);

@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import type { App } from '../http/exchange.js';
+import type { RunnerStats } from '../runner/runner.js';
 
 /** Limits of one server; see docs/limits.md for the answer that each gets, and for which of them 0 means none. */
 export interface Limits {
@@ -64,6 +65,8 @@ export interface ServerStats {
   errors: Record<string, number>;
   /** Handler exceptions that were answered 500. */
   handlerErrors: number;
+  /** Of serve({ sync }): the runner that the app runs in. */
+  runner?: RunnerStats;
 }
 
 /** What `close` had to do. */

@@ -153,8 +153,8 @@ export interface Binding {
 
 let binding: Binding | null = null;
 
-/** Throws AddonMissingError, which names what was tried and what to do. */
-export function loadBinding(): Binding {
+/** Throws AddonMissingError, which names what was tried and what to do. `fix`: what that is for who cannot do without the addon. */
+export function loadBinding(fix?: string): Binding {
   if (binding !== null) return binding;
   const root = fileURLToPath(new URL('../..', import.meta.url));
   const require = createRequire(import.meta.url);
@@ -164,23 +164,23 @@ export function loadBinding(): Binding {
     loaded = load(root);
   } catch (error) {
     throw new AddonMissingError({
-      platform: process.platform,
-      arch: process.arch,
-      libc: libcOf(),
+      ...placeOf(fix),
       tried: [`${root}build/Release and ${root}prebuilds: ${firstLine(error)}`],
       cause: error,
     });
   }
   if (loaded.methods?.join() !== METHODS.join() || loaded.headerNames?.join() !== HEADER_NAMES.join()) {
     throw new AddonMissingError({
-      platform: process.platform,
-      arch: process.arch,
-      libc: libcOf(),
+      ...placeOf(fix),
       tried: ['an addon was found, but it was built from another version of gammaloop'],
     });
   }
   binding = loaded;
   return loaded;
+}
+
+function placeOf(fix: string | undefined) {
+  return { platform: process.platform, arch: process.arch, libc: libcOf(), ...(fix !== undefined && { fix }) };
 }
 
 function libcOf(): string {

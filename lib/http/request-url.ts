@@ -1,6 +1,9 @@
 /** The URL of a request (RFC 9110, 7.1), normalised as `URL` does, without building a URL where nothing needs normalising. */
 import type { Exchange } from './exchange.js';
 
+/** What of a request its URL is made of. */
+export type UrlParts = Pick<Exchange, 'method' | 'target' | 'scheme' | 'header' | 'peer'>;
+
 const MAX_KNOWN_ORIGINS = 256;
 const MAX_REMEMBERED_CHARS = 256;
 // What the URL parser leaves as it is, in a path and in a query (a quote is escaped in a query).
@@ -11,7 +14,7 @@ const DOT_SEGMENT = /\/(?:\.|%2[eE]){1,2}(?:[/?]|$)/;
 const knownOrigins = new Map<string, string>();
 
 /** Never throws: what is no URL, however it is looked at, comes back joined as it is. */
-export function requestUrl(exchange: Exchange): string {
+export function requestUrl(exchange: UrlParts): string {
   const target = exchange.target;
   if (target.charCodeAt(0) === 0x2f /* / */) {
     const origin = originOf(exchange);
@@ -30,7 +33,7 @@ export function requestUrl(exchange: Exchange): string {
   return normalize(target);
 }
 
-function originOf(exchange: Exchange): string {
+function originOf(exchange: UrlParts): string {
   const host = exchange.header('host');
   const given = `${exchange.scheme}://${host === null || host === '' ? localAuthority(exchange) : host}`;
   const known = knownOrigins.get(given);
@@ -62,7 +65,7 @@ function parseOrigin(text: string, authorityAt: number): string | null {
   }
 }
 
-function localAuthority(exchange: Exchange): string {
+function localAuthority(exchange: UrlParts): string {
   const { localAddress, localPort } = exchange.peer();
   if (localAddress === undefined) {
     return 'localhost';

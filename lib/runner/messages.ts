@@ -14,6 +14,7 @@ export interface WorkerSetup {
   readonly module: string | undefined;
   readonly workerData: unknown;
   readonly tasksPerThread: number;
+  readonly batchSize: number;
   readonly spinUs: number;
   /** Milliseconds; Infinity for never. */
   readonly idleTimeout: number;

@@ -4,6 +4,7 @@ import { isAbsolute } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { ResourceLimits } from 'node:worker_threads';
 import { OptionError } from '../errors.js';
+import { MAX_BATCH } from './job-memory.js';
 import type { TaskOptions } from './task.js';
 import { checkTransferList } from './transfer.js';
 
@@ -32,6 +33,8 @@ export interface RunnerOptions {
   threads?: number;
   /** Tasks that a worker may have begun at a time. More than one is for async tasks, and excludes `graceMs`. Default 1. */
   tasksPerThread?: number;
+  /** Tasks of quick functions that a worker may take at a time. 1: none waits behind another while a worker has nothing to do. Default 64. */
+  batchSize?: number;
   queue?: QueueOptions;
   /** Milliseconds without work after which a worker ends. Default: never. */
   idleTimeout?: number;
@@ -54,6 +57,7 @@ export interface CheckedRunnerOptions {
   readonly module: string | undefined;
   readonly threads: number;
   readonly tasksPerThread: number;
+  readonly batchSize: number;
   readonly capacity: number;
   /** Tasks that may be queued or running at a time. */
   readonly slots: number;
@@ -74,6 +78,7 @@ const KNOWN = new Set([
   'module',
   'threads',
   'tasksPerThread',
+  'batchSize',
   'queue',
   'idleTimeout',
   'startTimeout',
@@ -109,9 +114,10 @@ export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions
   const capacity = integer('queue.capacity', queue.capacity ?? 1024, 0, MAX_SLOTS);
   const { resourceLimits, env, argv, execArgv } = options;
   return {
-    module: moduleHref(options.module),
+    module: options.module === undefined ? undefined : moduleHref(options.module),
     threads,
     tasksPerThread,
+    batchSize: integer('batchSize', options.batchSize ?? MAX_BATCH, 1, MAX_BATCH),
     capacity,
     slots: capacity + threads * tasksPerThread,
     waits: whenFull === 'wait',
@@ -163,10 +169,8 @@ export function timerMs(ms: number): number {
   return ms > MAX_TIMER_MS ? Number.POSITIVE_INFINITY : ms;
 }
 
-function moduleHref(module: unknown): string | undefined {
-  if (module === undefined) {
-    return undefined;
-  }
+/** @internal Throws OptionError. */
+export function moduleHref(module: unknown): string {
   if (module instanceof URL) {
     return module.href;
   }

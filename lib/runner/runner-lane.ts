@@ -11,6 +11,9 @@ import { WorkerThreads } from './worker-threads.js';
 
 type Workers = WorkerPool<PoolWorker>;
 
+const NEEDS_ADDON =
+  "build it with 'npm run build' (needs Python 3, make and g++): the runner, and serve({ sync }), need it on every backend";
+
 export type LaneKind = 'thread' | 'process' | 'native';
 
 export class RunnerLane {
@@ -32,8 +35,11 @@ export class RunnerLane {
     this.functions = new FunctionTable((definition: FunctionDefinition) => this.workers.define(definition));
     this.workers = makeWorkers(this.functions);
     const { slots, agingMs, spinUs, graceMs } = options;
-    this.table = new JobTable(loadBinding(), { slots, agingMs, spinUs, graceMs }, this.workers, (memory, pool) =>
-      makeValues(this.workers, memory, pool),
+    this.table = new JobTable(
+      loadBinding(NEEDS_ADDON),
+      { slots, agingMs, spinUs, graceMs },
+      this.workers,
+      (memory, pool) => makeValues(this.workers, memory, pool),
     );
     this.workers.attach(this.table);
   }

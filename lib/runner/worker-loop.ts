@@ -20,7 +20,6 @@ import {
   JobMemory,
   LANE_TAIL,
   Lane,
-  MAX_BATCH,
   OUTPUT_BY_MESSAGE,
   OUTPUT_ERROR,
   OUTPUT_HAS_PARCEL,
@@ -385,7 +384,7 @@ export class WorkerLoop {
     const before = this.#averages[task.functionId];
     const average = before === undefined ? ms : before + (ms - before) / 8;
     this.#averages[task.functionId] = average;
-    this.#batchLimit = average < FAST_MS ? MAX_BATCH : 1;
+    this.#batchLimit = average < FAST_MS ? this.#setup.batchSize : 1;
   }
 
   #flush(): void {

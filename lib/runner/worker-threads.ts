@@ -80,7 +80,7 @@ export class WorkerThreads extends WorkerPool<WorkerThread> implements Messages 
   }
 
   protected open(consumer: number, lane: Lane): WorkerThread {
-    const { module, workerData, tasksPerThread, spinUs, idleTimeout, recycle } = this.options;
+    const { module, workerData, tasksPerThread, batchSize, spinUs, idleTimeout, recycle } = this.options;
     const { port1, port2 } = new MessageChannel();
     const setup: WorkerSetup = {
       poolId: this.table.pool.id(),
@@ -92,6 +92,7 @@ export class WorkerThreads extends WorkerPool<WorkerThread> implements Messages 
       module,
       workerData,
       tasksPerThread,
+      batchSize,
       spinUs,
       idleTimeout: timerMs(idleTimeout),
       recycle,

@@ -95,6 +95,7 @@ describe.each(testedMajors)('installed, on node %i', (major) => {
       fetch: { backend: 'native', status: 200, text: 'fetch /path' },
       app: { backend: 'native', status: 200, text: 'app /path' },
       node: { backend: 'native', status: 200, text: 'node /path' },
+      sync: { backend: 'native', status: 200, text: 'sync /path' },
     });
   });
 
@@ -132,6 +133,13 @@ describe.each(testedMajors)('installed, on node %i', (major) => {
     const { stdout, stderr } = await exec(node.path, ['require.cjs'], { cwd: bare, env: cleanEnvironment() });
     expect(JSON.parse(stdout)).toEqual({ backend: 'node', text: 'required' });
     expect(stderr).toMatch(/gammaloop.*node/);
+    const served = await exec(node.path, ['serve.mjs'], { cwd: bare, env: cleanEnvironment() });
+    expect(JSON.parse(served.stdout)).toEqual({
+      fetch: { backend: 'node', status: 200, text: 'fetch /path' },
+      app: { backend: 'node', status: 200, text: 'app /path' },
+      node: { backend: 'node', status: 200, text: 'node /path' },
+      sync: { code: 'ERR_GAMMALOOP_ADDON_MISSING' },
+    });
     const hooked = await exec(node.path, ['-r', 'gammaloop/register', 'drop-in.mjs'], {
       cwd: bare,
       env: cleanEnvironment(),

@@ -17,11 +17,18 @@ const apps = {
     },
   },
   node: { node: (req, res) => res.end(`node ${req.url}`) },
+  sync: { sync: 'data:text/javascript,export default ({ url }) => ({ body: "sync " + new URL(url).pathname })' },
 };
 
 const results = {};
 for (const [name, options] of Object.entries(apps)) {
-  const server = await serve({ ...options, port: 0, hostname: '127.0.0.1' });
+  let server;
+  try {
+    server = await serve({ ...options, port: 0, hostname: '127.0.0.1' });
+  } catch ({ code }) {
+    results[name] = { code };
+    continue;
+  }
   const response = await fetch(new URL('/path', server.url), { headers: { connection: 'close' } });
   const text = await response.text();
   results[name] = { backend: server.stats().backend, status: response.status, text };

@@ -50,6 +50,22 @@ describe('order', () => {
   });
 });
 
+test('with batchSize 1 nothing waits behind a task that is slow for once while a worker has nothing to do', async () => {
+  const gate = new Gate();
+  const options = { batchSize: 1, queue: { capacity: 5000 }, workerData: { gate: gate.words } };
+  const runner = makeRunner({ threads: 2, graceMs: 10, ...options });
+  await runner.start();
+  // Both know that the function is quick: they would take many tasks at a time.
+  for (let round = 0; round < 5; round++) {
+    await Promise.all(Array.from({ length: 3000 }, () => runner.run('maybeHang', [false])));
+  }
+  const controller = new AbortController();
+  const hanging = errorOf(runner.run('maybeHang', [true], { signal: controller.signal }));
+  await Promise.all(Array.from({ length: 500 }, () => runner.run('maybeHang', [false])));
+  controller.abort();
+  expect(await hanging).toMatchObject({ code: 'ERR_GAMMALOOP_CANCELLED' });
+});
+
 describe('when it is full', () => {
   test("'reject' refuses with a coded error, and takes the next when there is room", async () => {
     const runner = makeRunner({ queue: { capacity: 2 } });
