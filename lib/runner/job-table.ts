@@ -8,6 +8,7 @@
  */
 import type { Binding, NativeRunnerPool } from '../bridge/binding.js';
 import { Cancelled, PayloadError, TimeoutError } from '../errors.js';
+import { deadlineAround } from '../scope/cancel-scope.js';
 import { DeadlineEntry, realDeadlines } from '../scope/deadlines.js';
 import { activeDeadlines, activeScope } from '../scope/scope-tree.js';
 import type { Waiter, WaiterOwner } from '../scope/waiter.js';
@@ -156,7 +157,8 @@ export class JobTable implements WaiterOwner<unknown> {
   /** The promise of the task, which must be new. With no slot left it waits for one. */
   add(task: Task): Promise<unknown> {
     const { signal, timeout } = task.options;
-    const promise = task.park(activeScope());
+    const scope = activeScope();
+    const promise = task.park(scope);
     if (signal !== undefined) {
       task.watch(signal);
     }
@@ -167,6 +169,10 @@ export class JobTable implements WaiterOwner<unknown> {
       const timers = activeDeadlines();
       task.deadline = timers.now() + timeout;
       task.expireAt(task.deadline, timers);
+    }
+    if (scope !== null) {
+      // Which the scope keeps; the task is told.
+      task.deadline = Math.min(task.deadline, deadlineAround(scope));
     }
     if (this.#freeCount === 0 || this.#waiting.size > 0) {
       this.#waiting.add(task);

@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, test } from 'vitest';
 import { Runner, taskContext } from '../../../lib/runner/index.js';
+import { CancelScope, failAfter, shield } from '../../../lib/scope/index.js';
 import { errorOf, Gate, makeRunner } from './support.js';
 
 describe('run', () => {
@@ -218,6 +219,23 @@ describe('context', () => {
       left: Number.POSITIVE_INFINITY,
     });
     expect(() => taskContext()).toThrow(expect.objectContaining({ code: 'ERR_GAMMALOOP_NO_TASK' }));
+  });
+
+  test('the deadline of a scope around the call reaches the task, where it is the earlier one', async () => {
+    const runner = makeRunner();
+    const left = async (timeout?: number) =>
+      (await runner.run<{ left: number }>('context', [], timeout === undefined ? {} : { timeout })).left;
+    const inScope = (ms: number, timeout?: number) => failAfter(ms, () => left(timeout));
+    const within = (ms: number, least: number, most: number) => {
+      expect(ms).toBeGreaterThan(least);
+      expect(ms).toBeLessThanOrEqual(most);
+    };
+    within(await inScope(60_000), 30_000, 60_001);
+    within(await inScope(60_000, 600_000), 30_000, 60_001);
+    within(await inScope(600_000, 60_000), 30_000, 60_001);
+    within(await failAfter(60_000, () => inScope(600_000)), 30_000, 60_001);
+    within(await failAfter(60_000, () => shield(() => inScope(600_000))), 60_001, 600_001);
+    expect(await new CancelScope().run(() => left())).toBe(Number.POSITIVE_INFINITY);
   });
 
   test('the AsyncLocalStorage of who called is current when the promise goes on', async () => {
