@@ -3,13 +3,13 @@
  * in the same call; nothing is parsed, no stream and no signal is made before the handler asks.
  */
 
-import { newTraceparent, parseTraceparent } from '../correlation/trace-context.js';
 import { describeValue, ResponseError } from '../errors.js';
 import type { BodySource } from '../http/body.js';
 import type { App, Exchange } from '../http/exchange.js';
 import { HeadBlock } from '../http/header-block.js';
 import { type Request, requestOf } from '../http/request.js';
 import { headOf, isResponse, type Response, reasonOf, statusOf, takeBody } from '../http/response.js';
+import { newTraceparent, parseTraceparent } from '../scope/trace-context.js';
 import { discardBody, pumpBody } from './body-pump.js';
 import { type AppOptions, HandlerErrors, isOutOfTime } from './handler-errors.js';
 import { RequestScope } from './request-scope.js';

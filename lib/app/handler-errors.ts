@@ -2,11 +2,11 @@
  * What happens to an error of a handler: it is counted, reported by one hook, and answered without detail. Used by every app interface.
  */
 
-import { newTraceId, traceIdOf } from '../correlation/trace-context.js';
 import { AbortedError, BodyError } from '../errors.js';
 import type { Exchange } from '../http/exchange.js';
 import { PLAIN_HEAD } from '../http/header-block.js';
 import { requestUrl } from '../http/request-url.js';
+import { newTraceId, traceIdOf } from '../scope/trace-context.js';
 
 /** Which request an error belongs to. For errors outside a request (ASGI's lifespan) method and url are ''. */
 export interface ErrorInfo {

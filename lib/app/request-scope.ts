@@ -1,9 +1,10 @@
 /** ctx.scope: the cancel scope of one request, for handlers that wait by gammaloop/scope. */
-import { TracedScope } from '../correlation/traced-scope.js';
+
 import { AbortedError } from '../errors.js';
 import { onExchangeAbort } from '../http/abort.js';
 import type { Exchange } from '../http/exchange.js';
 import type { CancelScope } from '../scope/cancel-scope.js';
+import { TracedScope } from '../scope/traced-scope.js';
 
 /**
  * Cancelled when `request.signal` aborts, with the same reason. `run` passes Cancelled on, for there is no value to go on with: the handler

@@ -1,3 +1,15 @@
+export {
+  childTraceparent,
+  formatTraceparent,
+  isTraceId,
+  newParentId,
+  newTraceId,
+  newTraceparent,
+  parseTraceparent,
+  type TraceContext,
+  traceIdOf,
+} from '../scope/trace-context.js';
+export { currentTraceparent, TracedScope } from '../scope/traced-scope.js';
 export { type CorrelationId, createEnvelope, type Envelope, type EnvelopeInit, type EnvelopeKind } from './envelope.js';
 export type {
   CloseListener,
@@ -24,18 +36,6 @@ export {
   type ResponderOptions,
   type ResponderStats,
 } from './responder.js';
-export {
-  childTraceparent,
-  formatTraceparent,
-  isTraceId,
-  newParentId,
-  newTraceId,
-  newTraceparent,
-  parseTraceparent,
-  type TraceContext,
-  traceIdOf,
-} from './trace-context.js';
-export { currentTraceparent, TracedScope } from './traced-scope.js';
 export {
   type OpenOptions,
   type OpenWaiter,

@@ -4,10 +4,10 @@
  */
 import { ResponderError, TimeoutError } from '../errors.js';
 import { callIn, type ScopeNode } from '../scope/scope-tree.js';
+import { TracedScope } from '../scope/traced-scope.js';
 import { Waiter, type WaiterOwner } from '../scope/waiter.js';
 import type { CorrelationId, Envelope } from './envelope.js';
 import type { Handler, HandlerContext } from './responder.js';
-import { TracedScope } from './traced-scope.js';
 
 export interface JobEnds {
   /** The handler has ended, whatever became of the answer. Comes last. */

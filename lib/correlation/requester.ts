@@ -8,12 +8,12 @@
 import { ClosedError, OptionError, PayloadError } from '../errors.js';
 import { type CancelScope, cancelIfDue, deadlineAround } from '../scope/cancel-scope.js';
 import { activeDeadlines, activeScope, type ScopeNode } from '../scope/scope-tree.js';
+import { childTraceparent, isTraceId, newParentId, newTraceparent, parseTraceparent } from '../scope/trace-context.js';
+import { currentTraceparent } from '../scope/traced-scope.js';
 import { controlSubject, createEnvelope, type Envelope } from './envelope.js';
 import type { Port, TransferList } from './port.js';
 import { ReplyStream } from './reply-stream.js';
 import { withCallerStack } from './stacks.js';
-import { childTraceparent, isTraceId, newParentId, newTraceparent, parseTraceparent } from './trace-context.js';
-import { currentTraceparent } from './traced-scope.js';
 import { instantOf, type RegistryStats, type WaiterInfo, WaiterRegistry } from './waiter-registry.js';
 import { decodeError, encodeReason } from './wire-error.js';
 

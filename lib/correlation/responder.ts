@@ -8,11 +8,11 @@
 import { OptionError, ResponderError, TimeoutError } from '../errors.js';
 import type { CancelScope } from '../scope/cancel-scope.js';
 import { activeDeadlines, activeScope, callIn, type ScopeNode } from '../scope/scope-tree.js';
+import { newParentId } from '../scope/trace-context.js';
 import { Waiter } from '../scope/waiter.js';
 import { type CorrelationId, controlSubject, createEnvelope, type Envelope } from './envelope.js';
 import { Job, type JobEnds } from './job.js';
 import type { Port } from './port.js';
-import { newParentId } from './trace-context.js';
 import { decodeError, encodeError } from './wire-error.js';
 
 export interface HandlerContext {

@@ -10,12 +10,14 @@
  *   'duplicate' where it had its reply, 'unknown' where the registry never gave the id. A slot that has been used again since
  *   no longer tells a duplicate: it counts as late.
  */
+
 import { channel } from 'node:diagnostics_channel';
 import { setMaxListeners } from 'node:events';
 import { ClosedError, OptionError, TimeoutError, TooManyWaitersError } from '../errors.js';
 import type { Deadlines } from '../scope/deadlines.js';
 import { activeDeadlines, activeScope, type ScopeNode } from '../scope/scope-tree.js';
 import { Waiter, type WaiterOwner } from '../scope/waiter.js';
+import { withoutFrames } from '../scope/without-frames.js';
 
 /** Each message: an UnmatchedReply. Built only while somebody subscribes. */
 export const unmatchedReplies = channel('gammaloop:correlation:unmatched-reply');
@@ -320,7 +322,10 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     const what = label === undefined ? 'No reply' : `No reply from ${label}`;
     this.#timedOut++;
     const text = `${what} within its time${traceId === undefined ? '' : ` (trace ${traceId})`}`;
-    this.#abandon(waiter as RegistryWaiter, timeoutError(text));
+    this.#abandon(
+      waiter as RegistryWaiter,
+      withoutFrames(() => new TimeoutError(text)),
+    );
   }
 
   #abandon(waiter: RegistryWaiter, error: unknown): void {
@@ -427,17 +432,6 @@ export function instantOf(
 function checkTimeout(timeout: unknown): void {
   if (typeof timeout !== 'number' || !(timeout >= 0)) {
     throw new OptionError('timeout', 'milliseconds, 0 or more, or Infinity', timeout);
-  }
-}
-
-/** Without frames: they would show the timer, and cost more than all the rest where many expire together. */
-function timeoutError(message: string): TimeoutError {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
-  try {
-    return new TimeoutError(message);
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit;
   }
 }
 

@@ -45,16 +45,17 @@ export class ClonedValues implements JobValues {
   /** Throws PayloadError. */
   write(slot: number, task: Task): void {
     const { words } = this.#memory;
-    const { transfer, traceId } = task.options;
+    const { trace } = task;
+    const { transfer } = task.options;
     const args = task.args!;
     const index = slot * SLOT_WORDS;
     words[index + SLOT_KIND] = args.length;
-    let flags = traceId === undefined ? 0 : INPUT_HAS_TRACE;
+    let flags = trace === undefined ? 0 : INPUT_HAS_TRACE;
     try {
       if (transfer !== undefined && !this.#canMove(transfer)) {
         throw new NotPlain();
       }
-      flags |= this.#writeArguments(slot, traceId, args);
+      flags |= this.#writeArguments(slot, trace, args);
       if (transfer !== undefined) {
         takeAway(transfer);
       }
@@ -63,7 +64,7 @@ export class ClonedValues implements JobValues {
         throw error;
       }
       task.snapshot = this.#snapshotOf(task, args, transfer ?? []);
-      flags |= INPUT_BY_MESSAGE | this.#writeArguments(slot, traceId, []);
+      flags |= INPUT_BY_MESSAGE | this.#writeArguments(slot, trace, []);
     }
     words[index + SLOT_FLAGS] = flags;
   }
@@ -87,8 +88,8 @@ export class ClonedValues implements JobValues {
     return this.#messages === null ? list.every(canBeTaken) : canMoveByCopy(list);
   }
 
-  #writeArguments(slot: number, traceId: string | undefined, args: readonly unknown[]): number {
-    const parts = this.#codec.writeArguments(slot, traceId, args);
+  #writeArguments(slot: number, trace: string | undefined, args: readonly unknown[]): number {
+    const parts = this.#codec.writeArguments(slot, trace, args);
     if (parts.length === 0) {
       return 0;
     }

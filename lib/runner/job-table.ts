@@ -8,10 +8,11 @@
  */
 import type { Binding, NativeRunnerPool } from '../bridge/binding.js';
 import { Cancelled, PayloadError, TimeoutError } from '../errors.js';
-import { deadlineAround } from '../scope/cancel-scope.js';
+import { cancelIfDue } from '../scope/cancel-scope.js';
 import { DeadlineEntry, realDeadlines } from '../scope/deadlines.js';
 import { activeDeadlines, activeScope } from '../scope/scope-tree.js';
 import type { Waiter, WaiterOwner } from '../scope/waiter.js';
+import { withoutFrames } from '../scope/without-frames.js';
 import {
   JobMemory,
   LANE_HEAD,
@@ -171,8 +172,7 @@ export class JobTable implements WaiterOwner<unknown> {
       task.expireAt(task.deadline, timers);
     }
     if (scope !== null) {
-      // Which the scope keeps; the task is told.
-      task.deadline = Math.min(task.deadline, deadlineAround(scope));
+      task.inherit(scope);
     }
     if (this.#freeCount === 0 || this.#waiting.size > 0) {
       this.#waiting.add(task);
@@ -386,13 +386,21 @@ export class JobTable implements WaiterOwner<unknown> {
       isError = true;
     }
     this.#release(slot, task);
-    if (isError) {
+    if (isError && task.isOutOfTime()) {
+      this.#outOfTime(task);
+    } else if (isError) {
       this.failed++;
       task.reject(value);
     } else {
       this.done++;
       task.resolve(value);
     }
+  }
+
+  /** A task that fails after its time was over was stopped by that. The timer here may be a moment behind. */
+  #outOfTime(task: Task): void {
+    cancelIfDue(task.scope);
+    if (!task.settled) this.onExpire(task);
   }
 
   #release(slot: number, task: Task): void {
@@ -429,16 +437,5 @@ function clearGrace(task: Task): void {
   if (task.grace !== null) {
     realDeadlines.remove(task.grace);
     task.grace = null;
-  }
-}
-
-/** They would show the timer, or who cancelled, for each of very many. */
-function withoutFrames<E extends Error>(make: () => E): E {
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
-  try {
-    return make();
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit;
   }
 }

@@ -1,16 +1,21 @@
 /** What a task knows of itself, while it runs. */
 import { GammaloopError } from '../errors.js';
+import type { CancelScope } from '../scope/cancel-scope.js';
 
 export interface TaskContext {
   /** Of the function, as `run` was given it. */
   readonly name: string;
   /** Aborted when the caller has cancelled the task or its time is over. A task that does not return to its loop sees that by asking `isCancelled()`. */
   readonly signal: AbortSignal;
-  /** Whether the task is to stop. Costs a read of memory: it sees a cancellation at once, also in a loop that never ends. */
+  /** Whether the caller has cancelled the task. Costs a read of memory: it sees a cancellation at once, also in a loop that never ends. */
   isCancelled(): boolean;
-  /** The caller's, where it gave one. */
+  /** The scope that the task runs in: what waits in it by gammaloop/scope is cancelled with it. */
+  readonly scope: CancelScope;
+  /** The caller's, where it gave one, or has one. */
   readonly traceId: string | undefined;
-  /** The instant by this thread's `performance.now()` at which the task's time is over; Infinity for none. */
+  /** The same as W3C Trace Context; a new trace where the caller has none. */
+  readonly traceparent: string;
+  /** The instant by this thread's `performance.now()` at which the task's time is over, the caller's scope included; Infinity for none. */
   readonly deadline: number;
 }
 

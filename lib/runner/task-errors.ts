@@ -2,7 +2,9 @@
  * Errors between threads: class (of the standard ones), name, message, stack, code, the chain of causes, and what else was assigned to
  * them, as plain data that can be cloned. What was thrown and is no error travels as it is.
  */
+
 import { PayloadError, TaskError, type TaskErrorCode } from '../errors.js';
+import { withoutFrames } from '../scope/without-frames.js';
 
 export interface PlainError {
   readonly name: string;
@@ -73,15 +75,8 @@ export function toPlainError(error: Error, canClone: (value: unknown) => boolean
 export function fromPlainError(plain: PlainError): Error {
   const unwrap = (wrapped: Wrapped) => (wrapped.error === undefined ? wrapped.value : fromPlainError(wrapped.error));
   // The frames of this thread would show the runner, not the task.
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
-  let error: Error;
-  try {
-    const options = plain.cause === undefined ? undefined : { cause: unwrap(plain.cause) };
-    error = construct(plain, options, unwrap);
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit;
-  }
+  const options = plain.cause === undefined ? undefined : { cause: unwrap(plain.cause) };
+  const error = withoutFrames(() => construct(plain, options, unwrap));
   for (const [key, value] of Object.entries(plain.properties)) {
     define(error, key, value, true);
   }

@@ -1,5 +1,10 @@
-/** A task while a worker runs it: what `taskContext()` gives. */
+/**
+ * A task while a worker runs it: what `taskContext()` gives, and the scope that it runs in. The scope is made when something asks for it; its
+ * deadline and its cancellation are those of the caller.
+ */
 import { Cancelled } from '../errors.js';
+import { isTraceId, newTraceparent, traceIdOf } from '../scope/trace-context.js';
+import { TracedScope } from '../scope/traced-scope.js';
 import { CANCEL_BIT, type JobMemory, SLOT_WORDS } from './job-memory.js';
 import type { TaskContext } from './task-context.js';
 
@@ -8,14 +13,15 @@ export class TaskRun implements TaskContext {
   readonly functionId: number;
   readonly name: string;
   readonly startedAt: number;
-  traceId: string | undefined = undefined;
+  /** As it came: a traceparent, or what the caller gave as trace id. */
+  trace: string | undefined = undefined;
   deadline = Number.POSITIVE_INFINITY;
   readonly #memory: JobMemory;
   /** The state word while nobody has cancelled it. */
   readonly #running: number;
   #cancelled = false;
   #ended = false;
-  #controller: AbortController | null = null;
+  #scope: TaskScope | null = null;
 
   constructor(memory: JobMemory, slot: number, running: number, functionId: number, name: string, startedAt: number) {
     this.slot = slot;
@@ -26,19 +32,32 @@ export class TaskRun implements TaskContext {
     this.#running = running;
   }
 
+  get traceId(): string | undefined {
+    return traceIdOf(this.trace) ?? this.trace;
+  }
+
+  get traceparent(): string {
+    return this.scope.traceparent;
+  }
+
+  get scope(): TracedScope {
+    if (this.#scope === null) {
+      this.#scope = new TaskScope(this);
+      if (!this.#ended) this.#scope.enter(null);
+      if (this.isCancelled()) this.#scope.stop();
+    }
+    return this.#scope;
+  }
+
   get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    this.isCancelled();
-    return this.#controller.signal;
+    return this.scope.signal;
   }
 
   isCancelled(): boolean {
     if (!this.#cancelled && !this.#ended) {
       const word = Atomics.load(this.#memory.words, this.slot * SLOT_WORDS);
       this.#cancelled = word === (this.#running | CANCEL_BIT);
-    }
-    if (this.#cancelled && this.#controller !== null && !this.#controller.signal.aborted) {
-      this.#controller.abort(new Cancelled(`Task ${this.name} was cancelled by its caller`));
+      if (this.#cancelled) this.#scope?.stop();
     }
     return this.#cancelled;
   }
@@ -46,5 +65,28 @@ export class TaskRun implements TaskContext {
   /** The slot is another's from now on. */
   end(): void {
     this.#ended = true;
+    this.#scope?.exit();
+  }
+}
+
+class TaskScope extends TracedScope {
+  readonly #run: TaskRun;
+
+  constructor(run: TaskRun) {
+    super(isTraceId(run.trace) ? newTraceparent(run.trace) : run.trace, { deadline: run.deadline });
+    this.#run = run;
+  }
+
+  /** Also for code that never waits: `throwIfCancelled()` asks here. */
+  override get cancelled(): boolean {
+    this.#run.isCancelled();
+    return super.cancelled;
+  }
+
+  /** The caller has cancelled the task, by itself or because the time is over. */
+  stop(): void {
+    if (!super.cancelled) {
+      this.cancelWith(new Cancelled(`Task ${this.#run.name} was cancelled by its caller`));
+    }
   }
 }

@@ -1,5 +1,9 @@
 /** A task on the caller's side: the waiter of its promise, and what must be known of it until it has ended. */
-import type { DeadlineEntry } from '../scope/deadlines.js';
+import { deadlineAround } from '../scope/cancel-scope.js';
+import { type DeadlineEntry, realDeadlines } from '../scope/deadlines.js';
+import type { ScopeNode } from '../scope/scope-tree.js';
+import { childTraceparent } from '../scope/trace-context.js';
+import { traceparentAround } from '../scope/traced-scope.js';
 import { Waiter, type WaiterOwner } from '../scope/waiter.js';
 import type { Snapshot } from './transfer.js';
 
@@ -12,7 +16,7 @@ export interface TaskOptions {
   readonly priority?: number | undefined;
   /** Objects in the arguments that are moved to the worker, not copied. */
   readonly transfer?: readonly object[] | undefined;
-  /** Reaches the task as `taskContext().traceId`. */
+  /** Reaches the task as `taskContext().traceId`. Default: the trace of the handler that calls. */
   readonly traceId?: string | undefined;
 }
 
@@ -26,8 +30,12 @@ export class Task extends Waiter<unknown> {
   options: TaskOptions;
   /** -1: it has none, for it waits until there is room, or has ended. */
   slot = -1;
-  /** The instant by performance.now() at which it is over; Infinity for none. */
+  /** The instant by performance.now() at which its time is over, its own or its scope's; Infinity for none. */
   deadline = Number.POSITIVE_INFINITY;
+  /** That of the caller. */
+  scope: ScopeNode | null = null;
+  /** A traceparent, or the trace id that the caller gave. */
+  trace: string | undefined;
   /** What can go by message only, until the worker asks for it. */
   snapshot: Snapshot | null = null;
   /** Running after it was cancelled: when that is over, its worker is. */
@@ -45,5 +53,18 @@ export class Task extends Waiter<unknown> {
     this.name = name;
     this.args = args;
     this.options = options ?? NO_OPTIONS;
+    this.trace = options?.traceId;
+  }
+
+  /** What it takes along from the scope of its caller: the time that is left, and the trace, of which it is a span of its own. */
+  inherit(scope: ScopeNode): void {
+    this.scope = scope;
+    this.deadline = Math.min(this.deadline, deadlineAround(scope));
+    const traceparent = this.trace === undefined ? traceparentAround(scope) : undefined;
+    if (traceparent !== undefined) this.trace = childTraceparent(traceparent);
+  }
+
+  isOutOfTime(): boolean {
+    return this.deadline <= (this.scope?.timers ?? realDeadlines).now();
   }
 }

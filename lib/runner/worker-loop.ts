@@ -10,6 +10,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { Binding, NativeRunnerConsumer } from '../bridge/binding.js';
 import { PayloadError, TaskError } from '../errors.js';
+import { provideScopeOfThread } from '../scope/scope-tree.js';
 import { compile, type FunctionDefinition } from './functions.js';
 import { addDuration } from './histogram.js';
 import {
@@ -101,7 +102,9 @@ export class WorkerLoop {
     this.#codec = new ValueCodec(this.#memory);
     this.#definitions = [...setup.definitions];
     this.#contexts = setup.tasksPerThread > 1 ? new AsyncLocalStorage() : null;
-    provideTaskContext(this.#contexts === null ? () => this.#current : () => this.#contexts?.getStore());
+    const running = this.#contexts === null ? () => this.#current : () => this.#contexts?.getStore();
+    provideTaskContext(running);
+    provideScopeOfThread(() => running()?.scope ?? null);
     this.#consumer = new binding.RunnerConsumer(
       setup.poolId,
       setup.consumer,
@@ -261,7 +264,7 @@ export class WorkerLoop {
       const buffers = (flags & INPUT_HAS_PARCEL) === 0 ? NO_BUFFERS : this.#consumer.takeInput(slot);
       this.#codec.beginReading(slot, buffers);
       if ((flags & INPUT_HAS_TRACE) !== 0) {
-        task.traceId = this.#codec.readTraceId();
+        task.trace = this.#codec.readTraceId();
       }
       if (!byMessage) {
         args = this.#codec.readArguments(words[index + SLOT_KIND]!);

@@ -2,9 +2,11 @@
  * Cancel scopes as Trio has them: work that can be stopped as a whole, by a call, a deadline or an AbortSignal. A scope runs one function;
  * everything awaited in it, at any depth and in other modules, stops at its next checkpoint once the scope is cancelled.
  */
+
 import { Cancelled, NurseryError, OptionError, ScopeError, TimeoutError } from '../errors.js';
 import { activeDeadlines, activeScope, callIn, ScopeNode } from './scope-tree.js';
 import { SignalLink, type SignalTarget } from './signal-link.js';
+import { withoutFrames } from './without-frames.js';
 
 export interface CancelScopeOptions {
   /** The instant (by `currentTime`) at which the scope is cancelled. */
@@ -338,14 +340,8 @@ async function fail<T>(scope: CancelScope, fn: ScopeFunction<T>): Promise<T> {
 }
 
 function deadlineError(): Cancelled {
-  // No stack: it would show the timer, for each of many scopes.
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
-  try {
-    return new Cancelled('The deadline of the scope passed', new TimeoutError('The deadline of the scope passed'));
-  } finally {
-    Error.stackTraceLimit = stackTraceLimit;
-  }
+  const text = 'The deadline of the scope passed';
+  return withoutFrames(() => new Cancelled(text, new TimeoutError(text)));
 }
 
 export function checkDuration(name: string, ms: unknown): number {

@@ -204,12 +204,19 @@ export function unlinkWaiter(link: ScopeLink): void {
 
 const storage = new AsyncLocalStorage<ScopeNode | null>();
 
+let scopeOfThread: (() => ScopeNode | null) | null = null;
+
+/** @internal What code is in that has entered no scope of its own. A runner's worker gives the scope of the task that it runs. */
+export function provideScopeOfThread(scope: () => ScopeNode | null): void {
+  scopeOfThread = scope;
+}
+
 /**
  * The scope that the running code is in, or null. Work that outlived an exited scope (a promise that nobody awaited) counts to the next
  * one above, except that a cancelled scope stays cancelled for it.
  */
 export function activeScope(): ScopeNode | null {
-  let scope = storage.getStore() ?? null;
+  let scope = storage.getStore() ?? scopeOfThread?.() ?? null;
   while (scope !== null && scope.phase === 'exited' && scope.effective === null) {
     scope = scope.parent;
   }

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { newTraceId, traceIdOf } from '../../lib/correlation/trace-context.js';
 import { AbortedError } from '../../lib/errors.js';
 import { Request, requestOf } from '../../lib/http/request.js';
 import { requestUrl } from '../../lib/http/request-url.js';
+import { newTraceId, traceIdOf } from '../../lib/scope/trace-context.js';
 import { FakeExchange, type FakeRequest, LOCAL_PEER, turn, UNIX_PEER } from '../support/fake-exchange.js';
 
 function make(request: FakeRequest): { exchange: FakeExchange; request: Request } {

@@ -4,12 +4,12 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createEnvelope } from '../../../lib/correlation/envelope.js';
 import { Requester } from '../../../lib/correlation/requester.js';
 import { type HandlerContext, Responder } from '../../../lib/correlation/responder.js';
-import { parseTraceparent } from '../../../lib/correlation/trace-context.js';
-import { currentTraceparent } from '../../../lib/correlation/traced-scope.js';
 import { Cancelled, OptionError, ResponderError, TimeoutError } from '../../../lib/errors.js';
 import { MemoryPort } from '../../../lib/ports/memory.js';
 import { CancelScope } from '../../../lib/scope/cancel-scope.js';
 import { sleep } from '../../../lib/scope/sleep.js';
+import { parseTraceparent } from '../../../lib/scope/trace-context.js';
+import { currentTraceparent } from '../../../lib/scope/traced-scope.js';
 import { HandClock } from './virtual.js';
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));

@@ -7,7 +7,7 @@ import {
   newTraceparent,
   parseTraceparent,
   traceIdOf,
-} from '../../../lib/correlation/trace-context.js';
+} from '../../../lib/scope/trace-context.js';
 
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
 const parentId = '00f067aa0ba902b7';

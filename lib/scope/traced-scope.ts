@@ -2,8 +2,8 @@
  * The trace of the running code. It hangs in the tree of cancel scopes, so that it travels as they do and needs no AsyncLocalStorage of its
  * own: whoever takes a message in (a Responder, a server) runs the work in a TracedScope.
  */
-import { CancelScope, type CancelScopeOptions } from '../scope/cancel-scope.js';
-import { activeScope } from '../scope/scope-tree.js';
+import { CancelScope, type CancelScopeOptions } from './cancel-scope.js';
+import { activeScope, type ScopeNode } from './scope-tree.js';
 import { newTraceparent, parseTraceparent } from './trace-context.js';
 
 export class TracedScope extends CancelScope {
@@ -25,7 +25,12 @@ export class TracedScope extends CancelScope {
 
 /** The traceparent of the innermost TracedScope around the running code. */
 export function currentTraceparent(): string | undefined {
-  for (let scope = activeScope(); scope !== null; scope = scope.parent) {
+  return traceparentAround(activeScope());
+}
+
+/** @internal The same for work in the scope `innermost`. */
+export function traceparentAround(innermost: ScopeNode | null): string | undefined {
+  for (let scope = innermost; scope !== null; scope = scope.parent) {
     if (scope instanceof TracedScope) {
       return scope.traceparent;
     }
