@@ -2,7 +2,7 @@
  * serve({ sync }): each request is a task of a runner, whose workers call the app. Here a request's body is collected, its task follows the
  * exchange (who goes away cancels it), and the answer is sent.
  */
-import { newTraceId, traceIdOf } from '../correlation/trace-context.js';
+
 import { AbortedError, Cancelled, OptionError, QueueFullError } from '../errors.js';
 import { onExchangeAbort } from '../http/abort.js';
 import { readBytes } from '../http/body.js';
@@ -10,6 +10,7 @@ import type { App, Exchange } from '../http/exchange.js';
 import { encodeFields, HeadBlock } from '../http/header-block.js';
 import { Runner, type RunnerOptions, type RunnerStats } from '../runner/index.js';
 import { moduleHref } from '../runner/options.js';
+import { newTraceId, traceIdOf } from '../scope/trace-context.js';
 import { type AppOptions, HandlerErrors, isOutOfTime } from './handler-errors.js';
 import { sendWithoutBody } from './results.js';
 import { type SyncAnswer, unpackAnswer } from './sync-answer.js';
