@@ -3,17 +3,16 @@
  * code calls, runs the handlers, and leaves the answers in the submission ring.
  */
 import { loadBinding, type NativeEngine } from '../bridge/binding.js';
+import { LentBuffers } from '../bridge/lent-buffers.js';
 import {
   ABORT,
   ABORT_REASON_OFFSET,
   ABORT_SOFT_FLAG,
   BODY,
-  BODY_BYTES,
   BODY_END,
   BODY_END_BYTES,
   BODY_END_HEADER_COUNT_OFFSET,
   BODY_END_TEXT_LENGTH_OFFSET,
-  BODY_LENGTH_OFFSET,
   COMPLETION_RING_BYTES,
   EXCHANGE_GENERATION_OFFSET,
   EXCHANGE_INDEX_OFFSET,
@@ -56,6 +55,7 @@ export class NativeLoop {
   readonly engine: NativeEngine;
   readonly submissions: SubmissionWriter;
   readonly completionBytes: Buffer;
+  readonly lent: LentBuffers;
   readonly wire: WireReader;
   readonly #control: Uint32Array;
   readonly #words: Uint32Array;
@@ -85,6 +85,7 @@ export class NativeLoop {
       () => this.#onBatch(),
     );
     this.submissions = new SubmissionWriter(submissions, () => this.engine.flush());
+    this.lent = new LentBuffers(this.engine, completions);
     this.wire = new WireReader(this, completions);
   }
 
@@ -138,6 +139,7 @@ export class NativeLoop {
       if (server.inBatch > server.batches.largest) server.batches.largest = server.inBatch;
       server.inBatch = 0;
     }
+    this.lent.replenish();
     control[HEAD_WORD] = head;
   }
 
@@ -161,14 +163,9 @@ export class NativeLoop {
     if (exchange === undefined || exchange.generation !== this.#words[word + (EXCHANGE_GENERATION_OFFSET >>> 2)])
       return;
     switch (opcode) {
-      case BODY: {
-        const start = at + BODY_BYTES;
-        const length = this.#words[word + (BODY_LENGTH_OFFSET >>> 2)] as number;
-        const chunk = Buffer.allocUnsafe(length);
-        this.completionBytes.copy(chunk, 0, start, start + length);
-        exchange.runInAsyncScope(exchange.receiveBody, exchange, chunk);
+      case BODY:
+        exchange.runInAsyncScope(exchange.receiveBody, exchange, this.lent.read(flags, at, word));
         break;
-      }
       case BODY_END: {
         const start = at + BODY_END_BYTES;
         const length = this.#words[word + (BODY_END_TEXT_LENGTH_OFFSET >>> 2)] as number;

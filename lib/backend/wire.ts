@@ -6,11 +6,9 @@
 import { loadBinding } from '../bridge/binding.js';
 import { rawHeadersOf } from '../bridge/head-text.js';
 import {
-  BODY_BYTES,
   BODY_END_BYTES,
   BODY_END_HEADER_COUNT_OFFSET,
   BODY_END_TEXT_LENGTH_OFFSET,
-  BODY_LENGTH_OFFSET,
   EXCHANGE_GENERATION_OFFSET,
   EXCHANGE_INDEX_OFFSET,
   MAX_SUBMISSION_BYTES,
@@ -255,7 +253,7 @@ export class WireReader {
         break;
       }
       case WIRE_BODY:
-        listener.onBody(this.#copy(at + BODY_BYTES, words[word + (BODY_LENGTH_OFFSET >>> 2)] as number));
+        listener.onBody(this.#loop.lent.read(flags, at, word));
         break;
       case WIRE_BODY_END: {
         const start = at + BODY_END_BYTES;
@@ -265,7 +263,7 @@ export class WireReader {
         break;
       }
       case WIRE_DATA:
-        listener.onData(this.#copy(at + BODY_BYTES, words[word + (BODY_LENGTH_OFFSET >>> 2)] as number));
+        listener.onData(this.#loop.lent.read(flags, at, word));
         break;
       case WIRE_END:
         listener.onEnd((flags & WIRE_END_IN_MESSAGE_FLAG) !== 0);
@@ -288,7 +286,7 @@ export class WireReader {
         listener.onIdle(words[word + (WIRE_IDLE_KIND_OFFSET >>> 2)] === WIRE_IDLE_KEEP_ALIVE);
         break;
       case WIRE_OUTPUT:
-        listener.onOutput(this.#copy(at + BODY_BYTES, words[word + (BODY_LENGTH_OFFSET >>> 2)] as number));
+        listener.onOutput(this.#loop.lent.read(flags, at, word));
         break;
       case WIRE_TRANSPORT:
         listener.onTransport(words[word + (WIRE_TRANSPORT_COMMAND_OFFSET >>> 2)] as number);

@@ -58,6 +58,8 @@ export interface NativeEngine {
   forgetServer(server: number): void;
   stats(server: number): number[] | undefined;
   peer(connectionIndex: number, connectionGeneration: number): [NativeEndpoint, NativeEndpoint] | undefined;
+  /** Memory for large bodies; see lent-buffers.ts. */
+  lend(slot: number, buffer: Uint8Array): void;
   flush(): void;
   /** As `flush`, and calls back with what comes of it before this returns; within a batch it does nothing, since that ends with it. */
   settle(): void;

@@ -59,6 +59,11 @@ export const REQUEST_EXPECT_OTHER_FLAG = 32;
 // kBody
 export const BODY_LENGTH_OFFSET = 16;
 export const BODY_BYTES = 24;
+export const BODY_LENT_FLAG = 1;
+export const BODY_LENT_LAST_FLAG = 2;
+export const BODY_LENT_SLOT_OFFSET = 20;
+export const BODY_LENT_START_OFFSET = 24;
+export const BODY_LENT_BYTES = 32;
 
 // kBodyEnd
 export const BODY_END_HEADER_COUNT_OFFSET = 16;
@@ -174,6 +179,8 @@ export const CONSUME_BYTES = 24;
 export const COMPLETION_RING_BYTES = 1048576;
 export const SUBMISSION_RING_BYTES = 1048576;
 export const MAX_SUBMISSION_BYTES = 262144;
+export const LENT_BUFFER_COUNT = 4;
+export const LENT_BUFFER_BYTES = 65536;
 export const BODY_WINDOW_BYTES = 262144;
 /** Request methods by their number on the border: the order of `Method` in native/http/http_types.h. */
 export const METHODS: readonly string[] = [

@@ -20,6 +20,8 @@ Result<std::unique_ptr<Poller>> makePoller(const std::string& name, uv_loop_s* l
 
 uint32_t indexOf(const Napi::CallbackInfo& info) { return uint32Of(info[0]); }
 
+constexpr uint32_t kLentMemory = 8;  // indices in memory_ from here on
+
 }  // namespace
 
 Napi::Function EngineWrap::define(Napi::Env env) {
@@ -33,6 +35,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::forgetServer>("forgetServer"),
                          InstanceMethod<&EngineWrap::stats>("stats"),
                          InstanceMethod<&EngineWrap::peer>("peer"),
+                         InstanceMethod<&EngineWrap::lend>("lend"),
                          InstanceMethod<&EngineWrap::flush>("flush"),
                          InstanceMethod<&EngineWrap::settle>("settle"),
                          InstanceMethod<&EngineWrap::pollerName>("pollerName"),
@@ -209,6 +212,14 @@ Napi::Value EngineWrap::peer(const Napi::CallbackInfo& info) {
   const Result<Endpoint> local = localEndpoint(connection->fd());
   ends.Set(1u, endpointValue(info.Env(), local ? local.value() : Endpoint{}));
   return ends;
+}
+
+// (slot, buffer)
+void EngineWrap::lend(const Napi::CallbackInfo& info) {
+  if (engine_ == nullptr) return;
+  auto buffer = info[1].As<Napi::Uint8Array>();
+  memory_.Set(kLentMemory + indexOf(info), buffer);
+  engine_->lend(indexOf(info), std::span(buffer.Data(), buffer.ByteLength()));
 }
 
 void EngineWrap::flush(const Napi::CallbackInfo&) {

@@ -34,6 +34,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   void forgetServer(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);
   Napi::Value peer(const Napi::CallbackInfo& info);
+  void lend(const Napi::CallbackInfo& info);
   void flush(const Napi::CallbackInfo& info);
   void settle(const Napi::CallbackInfo& info);
   Napi::Value pollerName(const Napi::CallbackInfo& info);
@@ -63,7 +64,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   void tearDown();
 
   Napi::FunctionReference onBatch_;
-  Napi::ObjectReference memory_;  // keeps the arrays alive that the rings are in
+  Napi::ObjectReference memory_;  // keeps the arrays alive that the rings are in, and what was lent
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<InlineDriver> driver_;
   napi_async_cleanup_hook_handle cleanupHook_ = nullptr;

@@ -95,6 +95,14 @@ void Completions::replenish() {
 
 void Completions::putBytes(uint32_t opcode, SlabKey key, std::span<const uint8_t> bytes) {
   const auto size = static_cast<uint32_t>(bytes.size());
+  if (const std::optional<LentBuffers::Piece> piece = lent_.take(bytes)) {
+    const uint32_t flags = kBodyLentFlag | (piece->isLast ? kBodyLentLastFlag : 0);
+    uint8_t* record = mustReserve(opcode, flags, kBodyLentBytes, key);
+    storeWord(record, kBodyLengthOffset, size);
+    storeWord(record, kBodyLentSlotOffset, piece->slot);
+    storeWord(record, kBodyLentStartOffset, piece->start);
+    return commit();
+  }
   uint8_t* record = mustReserve(opcode, 0, kBodyBytes + size, key);
   storeWord(record, kBodyLengthOffset, size);
   std::memcpy(record + kBodyBytes, bytes.data(), size);

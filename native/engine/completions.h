@@ -10,13 +10,14 @@
 #include "base/intrusive_list.h"
 #include "http/http1_session.h"
 #include "http/wire_sink.h"
+#include "ring/lent_buffers.h"
 #include "ring/record_ring.h"
 
 namespace gammaloop {
 
 class Completions final : public SinkRoom, public ExchangeSink, public WireSink {
  public:
-  explicit Completions(RingMemory memory) : producer_(memory), capacity_(memory.capacity) {}
+  Completions(RingMemory memory, LentBuffers& lent) : producer_(memory), lent_(lent), capacity_(memory.capacity) {}
 
   // SinkRoom.
   size_t bodyRoom() override;
@@ -66,6 +67,7 @@ class Completions final : public SinkRoom, public ExchangeSink, public WireSink 
   void commit();
 
   RecordProducer producer_;
+  LentBuffers& lent_;
   uint32_t capacity_;
   std::deque<std::vector<uint8_t>> overflow_;
   bool inOverflow_ = false;

@@ -15,7 +15,7 @@ Engine::Engine(std::unique_ptr<Poller> poller, RingMemory completions, RingMemor
     : completionMemory_(completions),
       submissionMemory_(submissions),
       submissions_(submissions),
-      completions_(completions),
+      completions_(completions, lentBuffers_),
       http_{completions_, completions_, completions_, {}, {}, {}},
       doorbell_(std::move(doorbell)),
       reactor_(std::move(poller), *this, clock) {}
@@ -178,6 +178,7 @@ void Engine::flush() {
 }
 
 bool Engine::ringDoorbell() {
+  lentBuffers_.onTurn();
   completions_.replenish();
   if (someClosing_) reportClosed();
   if (completionMemory_.empty()) return false;

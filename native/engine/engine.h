@@ -89,12 +89,15 @@ class Engine final : public ReactorDelegate {
   void settleIfNeeded();
   // From within JavaScript: the submission ring is full, or what was submitted shall leave now.
   void flush();
+  // `slot` below records::kLentBufferCount; the memory stays until it has gone back (ring/lent_buffers.h).
+  void lend(uint32_t slot, std::span<uint8_t> memory) { lentBuffers_.lend(slot, memory); }
   uint32_t exchangesAlive() const { return http_.exchanges.liveCount(); }
 
   // ReactorDelegate.
   bool ringDoorbell() override;
   void drainSubmissions() override;
   void onFlushed() override;
+  LentBuffers& lentBuffers() override { return lentBuffers_; }
 
  private:
   struct Server final : ListenerOwner {
@@ -125,6 +128,7 @@ class Engine final : public ReactorDelegate {
   RingMemory completionMemory_;
   RingMemory submissionMemory_;
   RecordConsumer submissions_;
+  LentBuffers lentBuffers_;
   Completions completions_;
   HttpContext http_;
   Doorbell doorbell_;

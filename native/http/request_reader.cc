@@ -29,6 +29,16 @@ void RequestReader::onBytes(std::span<const uint8_t> bytes) {
   if (used < bytes.size()) input_.assign(bytes.begin() + static_cast<ptrdiff_t>(used), bytes.end());
 }
 
+size_t RequestReader::beforeRead() {
+  if (!bodyWanted_) return 0;
+  if (bodyWindow_ <= 0) {
+    block();
+    return kNoRead;
+  }
+  if (tapped_ || !input_.empty()) return 0;
+  return read_ == ReadState::Fixed ? static_cast<size_t>(std::min<uint64_t>(bodyRemaining_, kNoRead - 1)) : kNoRead - 1;
+}
+
 void RequestReader::processInput() {
   processing_ = true;
   const size_t used = process(input_);
@@ -246,7 +256,7 @@ size_t RequestReader::readData(std::span<const uint8_t> bytes) {
   return taken;
 }
 
-// How many body bytes can be taken now. 0: the session is blocked.
+// How many body bytes can be taken now. 0: the session is blocked. What one read brings is not parted by the window.
 size_t RequestReader::bodyAllowance() {
   if (!bodyWanted_) return SIZE_MAX;  // being dropped
   if (bodyWindow_ <= 0) {
@@ -258,7 +268,7 @@ size_t RequestReader::bodyAllowance() {
     block();
     context_.room.stall(*this);
   }
-  return std::min<size_t>(room, static_cast<size_t>(bodyWindow_));
+  return room;
 }
 
 void RequestReader::deliverBody(std::span<const uint8_t> bytes) {

@@ -29,6 +29,7 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
 
   // From the connection.
   void onBytes(std::span<const uint8_t> bytes) final;
+  size_t beforeRead() final;
   void onEndOfStream() final;
   void onDeadline(uint64_t nowMs) final;
 

@@ -46,8 +46,11 @@ void Connection::onHangup(uint8_t readiness) {
 
 void Connection::readOnce() {
   if (state_ == ConnectionState::PeerEnded || state_ == ConnectionState::Closed) return;
-  const std::span<uint8_t> buffer = reactor_.readBuffer();
+  const size_t bulkBytes = state_ == ConnectionState::Open ? session_->beforeRead() : 0;
+  if (bulkBytes == Session::kNoRead) return;
+  const std::span<uint8_t> buffer = reactor_.readBuffer(bulkBytes);
   const IoOutcome outcome = transport_->receive(buffer);
+  filled_ = bulkBytes != 0 && outcome.kind == IoOutcome::Kind::Ok && outcome.bytes == buffer.size();
   switch (outcome.kind) {
     case IoOutcome::Kind::Ok:
       reactor_.bytesReceived += outcome.bytes;

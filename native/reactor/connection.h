@@ -44,6 +44,10 @@ class Session {
   virtual ~Session() = default;
   // `bytes` are void after the call: the session keeps what it has not used.
   virtual void onBytes(std::span<const uint8_t> bytes) = 0;
+  // Before a read. How many of the bytes to come belong together, and go on as they are: this read may land where the
+  // application will have them, and brings no more then. kNoRead: not now; reading was paused.
+  static constexpr size_t kNoRead = SIZE_MAX;
+  virtual size_t beforeRead() { return 0; }
   // The peer has sent FIN: no more bytes will come.
   virtual void onEndOfStream() = 0;
   // Everything written has been handed to the kernel, or the queue has fallen below the low watermark.
@@ -114,6 +118,8 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   // Called by the reactor.
   void onReady(uint8_t readiness);
   void readOnce();
+  // The last read was of a large body, and took all there was room for.
+  bool mayReadOn() const { return filled_ && reading_ && state_ == ConnectionState::Open; }
   void flush();
   void expire(uint64_t nowMs);
 
@@ -160,6 +166,7 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   ConnectionState state_ = ConnectionState::Open;
   Interest interest_ = Interest::Read;
   bool reading_ = true;
+  bool filled_ = false;
   bool wantsWrite_ = false;
   bool closeAfterFlush_ = false;
   bool endAfterFlush_ = false;

@@ -1,5 +1,6 @@
 #include "reactor/reactor.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "base/check.h"
@@ -73,7 +74,19 @@ void Reactor::dispatchReadiness(std::span<const ReadyEvent> events) {
       if (Listener* listener = listeners_.get(key)) listener->onReady();
     } else if (Connection* connection = connections_.get(key)) {
       connection->onReady(event.readiness);
+      readOn(key);
     }
+  }
+}
+
+// A large body is read on while there is more of it: what is done sooner holds its memory for a shorter time. The
+// application takes what has piled up while it is still in the cache.
+void Reactor::readOn(SlabKey key) {
+  for (size_t reads = 0; reads < kBulkReadsPerEvent; reads++) {
+    if (delegate_.lentBuffers().isUsedUp()) runRounds();
+    Connection* connection = connections_.get(key);
+    if (connection == nullptr || !connection->mayReadOn()) return;
+    connection->readOnce();
   }
 }
 
@@ -90,6 +103,14 @@ void Reactor::flushWrites() {
 
 void Reactor::reapClosed() {
   while (Connection* connection = closed_.popFront()) connections_.destroy(connection->key());
+}
+
+std::span<uint8_t> Reactor::readBuffer(size_t bulkBytes) {
+  if (bulkBytes >= LentBuffers::kMinPieceBytes) {
+    const std::span<uint8_t> lent = delegate_.lentBuffers().next();
+    if (!lent.empty()) return lent.first(std::min(lent.size(), bulkBytes));
+  }
+  return {readBuffer_.get(), kReadBufferBytes};
 }
 
 // Descriptors.

@@ -1,7 +1,7 @@
 // Reactor: the loop as named phases. One turn (runOnce):
 //
 //   waitForEvents        ask the poller, without blocking unless told to
-//   dispatchReadiness    accept, read and parse: completions pile up
+//   dispatchReadiness    accept, read and parse: completions pile up; early rounds where large bodies do
 //   expireTimers         deadlines that have passed
 //   ringDoorbell         hand the completions over (inline: JavaScript runs now, and answers)
 //   drainSubmissions     carry out what was answered
@@ -22,6 +22,7 @@
 #include "reactor/listener.h"
 #include "reactor/slab.h"
 #include "reactor/timer_wheel.h"
+#include "ring/lent_buffers.h"
 #include "sys/poller.h"
 
 namespace gammaloop {
@@ -35,6 +36,8 @@ class ReactorDelegate {
   virtual void drainSubmissions() = 0;
   // Everything that was submitted has been sent or copied: its memory may be reused.
   virtual void onFlushed() = 0;
+  // Memory for the bytes of large bodies.
+  virtual LentBuffers& lentBuffers() = 0;
 };
 
 class Reactor {
@@ -45,6 +48,7 @@ class Reactor {
   // bound.
   static constexpr size_t kEventsPerTurn = 32;
   static constexpr int kMaxRoundsPerTurn = 8;
+  static constexpr size_t kBulkReadsPerEvent = 16;
 
   // Monotonic milliseconds; read once a turn. Tests give one of their own.
   using Clock = uint64_t (*)();
@@ -92,7 +96,8 @@ class Reactor {
   Arena& arena() { return arena_; }
   Arena& segmentArena() { return segmentArena_; }  // apart, so that what one connection writes stays contiguous
   TimerWheel& timers() { return timers_; }
-  std::span<uint8_t> readBuffer() { return {readBuffer_.get(), kReadBufferBytes}; }
+  // Where the next read lands; `bulkBytes`: see Session.
+  std::span<uint8_t> readBuffer(size_t bulkBytes);
   OwnedFd& reserveFd() { return reserveFd_; }
   void markDirty(Connection& connection) { dirty_.pushBack(connection); }
   void markClosed(Connection& connection) { closed_.pushBack(connection); }
@@ -104,6 +109,7 @@ class Reactor {
 
   void runRounds();
   void dispatchReadiness(std::span<const ReadyEvent> events);
+  void readOn(SlabKey key);
   void expireTimers();
   void flushWrites();
   void reapClosed();

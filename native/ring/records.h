@@ -66,8 +66,13 @@ inline constexpr uint32_t kRequestUpgradeFlag = 16;      // wire sessions: readi
 inline constexpr uint32_t kRequestExpectOtherFlag = 32;  // wire sessions: an Expect other than 100-continue
 
 // kBody
-inline constexpr uint32_t kBodyLengthOffset = 16;  // u32
-inline constexpr uint32_t kBodyBytes = 24;         // then the bytes
+inline constexpr uint32_t kBodyLengthOffset = 16;     // u32
+inline constexpr uint32_t kBodyBytes = 24;            // then the bytes
+inline constexpr uint32_t kBodyLentFlag = 1;          // they stand in a buffer that was lent (ring/lent_buffers.h)
+inline constexpr uint32_t kBodyLentLastFlag = 2;      // with it: nothing more will come in that buffer
+inline constexpr uint32_t kBodyLentSlotOffset = 20;   // u32
+inline constexpr uint32_t kBodyLentStartOffset = 24;  // u32: offset in the buffer
+inline constexpr uint32_t kBodyLentBytes = 32;        // of such a record
 
 // kBodyEnd
 inline constexpr uint32_t kBodyEndHeaderCountOffset = 16;  // u32: trailers
@@ -190,6 +195,8 @@ inline constexpr uint32_t kConsumeBytes = 24;
 inline constexpr uint32_t kCompletionRingBytes = 1048576;
 inline constexpr uint32_t kSubmissionRingBytes = 1048576;
 inline constexpr uint32_t kMaxSubmissionBytes = 262144;  // a larger body travels as kStart, kWrite ..., kEnd
+inline constexpr uint32_t kLentBufferCount = 4;
+inline constexpr uint32_t kLentBufferBytes = 65536;
 inline constexpr uint32_t kBodyWindowBytes = 262144;  // body bytes on their way to the application before reading stops
 
 }  // namespace gammaloop::records

@@ -241,12 +241,17 @@ TEST("flow: the body window stops reading, kConsume opens it") {
     pump();
     const Call& call = *world.calls[0];
     size_t window = records::kBodyWindowBytes;
-    EXPECT_EQ(call.body.size(), window);
+    // What one read brings is not parted.
+    const auto isFilled = [&] {
+      const size_t least = std::min(window, body.size());
+      return call.body.size() >= least && call.body.size() < least + Reactor::kReadBufferBytes;
+    };
+    EXPECT(isFilled());
     while (!call.bodyEnded && window < 2'000'000) {
       world.consume(call, 100'000);
       window += 100'000;
       pump();
-      EXPECT(call.body.size() == std::min(window, body.size()));
+      EXPECT(isFilled());
     }
     EXPECT(call.body == body);
     world.respond(call, 200, "");

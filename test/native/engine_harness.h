@@ -16,6 +16,7 @@
 #include "engine_client.h"
 #include "http/head_codec.h"
 #include "http/header_lookup.h"
+#include "lender.h"
 #include "ring/records.h"
 
 namespace gammaloop::test {
@@ -128,6 +129,7 @@ class World {
   Ring completions;
   Ring submissions;
   Engine engine;
+  Lender lender{engine};
   uint32_t server = 0;
 
  private:
@@ -181,6 +183,7 @@ class World {
       const uint32_t word = loadWord(record, records::kOpcodeOffset);
       if ((word & 0xffff) != records::kPad) dispatch(word & 0xffff, word >> 16, record);
     }
+    lender.replenish();
     completions.control[records::kHeadWord] = head;
   }
 
@@ -251,15 +254,14 @@ inline void World::dispatch(uint32_t opcode, uint32_t flags, const uint8_t* reco
   GAMMALOOP_CHECK(call.aborted == 0);  // nothing comes after the end
   switch (opcode) {
     case kBody: {
-      const uint32_t size = loadWord(record, kBodyLengthOffset);
-      GAMMALOOP_CHECK(size > 0 && !call.bodyEnded);
-      const std::string_view piece(reinterpret_cast<const char*>(record) + kBodyBytes, size);
+      const std::string_view piece = lender.read(flags, record);
+      GAMMALOOP_CHECK(!piece.empty() && !call.bodyEnded);
       const bool joined = lastBody_ == &call && !call.body.empty() && log.ends_with("\n");
       if (joined) log.pop_back();
       log.append(joined ? "" : "body ").append(piece).append("\n");
       call.body += piece;
       lastBody_ = &call;
-      if (onBody) onBody(call, size);
+      if (onBody) onBody(call, piece.size());
       return;
     }
     case kBodyEnd:

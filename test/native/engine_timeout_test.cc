@@ -89,7 +89,7 @@ TEST("timeout: the time in which the application does not read is not the client
     sent += client.send(std::string_view(body).substr(sent));
     world.run({&client});
   }
-  EXPECT_EQ(world.calls[0]->body.size(), size_t{records::kBodyWindowBytes});
+  EXPECT(world.calls[0]->body.size() >= records::kBodyWindowBytes && world.calls[0]->body.size() < body.size());
   world.passTime(60'000);
   world.run({&client});
   EXPECT(client.received.empty());

@@ -18,6 +18,7 @@
 #include "http/head_codec.h"
 #include "http/header_lookup.h"
 #include "http/wire_session.h"
+#include "lender.h"
 #include "ring/records.h"
 
 namespace gammaloop::test {
@@ -155,6 +156,7 @@ class WireWorld {
   Ring completions;
   Ring submissions;
   Engine engine;
+  Lender lender{engine};
   uint32_t server = 0;
 
  private:
@@ -210,6 +212,7 @@ class WireWorld {
       records_++;
       if ((word & 0xffff) != records::kPad) dispatch(word & 0xffff, word >> 16, record);
     }
+    lender.replenish();
     completions.control[records::kHeadWord] = head;
   }
 
@@ -229,9 +232,6 @@ inline void WireWorld::dispatch(uint32_t opcode, uint32_t flags, const uint8_t* 
   using namespace records;  // NOLINT
   const SlabKey key{loadWord(record, kExchangeIndexOffset), loadWord(record, kExchangeGenerationOffset)};
   const uint32_t word = loadWord(record, kHeaderBytes);
-  const auto bytesAt = [record](uint32_t offset, uint32_t size) {
-    return std::string_view(reinterpret_cast<const char*>(record) + offset, size);
-  };
   if (opcode == kServerClosed) return;
   if (opcode == kWireOpen) {
     GAMMALOOP_CHECK(word == server);
@@ -246,7 +246,7 @@ inline void WireWorld::dispatch(uint32_t opcode, uint32_t flags, const uint8_t* 
       return request(wire, flags, record);
     case kWireBody:
       GAMMALOOP_CHECK(wire.inBody && word > 0);
-      piece(wire, "body ", bytesAt(kBodyBytes, word));
+      piece(wire, "body ", lender.read(flags, record));
       if (onBody) onBody(wire, word);
       return;
     case kWireBodyEnd:
@@ -257,7 +257,7 @@ inline void WireWorld::dispatch(uint32_t opcode, uint32_t flags, const uint8_t* 
       return;
     case kWireData:
       GAMMALOOP_CHECK((wire.mayBeData || wire.isTapped) && word > 0);
-      piece(wire, "data ", bytesAt(kBodyBytes, word));
+      piece(wire, "data ", lender.read(flags, record));
       if (onBody) onBody(wire, word);
       return;
     case kWireEnd:
@@ -295,7 +295,7 @@ inline void WireWorld::dispatch(uint32_t opcode, uint32_t flags, const uint8_t* 
       return;
     case kWireOutput:
       GAMMALOOP_CHECK(wire.fed && word > 0);
-      wire.output += bytesAt(kBodyBytes, word);
+      wire.output += lender.read(flags, record);
       wire.unacknowledged += word;
       GAMMALOOP_CHECK(wire.unacknowledged <= FedTransport::kMaxUnsentBytes);
       if (acknowledges) acknowledge(wire, word);

@@ -272,13 +272,14 @@ TEST("wire: a body window that is not opened stops the sender") {
     sent += client.send(std::string_view(block).substr(0, std::min(block.size(), 2'000'000 - sent)));
     world.run({&client});
   }
-  EXPECT_EQ(received, size_t{kBodyWindowBytes});
+  const size_t held = received;  // what one read brings is not parted
+  EXPECT(held >= kBodyWindowBytes && held < kBodyWindowBytes + Reactor::kReadBufferBytes);
   world.consume(*world.wires[0], 1'000'000'000);  // never more than the window
   for (int i = 0; i < 100 && sent < 2'000'000; i++) {
     sent += client.send(std::string_view(block).substr(0, std::min(block.size(), 2'000'000 - sent)));
     world.run({&client});
   }
-  EXPECT_EQ(received, 2 * size_t{kBodyWindowBytes});
+  EXPECT(received >= held + kBodyWindowBytes && received < held + kBodyWindowBytes + Reactor::kReadBufferBytes);
   client.close();
   expectNothingLeft(world);
 }

@@ -1,0 +1,75 @@
+#include "ring/lent_buffers.h"
+
+#include <vector>
+
+#include "test.h"
+
+using namespace gammaloop;
+
+namespace {
+
+constexpr size_t kBytes = records::kLentBufferBytes;
+constexpr size_t kPiece = LentBuffers::kMinPieceBytes;
+
+struct Lent {
+  Lent() : memory(records::kLentBufferCount, std::vector<uint8_t>(kBytes)) {
+    for (uint32_t slot = 0; slot < memory.size(); slot++) lend(slot);
+  }
+  void lend(uint32_t slot) { buffers.lend(slot, memory[slot]); }
+
+  std::vector<std::vector<uint8_t>> memory;
+  LentBuffers buffers;
+};
+
+}  // namespace
+
+TEST("lent buffers: without any there is no room, and nothing is taken") {
+  LentBuffers buffers;
+  EXPECT(buffers.next().empty());
+  EXPECT(!buffers.isUsedUp());
+  const std::vector<uint8_t> bytes(kBytes);
+  EXPECT(!buffers.take(bytes).has_value());
+}
+
+TEST("lent buffers: the next room begins behind the last piece") {
+  Lent lent;
+  EXPECT_EQ(lent.buffers.next().size(), kBytes);
+  const auto piece = lent.buffers.take(lent.buffers.next().subspan(100, kPiece));
+  EXPECT(piece.has_value() && piece->slot == 0 && piece->start == 100 && !piece->isLast);
+  EXPECT(lent.buffers.next().data() == lent.memory[0].data() + 100 + kPiece);
+  EXPECT_EQ(lent.buffers.next().size(), kBytes - 100 - kPiece);
+}
+
+TEST("lent buffers: small pieces, pieces from elsewhere and pieces over the end are not taken") {
+  Lent lent;
+  EXPECT(!lent.buffers.take(lent.buffers.next().first(kPiece - 1)).has_value());
+  EXPECT(!lent.buffers.take(lent.memory[1]).has_value());
+  const std::vector<uint8_t> elsewhere(kPiece);
+  EXPECT(!lent.buffers.take(elsewhere).has_value());
+  EXPECT(!lent.buffers.take({lent.memory[0].data() + kBytes - 1, kPiece}).has_value());
+  EXPECT_EQ(lent.buffers.next().size(), kBytes);
+}
+
+TEST("lent buffers: what was taken is not taken again") {
+  Lent lent;
+  const std::span<uint8_t> room = lent.buffers.next();
+  EXPECT(lent.buffers.take(room.subspan(kPiece, kPiece)).has_value());
+  EXPECT(!lent.buffers.take(room.subspan(kPiece + 1, kPiece)).has_value());
+  EXPECT(!lent.buffers.take(room.first(kPiece)).has_value());
+}
+
+TEST("lent buffers: a buffer goes back with the piece that leaves too little, and the slots take turns") {
+  Lent lent;
+  for (uint32_t round = 0; round < 3; round++) {
+    for (uint32_t slot = 0; slot < records::kLentBufferCount; slot++) {
+      EXPECT(!lent.buffers.isUsedUp());
+      const auto piece = lent.buffers.take(lent.buffers.next().first(kBytes - kPiece));
+      EXPECT(piece.has_value() && piece->slot == slot && piece->start == 0 && piece->isLast);
+    }
+    EXPECT(lent.buffers.isUsedUp());
+    EXPECT(lent.buffers.next().empty());
+    lent.buffers.onTurn();
+    EXPECT(!lent.buffers.isUsedUp());  // nobody is rung for again before something is lent
+    for (uint32_t slot = 0; slot < records::kLentBufferCount; slot++) lent.lend(slot);
+  }
+}
