@@ -76,8 +76,10 @@ export interface NativeRunnerPool {
   consumerOf(slot: number): number;
   /** 0: removed, it will not run. 1: it runs, and has been asked to stop. 2: there is no such job any more. */
   cancel(slot: number): 0 | 1 | 2;
-  setInput(slot: number, parts: readonly Uint8Array[]): void;
-  takeOutput(slot: number): ArrayBuffer[];
+  /** Arrays are copied; buffers are lent, and must stay as they are until `discard`. */
+  setInput(slot: number, parts: readonly (Uint8Array | ArrayBuffer)[]): void;
+  /** What was lent may be among them, with what the task has given in it: `lent` are the buffers that `setInput` was given. */
+  takeOutput(slot: number, lent: readonly ArrayBuffer[]): ArrayBuffer[];
   discard(slot: number): void;
   /** The consumer runs nothing after what it runs. */
   withdraw(consumer: number): void;
@@ -96,8 +98,9 @@ export interface NativeRunnerConsumer {
   retire(): void;
   ringCaller(): void;
   ringSelf(): void;
-  takeInput(slot: number): ArrayBuffer[];
-  setOutput(slot: number, parts: readonly Uint8Array[]): void;
+  /** `spare` may be one of them: nobody else may have it. */
+  takeInput(slot: number, spare: ArrayBuffer | null): ArrayBuffer[];
+  setOutput(slot: number, parts: readonly (Uint8Array | ArrayBuffer)[]): void;
   close(): void;
 }
 

@@ -8,6 +8,7 @@ import {
   INPUT_BY_MESSAGE,
   INPUT_HAS_PARCEL,
   INPUT_HAS_TRACE,
+  INPUT_IS_LENT,
   type JobMemory,
   OUTPUT_BY_MESSAGE,
   OUTPUT_HAS_PARCEL,
@@ -17,7 +18,7 @@ import {
 } from './job-memory.js';
 import type { JobValues } from './job-table.js';
 import type { Task } from './task.js';
-import { canBeTaken, canMoveByCopy, type Snapshot, takeAway, takeSnapshot } from './transfer.js';
+import { canBeLent, canBeTaken, type Snapshot, takeAway, takeSnapshot } from './transfer.js';
 import { NotPlain, ValueCodec } from './values.js';
 
 const NO_BUFFERS: readonly ArrayBuffer[] = [];
@@ -55,26 +56,29 @@ export class ClonedValues implements JobValues {
       if (transfer !== undefined && !this.#canMove(transfer)) {
         throw new NotPlain();
       }
-      flags |= this.#writeArguments(slot, trace, args);
-      if (transfer !== undefined) {
-        takeAway(transfer);
-      }
+      flags |= this.#writeArguments(slot, task, trace, args, transfer ?? NO_BUFFERS);
     } catch (error) {
       if (!(error instanceof NotPlain)) {
         throw error;
       }
       task.snapshot = this.#snapshotOf(task, args, transfer ?? []);
-      flags |= INPUT_BY_MESSAGE | this.#writeArguments(slot, trace, []);
+      flags |= INPUT_BY_MESSAGE | this.#writeArguments(slot, task, trace, [], NO_BUFFERS);
     }
     words[index + SLOT_FLAGS] = flags;
   }
 
-  read(slot: number): unknown {
+  read(slot: number, task: Task): unknown {
     const kind = this.#memory.words[slot * SLOT_WORDS + SLOT_KIND]!;
-    if ((kind & OUTPUT_BY_MESSAGE) !== 0) {
-      return this.#messages!.takeMessage(slot);
+    const { lent } = task;
+    if ((kind & OUTPUT_HAS_PARCEL) !== 0) {
+      return this.#codec.readResult(slot, this.#pool.takeOutput(slot, lent ?? NO_BUFFERS));
     }
-    return this.#codec.readResult(slot, (kind & OUTPUT_HAS_PARCEL) === 0 ? NO_BUFFERS : this.#pool.takeOutput(slot));
+    if (lent !== null) {
+      this.#pool.discard(slot);
+    }
+    return (kind & OUTPUT_BY_MESSAGE) === 0
+      ? this.#codec.readResult(slot, NO_BUFFERS)
+      : this.#messages!.takeMessage(slot);
   }
 
   discard(slot: number, hasEnded: boolean): void {
@@ -84,17 +88,38 @@ export class ClonedValues implements JobValues {
     this.#pool.discard(slot);
   }
 
-  #canMove(list: readonly object[]): boolean {
-    return this.#messages === null ? list.every(canBeTaken) : canMoveByCopy(list);
+  #canMove(list: readonly object[]): list is readonly ArrayBuffer[] {
+    return this.#messages === null ? list.every(canBeTaken) : canBeLent(list);
   }
 
-  #writeArguments(slot: number, trace: string | undefined, args: readonly unknown[]): number {
-    const parts = this.#codec.writeArguments(slot, trace, args);
-    if (parts.length === 0) {
-      return 0;
+  #writeArguments(
+    slot: number,
+    task: Task,
+    trace: string | undefined,
+    args: readonly unknown[],
+    moved: readonly ArrayBuffer[],
+  ): number {
+    const parts = this.#codec.writeArguments(slot, trace, args, moved);
+    let flags = 0;
+    if (moved.length > 0) {
+      const taken = takeAway(moved);
+      const lent: ArrayBuffer[] = [];
+      for (const [index, part] of parts.entries()) {
+        if (part instanceof ArrayBuffer) {
+          parts[index] = taken[moved.indexOf(part)]!;
+          lent.push(parts[index]);
+        }
+      }
+      if (lent.length > 0) {
+        task.lent = lent;
+        flags = INPUT_IS_LENT;
+      }
     }
-    this.#pool.setInput(slot, parts);
-    return INPUT_HAS_PARCEL;
+    if (parts.length > 0) {
+      this.#pool.setInput(slot, parts);
+      flags |= INPUT_HAS_PARCEL;
+    }
+    return flags;
   }
 
   #snapshotOf(task: Task, args: readonly unknown[], transfer: readonly object[]): Snapshot {

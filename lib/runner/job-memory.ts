@@ -27,6 +27,8 @@ export const INPUT_HAS_PARCEL = 1;
 export const INPUT_BY_MESSAGE = 2;
 /** The trace id stands before the arguments. */
 export const INPUT_HAS_TRACE = 4;
+/** Parts in the parcel are the caller's own memory, which takes results of their size. */
+export const INPUT_IS_LENT = 8;
 
 export const OUTPUT_VALUE = 0;
 export const OUTPUT_ERROR = 1;

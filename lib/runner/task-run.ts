@@ -16,6 +16,8 @@ export class TaskRun implements TaskContext {
   /** As it came: a traceparent, or what the caller gave as trace id. */
   trace: string | undefined = undefined;
   deadline = Number.POSITIVE_INFINITY;
+  /** Bytes of the caller's memory that take what the task returns. */
+  room = 0;
   readonly #memory: JobMemory;
   /** The state word while nobody has cancelled it. */
   readonly #running: number;

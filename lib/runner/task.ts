@@ -38,6 +38,8 @@ export class Task extends Waiter<unknown> {
   trace: string | undefined;
   /** What can go by message only, until the worker asks for it. */
   snapshot: Snapshot | null = null;
+  /** The memory of moved arguments, which the worker reads and writes while it has the slot: it must stay until then. */
+  lent: readonly ArrayBuffer[] | null = null;
   /** Running after it was cancelled: when that is over, its worker is. */
   grace: DeadlineEntry | null = null;
 

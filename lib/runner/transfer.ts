@@ -1,12 +1,14 @@
 /**
- * Moving instead of copying. A value with a transfer list goes one of two ways. Array buffers up to a size are copied to shared memory and
- * taken from the sender: that costs less than a message, and a job whose worker dies before it began has them still. Everything
- * else (large buffers, ports, SharedArrayBuffers, what only structured cloning knows) goes as a message.
+ * Moving instead of copying. A value with a transfer list goes one of two ways. Array buffers up to a size are taken from the sender and
+ * their bytes put into a buffer of the receiver's: that costs less than messages and their wake-ups, and a job whose worker dies
+ * before it began has them still. Everything else (large buffers, ports, what only structured cloning knows) goes as a message.
  */
 import * as workerThreads from 'node:worker_threads';
 import { OptionError, PayloadError } from '../errors.js';
 
-/** Above this a message costs less than the copies: twice as much processor time at 16 KiB, half at 64. */
+/** Arguments above this, in all, cost less by message: each worker copies them once. */
+const LEND_BYTES = 256 * 1024;
+/** Results above this, in all, that do not fit into the buffers that came: they are copied twice, into new memory. */
 const COPY_BYTES = 32 * 1024;
 
 const TRANSFERRED = Symbol.for('gammaloop.runner.transferred');
@@ -35,37 +37,40 @@ export function checkTransferList(list: unknown): asserts list is readonly objec
 
 const isMarked = (workerThreads as { isMarkedAsUntransferable?: (item: object) => boolean }).isMarkedAsUntransferable;
 
-/** The buffers of the list can be copied and taken away, which costs less than a message. */
-export function canMoveByCopy(list: readonly object[]): boolean {
-  let total = 0;
-  for (const item of list) {
-    if (!canBeTaken(item)) {
-      return false;
-    }
-    total += item.byteLength;
-  }
-  return total <= COPY_BYTES;
+/** The buffers of a task's transfer list are lent to the worker, which costs less than messages. */
+export function canBeLent(list: readonly object[]): list is readonly ArrayBuffer[] {
+  return list.every(canBeTaken) && bytesIn(list) <= LEND_BYTES;
 }
 
-/** Buffers of the size of node's pool may be it, which must never be taken: a message refuses it. */
+/** Those of a result are copied, which costs less than a message. `room`: bytes that have been lent for the task. */
+export function canBeReturned(list: readonly object[], room: number): list is readonly ArrayBuffer[] {
+  return list.every(canBeTaken) && bytesIn(list) <= Math.max(COPY_BYTES, room);
+}
+
+/** Buffers of the size of node's pool may be it, which must never be taken: a message refuses it. So it does length-tracking views. */
 export function canBeTaken(item: object): item is ArrayBuffer {
-  return item instanceof ArrayBuffer && item.byteLength !== Buffer.poolSize && isMarked?.(item) !== true;
+  return (
+    item instanceof ArrayBuffer &&
+    item.byteLength !== Buffer.poolSize &&
+    !(item as { resizable?: boolean }).resizable &&
+    isMarked?.(item) !== true
+  );
 }
 
-type WithTransfer = ArrayBuffer & { transfer?: (length: number) => ArrayBuffer };
+export function bytesIn(buffers: readonly ArrayBuffer[]): number {
+  let total = 0;
+  for (const { byteLength } of buffers) {
+    total += byteLength;
+  }
+  return total;
+}
 
-/** The sender has them no more. Throws PayloadError. */
-export function takeAway(list: readonly object[]): void {
-  for (const item of list as readonly WithTransfer[]) {
-    if (item.byteLength === 0) {
-      continue;
-    }
-    try {
-      if (item.transfer === undefined) structuredClone(item, { transfer: [item] });
-      else item.transfer(0);
-    } catch (error) {
-      throw new PayloadError('A buffer of the transfer list cannot be moved', { cause: error });
-    }
+/** The sender has them no more: they are detached, and their memory is that of those returned. Throws PayloadError. */
+export function takeAway(list: readonly ArrayBuffer[]): ArrayBuffer[] {
+  try {
+    return structuredClone(list, { transfer: list as ArrayBuffer[] }) as ArrayBuffer[];
+  } catch (error) {
+    throw new PayloadError('A buffer of the transfer list cannot be moved', { cause: error });
   }
 }
 

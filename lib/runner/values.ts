@@ -57,13 +57,20 @@ const kindByTag = new Map(KINDS.map(([name], index) => [name, index]));
 /** The value cannot go through shared memory: it needs a message, or cannot be cloned at all. */
 export class NotPlain extends Error {}
 
+/** Bytes for the parcel: an array is to be copied there; a buffer is one of those that are moved, as a whole. */
+export type ValuePart = Uint8Array | ArrayBuffer;
+
+const NO_BUFFERS: readonly ArrayBuffer[] = [];
+
 /** Writes and reads the values of one slot at a time. */
 export class ValueCodec {
   readonly #memory: JobMemory;
   #at = 0;
   #end = 0;
-  /** What did not fit, while writing; what there is, while reading. */
-  #parts: Uint8Array[] = [];
+  /** What did not fit. */
+  #parts: ValuePart[] = [];
+  /** What is given away with the values, and need not be copied. */
+  #moved: readonly ArrayBuffer[] = NO_BUFFERS;
   #buffers: readonly ArrayBuffer[] = [];
   readonly #json = new SmallJson();
 
@@ -72,8 +79,14 @@ export class ValueCodec {
   }
 
   /** The parts for the parcel; none where all is in the slot. Throws NotPlain. */
-  writeArguments(slot: number, traceId: string | undefined, args: readonly unknown[]): readonly Uint8Array[] {
+  writeArguments(
+    slot: number,
+    traceId: string | undefined,
+    args: readonly unknown[],
+    moved: readonly ArrayBuffer[],
+  ): ValuePart[] {
     this.#begin(slot);
+    this.#moved = moved;
     if (traceId !== undefined) {
       this.#write(traceId);
     }
@@ -92,7 +105,7 @@ export class ValueCodec {
     this.#at = start;
     this.#json.begin();
     this.#parts.length = traceId !== undefined && this.#parts.length > 0 ? 1 : 0;
-    this.#writeBytes(CLONED_ARGUMENTS, serialize(args));
+    this.#writeBytes(CLONED_ARGUMENTS, this.#serialize(args));
     return this.#parts;
   }
 
@@ -117,10 +130,11 @@ export class ValueCodec {
     return args;
   }
 
-  writeResult(slot: number, value: unknown): readonly Uint8Array[] {
+  writeResult(slot: number, value: unknown, moved: readonly ArrayBuffer[] = NO_BUFFERS): ValuePart[] {
     this.#begin(slot);
+    this.#moved = moved;
     if (!this.#write(value)) {
-      this.#writeBytes(CLONE, serialize(value));
+      this.#writeBytes(CLONE, this.#serialize(value));
     }
     return this.#parts;
   }
@@ -231,11 +245,18 @@ export class ValueCodec {
       if (kind === undefined || value.buffer instanceof SharedArrayBuffer) {
         return false;
       }
-      this.#writeBytes(VIEW | (kind << KIND_SHIFT), new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+      const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+      if (!this.#isMoved(value.buffer)) {
+        this.#writeBytes(VIEW | (kind << KIND_SHIFT), bytes);
+      } else if (value.byteLength !== value.buffer.byteLength) {
+        return false; // cloning keeps its place in the buffer
+      } else {
+        this.#writeBytes(VIEW | (kind << KIND_SHIFT), bytes, value.buffer);
+      }
       return true;
     }
     if (value instanceof ArrayBuffer) {
-      this.#writeBytes(VIEW, new Uint8Array(value));
+      this.#writeBytes(VIEW, new Uint8Array(value), this.#isMoved(value) ? value : undefined);
       return true;
     }
     if (isError(value)) {
@@ -250,8 +271,37 @@ export class ValueCodec {
     return false;
   }
 
+  #isMoved(buffer: ArrayBuffer): boolean {
+    return this.#moved.length > 0 && this.#moved.includes(buffer);
+  }
+
+  /** As V8 clones it; before it, where the moved buffers are among the parts. Throws NotPlain for what it does not know. */
+  #serialize(value: unknown): Buffer {
+    const first = this.#parts.length;
+    const moved = this.#moved;
+    const bytes = serialize(value, (serializer) => {
+      serializer.writeUint32(first);
+      serializer.writeUint32(moved.length);
+      for (const [index, buffer] of moved.entries()) {
+        serializer.transferArrayBuffer(index, buffer);
+      }
+    });
+    this.#parts.push(...moved);
+    return bytes;
+  }
+
+  #deserialize(buffer: ArrayBuffer): unknown {
+    return deserialize(buffer, (deserializer) => {
+      const first = deserializer.readUint32();
+      const count = deserializer.readUint32();
+      for (let index = 0; index < count; index++) {
+        deserializer.transferArrayBuffer(index, this.#buffers[first + index]!);
+      }
+    });
+  }
+
   /** In the slot where there is room; else as a part. */
-  #writeBytes(tag: number, bytes: Uint8Array): void {
+  #writeBytes(tag: number, bytes: Uint8Array, part: ValuePart = bytes): void {
     const { words } = this.#memory;
     const at = this.#at;
     const { length } = bytes;
@@ -265,7 +315,7 @@ export class ValueCodec {
     }
     words[at] = tag | IN_PART;
     words[at + 1] = this.#parts.length;
-    this.#parts.push(bytes);
+    this.#parts.push(part);
     this.#at = at + 2;
   }
 
@@ -323,16 +373,16 @@ export class ValueCodec {
       case ERROR:
         return fromPlainError(deserialize(buffer) as PlainError);
       default:
-        return deserialize(buffer);
+        return this.#deserialize(buffer);
     }
   }
 }
 
-/** As V8 clones it. Throws NotPlain for what it does not know. */
-function serialize(value: unknown): Buffer {
+function serialize(value: unknown, writeHead?: (serializer: Serializer) => void): Buffer {
   const serializer = new Serializer();
   try {
     serializer.writeHeader();
+    writeHead?.(serializer);
     serializer.writeValue(value);
   } catch (error) {
     throw new NotPlain('not in shared memory', { cause: error });
@@ -340,9 +390,10 @@ function serialize(value: unknown): Buffer {
   return serializer.releaseBuffer();
 }
 
-function deserialize(buffer: ArrayBuffer): unknown {
+function deserialize(buffer: ArrayBuffer, readHead?: (deserializer: Deserializer) => void): unknown {
   const deserializer = new Deserializer(new Uint8Array(buffer));
   deserializer.readHeader();
+  readHead?.(deserializer);
   return deserializer.readValue();
 }
 

@@ -18,6 +18,7 @@ import {
   INPUT_BY_MESSAGE,
   INPUT_HAS_PARCEL,
   INPUT_HAS_TRACE,
+  INPUT_IS_LENT,
   JobMemory,
   LANE_TAIL,
   Lane,
@@ -38,7 +39,7 @@ import { monotonicOffset } from './monotonic.js';
 import { provideTaskContext } from './task-context.js';
 import { fromPlainError, type PlainError } from './task-errors.js';
 import { TaskRun } from './task-run.js';
-import { asTransferred, canMoveByCopy, takeAway } from './transfer.js';
+import { asTransferred, bytesIn, canBeReturned, takeAway } from './transfer.js';
 import { NotPlain, ValueCodec } from './values.js';
 
 export type TaskFunction = (...args: unknown[]) => unknown;
@@ -71,6 +72,8 @@ export class WorkerLoop {
   #current: TaskRun | undefined;
   /** Those that have not ended when their function has returned. */
   readonly #pending = new Map<number, TaskRun>();
+  /** What a task has given away last: the next argument of its size comes in it. */
+  #spare: ArrayBuffer | null = null;
   #tail = 0;
   #batchLimit = 1;
   /** The caller has not been rung for what is on the lane. */
@@ -261,7 +264,10 @@ export class WorkerLoop {
     const byMessage = (flags & INPUT_BY_MESSAGE) !== 0;
     let args: unknown[] | null = null;
     try {
-      const buffers = (flags & INPUT_HAS_PARCEL) === 0 ? NO_BUFFERS : this.#consumer.takeInput(slot);
+      const buffers = (flags & INPUT_HAS_PARCEL) === 0 ? NO_BUFFERS : this.#takeInput(slot);
+      if ((flags & INPUT_IS_LENT) !== 0) {
+        task.room = bytesIn(buffers);
+      }
       this.#codec.beginReading(slot, buffers);
       if ((flags & INPUT_HAS_TRACE) !== 0) {
         task.trace = this.#codec.readTraceId();
@@ -279,6 +285,14 @@ export class WorkerLoop {
     } else {
       this.#call(task, args);
     }
+  }
+
+  #takeInput(slot: number): ArrayBuffer[] {
+    const buffers = this.#consumer.takeInput(slot, this.#spare);
+    if (this.#spare !== null && buffers.includes(this.#spare)) {
+      this.#spare = null;
+    }
+    return buffers;
   }
 
   #call(task: TaskRun, args: unknown[]): void {
@@ -345,9 +359,9 @@ export class WorkerLoop {
       if (transferred === null) {
         return this.#write(task, value) | (failed ? OUTPUT_ERROR : OUTPUT_VALUE);
       }
-      if (canMoveByCopy(transferred.list)) {
-        const kind = this.#write(task, transferred.value);
-        takeAway(transferred.list);
+      if (canBeReturned(transferred.list, task.room)) {
+        const kind = this.#write(task, transferred.value, transferred.list);
+        this.#spare = takeAway(transferred.list)[0] ?? null;
         return kind;
       }
     } catch (error) {
@@ -367,8 +381,8 @@ export class WorkerLoop {
     }
   }
 
-  #write(task: TaskRun, value: unknown): number {
-    const parts = this.#codec.writeResult(task.slot, value);
+  #write(task: TaskRun, value: unknown, moved?: readonly ArrayBuffer[]): number {
+    const parts = this.#codec.writeResult(task.slot, value, moved);
     if (parts.length === 0) {
       return 0;
     }

@@ -10,14 +10,22 @@ namespace {
 
 uint32_t numberAt(const Napi::CallbackInfo& info, size_t index) { return info[index].As<Napi::Number>().Uint32Value(); }
 
-// A copy, in memory of V8's own: external memory would be cheaper, but JavaScript could not transfer such a buffer on.
+// Memory of V8's own, not zeroed: external memory would be cheaper, but JavaScript could not transfer such a buffer on.
 // nullptr: the environment is being terminated.
-napi_value bufferOf(Napi::Env env, const ParcelPart& part) {
+napi_value makeBuffer(Napi::Env env, size_t size, void** bytes) {
+  napi_value view;
+  napi_value buffer;
+  if (napi_create_buffer(env, size, bytes, &view) != napi_ok) return nullptr;
+  if (napi_get_typedarray_info(env, view, nullptr, nullptr, nullptr, &buffer, nullptr) != napi_ok) return nullptr;
+  return buffer;
+}
+
+// The bytes of an ArrayBuffer of this size; nullptr where it is none.
+void* bytesIn(Napi::Env env, const Napi::Value& buffer, size_t size) {
   void* bytes = nullptr;
-  napi_value copy;
-  if (napi_create_arraybuffer(env, part.size, &bytes, &copy) != napi_ok) return nullptr;
-  if (part.size != 0) std::memcpy(bytes, part.bytes.get(), part.size);
-  return copy;
+  size_t available = 0;
+  if (!buffer.IsArrayBuffer() || napi_get_arraybuffer_info(env, buffer, &bytes, &available) != napi_ok) return nullptr;
+  return available == size ? bytes : nullptr;
 }
 
 }  // namespace
@@ -77,30 +85,17 @@ void RunnerEnd::call() {
   if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
 }
 
-// An array of ArrayBuffers; the parcel is empty after. In an environment that is being terminated every call may fail:
-// then what comes out is incomplete, and nobody will see it.
-Napi::Value RunnerEnd::takeParcel(Napi::Env env, Parcel& parcel) {
-  Napi::Array parts = Napi::Array::New(env, parcel.size());
-  for (uint32_t i = 0; i < parcel.size(); i++) {
-    napi_value buffer = bufferOf(env, parcel[i]);
-    if (buffer == nullptr || napi_set_element(env, parts, i, buffer) != napi_ok) break;
-  }
-  parcel.clear();
-  return parts;
-}
-
-// `parts`: an array of Uint8Array.
-void RunnerEnd::fillParcel(Napi::Env env, Parcel& parcel, const Napi::Value& parts) {
-  parcel.clear();
+// `parts`: an array of Uint8Array, to be copied, and of ArrayBuffers, which are lent where the job's input is meant.
+void RunnerEnd::fillParcel(Napi::Env env, const Napi::Value& parts, const PartAdder& add) {
   const uint32_t count = parts.As<Napi::Array>().Length();
   for (uint32_t i = 0; i < count; i++) {
     napi_value part;
+    if (napi_get_element(env, parts, i, &part) != napi_ok) return;
     void* bytes;
     size_t size;
-    if (napi_get_element(env, parts, i, &part) != napi_ok) return;
-    if (napi_get_typedarray_info(env, part, nullptr, &size, &bytes, nullptr, nullptr) != napi_ok) return;
-    if (addCopy(parcel, bytes, size)) continue;
-    parcel.clear();
+    const bool isWhole = napi_get_arraybuffer_info(env, part, &bytes, &size) == napi_ok;
+    if (!isWhole && napi_get_typedarray_info(env, part, nullptr, &size, &bytes, nullptr, nullptr) != napi_ok) return;
+    if (add(bytes, size, isWhole)) continue;
     throwSysError(env, {"malloc", ENOMEM});
     return;
   }
@@ -169,20 +164,43 @@ Napi::Value RunnerPool::cancel(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<uint32_t>(outcome));
 }
 
-// (slot, parts)
+// (slot, parts): what is lent must stay until discard.
 void RunnerPool::setInput(const Napi::CallbackInfo& info) {
-  fillParcel(info.Env(), core_->parcels(numberAt(info, 0)).input, info[1]);
+  JobParcels& parcels = core_->parcels(numberAt(info, 0));
+  parcels.clear();
+  fillParcel(info.Env(), info[1], [&parcels](void* bytes, size_t size, bool isWhole) {
+    if (!isWhole) return parcels.copyInput(bytes, size);
+    parcels.lendInput(bytes, size);
+    return true;
+  });
 }
 
+// (slot, lent) to an array of ArrayBuffers, those of `lent` (what setInput was given) among them. In an environment that
+// is being terminated every call may fail: then what comes out is incomplete, and nobody will see it.
 Napi::Value RunnerPool::takeOutput(const Napi::CallbackInfo& info) {
-  return takeParcel(info.Env(), core_->parcels(numberAt(info, 0)).output);
+  const Napi::Env env = info.Env();
+  JobParcels& parcels = core_->parcels(numberAt(info, 0));
+  const Parcel& output = parcels.output();
+  Napi::Array parts = Napi::Array::New(env, output.size());
+  for (uint32_t i = 0; i < output.size(); i++) {
+    napi_value buffer = nullptr;
+    if (output[i].lent != kNotLent) {
+      if (napi_get_element(env, info[1], output[i].lent, &buffer) != napi_ok) break;
+    } else {
+      void* bytes = nullptr;
+      buffer = makeBuffer(env, output[i].size, &bytes);
+      if (buffer == nullptr) break;
+      if (output[i].size != 0) std::memcpy(bytes, output[i].owned.get(), output[i].size);
+    }
+    if (napi_set_element(env, parts, i, buffer) != napi_ok) break;
+  }
+  parcels.clear();
+  return parts;
 }
 
 // (slot): nobody wants its bytes any more.
 void RunnerPool::discard(const Napi::CallbackInfo& info) {
-  JobParcels& parcels = core_->parcels(numberAt(info, 0));
-  parcels.input.clear();
-  parcels.output.clear();
+  core_->parcels(numberAt(info, 0)).clear();
 }
 
 // (consumer): it runs nothing after what it runs.
@@ -288,13 +306,37 @@ void RunnerConsumer::ringSelf(const Napi::CallbackInfo&) {
   if (doorbell_ != nullptr) doorbell_->ring();
 }
 
+// (slot, spare) to an array of ArrayBuffers. The bytes of one part may be put into `spare`, an ArrayBuffer or null, which
+// then is that part. As with takeOutput, incomplete at the end of the environment.
 Napi::Value RunnerConsumer::takeInput(const Napi::CallbackInfo& info) {
-  return takeParcel(info.Env(), core_->parcels(numberAt(info, 0)).input);
+  const Napi::Env env = info.Env();
+  JobParcels& parcels = core_->parcels(numberAt(info, 0));
+  const Parcel& input = parcels.input();
+  Napi::Array parts = Napi::Array::New(env, input.size());
+  bool isSpareUsed = false;
+  for (uint32_t i = 0; i < input.size(); i++) {
+    const size_t size = input[i].size;
+    napi_value buffer = info[1];
+    void* bytes = isSpareUsed ? nullptr : bytesIn(env, info[1], size);
+    if (bytes != nullptr) {
+      isSpareUsed = true;
+    } else {
+      buffer = makeBuffer(env, size, &bytes);
+      if (buffer == nullptr) break;
+    }
+    if (size != 0) std::memcpy(bytes, parcels.bytesOf(input[i]), size);
+    if (napi_set_element(env, parts, i, buffer) != napi_ok) break;
+  }
+  parcels.clearInput();
+  return parts;
 }
 
 // (slot, parts)
 void RunnerConsumer::setOutput(const Napi::CallbackInfo& info) {
-  fillParcel(info.Env(), core_->parcels(numberAt(info, 0)).output, info[1]);
+  JobParcels& parcels = core_->parcels(numberAt(info, 0));
+  parcels.clearOutput();
+  fillParcel(info.Env(), info[1],
+             [&parcels](void* bytes, size_t size, bool) { return parcels.addOutput(bytes, size); });
 }
 
 void RunnerConsumer::close(const Napi::CallbackInfo&) {

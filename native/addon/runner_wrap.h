@@ -8,6 +8,7 @@
 
 #include <napi.h>
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -26,8 +27,9 @@ class RunnerEnd {
   virtual ~RunnerEnd() = default;
   virtual void closing() {}  // before the doorbell goes
 
-  Napi::Value takeParcel(Napi::Env env, Parcel& parcel);
-  void fillParcel(Napi::Env env, Parcel& parcel, const Napi::Value& parts);
+  // False: out of memory.
+  using PartAdder = std::function<bool(void* bytes, size_t size, bool isWhole)>;
+  void fillParcel(Napi::Env env, const Napi::Value& parts, const PartAdder& add);
 
   std::shared_ptr<UvDoorbell> doorbell_;
 

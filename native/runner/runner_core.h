@@ -12,11 +12,6 @@
 
 namespace gammaloop {
 
-struct JobParcels {
-  Parcel input;
-  Parcel output;
-};
-
 class RunnerCore {
  public:
   static std::shared_ptr<RunnerCore> create(JobStates states, uint32_t slots, uint64_t agingNs,
