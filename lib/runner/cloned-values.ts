@@ -18,7 +18,7 @@ import {
 } from './job-memory.js';
 import type { JobValues } from './job-table.js';
 import type { Task } from './task.js';
-import { canBeLent, canBeTaken, type Snapshot, takeAway, takeSnapshot } from './transfer.js';
+import { canBeLent, canBeTaken, checkAttached, type Snapshot, takeAway, takeSnapshot } from './transfer.js';
 import { NotPlain, ValueCodec } from './values.js';
 
 const NO_BUFFERS: readonly ArrayBuffer[] = [];
@@ -52,6 +52,9 @@ export class ClonedValues implements JobValues {
     const index = slot * SLOT_WORDS;
     words[index + SLOT_KIND] = args.length;
     let flags = trace === undefined ? 0 : INPUT_HAS_TRACE;
+    if (transfer !== undefined) {
+      checkAttached(transfer);
+    }
     try {
       if (transfer !== undefined && !this.#canMove(transfer)) {
         throw new NotPlain();

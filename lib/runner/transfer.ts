@@ -57,6 +57,19 @@ export function canBeTaken(item: object): item is ArrayBuffer {
   );
 }
 
+/** Throws PayloadError for what has been moved before, as node does from 21 on. */
+export function checkAttached(list: readonly object[]): void {
+  for (const item of list) {
+    if (item instanceof ArrayBuffer && item.byteLength === 0) {
+      try {
+        new Uint8Array(item);
+      } catch (error) {
+        throw new PayloadError('A buffer of the transfer list has been moved already', { cause: error });
+      }
+    }
+  }
+}
+
 export function bytesIn(buffers: readonly ArrayBuffer[]): number {
   let total = 0;
   for (const { byteLength } of buffers) {

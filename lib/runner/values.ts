@@ -245,7 +245,7 @@ export class ValueCodec {
       if (kind === undefined || value.buffer instanceof SharedArrayBuffer) {
         return false;
       }
-      const bytes = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+      const bytes = bytesOf(value.buffer, value.byteOffset, value.byteLength);
       if (!this.#isMoved(value.buffer)) {
         this.#writeBytes(VIEW | (kind << KIND_SHIFT), bytes);
       } else if (value.byteLength !== value.buffer.byteLength) {
@@ -256,7 +256,7 @@ export class ValueCodec {
       return true;
     }
     if (value instanceof ArrayBuffer) {
-      this.#writeBytes(VIEW, new Uint8Array(value), this.#isMoved(value) ? value : undefined);
+      this.#writeBytes(VIEW, bytesOf(value, 0, value.byteLength), this.#isMoved(value) ? value : undefined);
       return true;
     }
     if (isError(value)) {
@@ -412,6 +412,15 @@ export function canSerialize(value: unknown): boolean {
       }
     default:
       return true;
+  }
+}
+
+/** Throws NotPlain for a buffer that has been moved. */
+function bytesOf(buffer: ArrayBuffer, offset: number, length: number): Uint8Array {
+  try {
+    return new Uint8Array(buffer, offset, length);
+  } catch (error) {
+    throw new NotPlain('a detached buffer', { cause: error });
   }
 }
 

@@ -4,7 +4,7 @@
  * each millisecond.
  *
  * Several jobs are taken at once only where the functions have been fast: no job waits behind a slow one while another worker is idle.
- * The caller is rung after a batch, and before a job that is not known to be fast.
+ * The caller is rung after a batch, now and then within one, and before a job that is not known to be fast.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
@@ -39,7 +39,7 @@ import { monotonicOffset } from './monotonic.js';
 import { provideTaskContext } from './task-context.js';
 import { fromPlainError, type PlainError } from './task-errors.js';
 import { TaskRun } from './task-run.js';
-import { asTransferred, bytesIn, canBeReturned, takeAway } from './transfer.js';
+import { asTransferred, bytesIn, canBeReturned, checkAttached, takeAway } from './transfer.js';
 import { NotPlain, ValueCodec } from './values.js';
 
 export type TaskFunction = (...args: unknown[]) => unknown;
@@ -48,6 +48,8 @@ export type Lookup = (name: string) => TaskFunction;
 
 /** A function whose calls take less may share a batch with others. */
 const FAST_MS = 0.02;
+/** Within a batch the caller is rung so often, so that it works while the batch goes on. */
+const RING_MS = 0.02;
 /** The event loop has a turn at least this often. */
 const TURN_MS = 1;
 const HEAP_CHECK_MS = 100;
@@ -78,6 +80,7 @@ export class WorkerLoop {
   #batchLimit = 1;
   /** The caller has not been rung for what is on the lane. */
   #unrung = false;
+  #unrungSince = 0;
   #pumping = false;
   /** Jobs of the batch that have not begun: from, to. */
   #heldAt = 0;
@@ -349,7 +352,12 @@ export class WorkerLoop {
     this.#lane.ring[this.#tail & this.#lane.mask] = slot;
     this.#tail = (this.#tail + 1) | 0;
     Atomics.store(words, LANE_TAIL, this.#tail);
-    this.#unrung = true;
+    if (!this.#unrung) {
+      this.#unrung = true;
+      this.#unrungSince = now;
+    } else if (now - this.#unrungSince > RING_MS) {
+      this.#flush();
+    }
     this.#tasks++;
   }
 
@@ -359,6 +367,7 @@ export class WorkerLoop {
       if (transferred === null) {
         return this.#write(task, value) | (failed ? OUTPUT_ERROR : OUTPUT_VALUE);
       }
+      checkAttached(transferred.list);
       if (canBeReturned(transferred.list, task.room)) {
         const kind = this.#write(task, transferred.value, transferred.list);
         this.#spare = takeAway(transferred.list)[0] ?? null;

@@ -1,4 +1,5 @@
 // The tasks of the tests.
+import { runInNewContext } from 'node:vm';
 import { threadId, workerData } from 'node:worker_threads';
 
 const { taskContext, transfer } = await import(workerData.library);
@@ -138,3 +139,28 @@ export async function ticksSeen(from) {
   while (ticks <= from) await new Promise((resolve) => setTimeout(resolve, 1));
   return ticks;
 }
+
+/** What the worker was given, and gives away: later it has it no more. */
+let kept;
+export const keepAndMove = (bytes) => {
+  kept = bytes;
+  return transfer(bytes, [bytes.buffer]);
+};
+export const keptLength = () => kept.buffer.byteLength;
+export const sizeOf = (bytes) => bytes.byteLength;
+export const reversed = (first, second) => transfer([second, first], [first.buffer, second.buffer]);
+export const filled = (bytes, value) => new Uint8Array(bytes.byteLength).fill(value);
+export const describeView = (view) => ({
+  view: view.constructor.name,
+  offset: view.byteOffset,
+  length: view.length,
+  whole: [...new Uint8Array(view.buffer, 0, 8)],
+  size: view.buffer.byteLength,
+});
+export const moveMiddle = (bytes) => transfer(bytes.subarray(8, 16), [bytes.buffer]);
+export const moveTwice = (bytes) => transfer(bytes, [bytes.buffer, bytes.buffer]);
+export const isResizable = (bytes) => bytes.buffer.resizable && bytes.buffer.maxByteLength;
+export const arrayBuffers = () => {
+  runInNewContext('gc')(); // the tests have exposed it
+  return process.memoryUsage().arrayBuffers;
+};

@@ -1,0 +1,77 @@
+#include "runner/parcel.h"
+
+#include <string>
+
+#include "test.h"
+
+using namespace gammaloop;
+
+namespace {
+
+std::string textOf(const JobParcels& parcels, const ParcelPart& part) {
+  return {reinterpret_cast<const char*>(parcels.bytesOf(part)), part.size};
+}
+
+}  // namespace
+
+TEST(parcel_copies_and_lends_input_in_order) {
+  std::string copied = "copied";
+  std::string lent = "lent to it";
+  JobParcels parcels;
+  EXPECT(parcels.copyInput(copied.data(), copied.size()));
+  parcels.lendInput(lent.data(), lent.size());
+  copied = "......";
+  EXPECT_EQ(parcels.input().size(), 2u);
+  EXPECT_EQ(textOf(parcels, parcels.input()[0]), "copied");
+  EXPECT_EQ(textOf(parcels, parcels.input()[1]), "lent to it");
+  EXPECT(parcels.bytesOf(parcels.input()[1]) == reinterpret_cast<uint8_t*>(lent.data()));
+}
+
+TEST(parcel_writes_output_once_into_what_was_lent_in_its_size) {
+  std::string first = "aaaa";
+  std::string second = "bbbb";
+  std::string other = "ccccc";
+  JobParcels parcels;
+  for (std::string* lent : {&first, &second, &other}) parcels.lendInput(lent->data(), lent->size());
+  parcels.clearInput();
+  for (const char* text : {"1111", "2222", "3333"}) EXPECT(parcels.addOutput(text, 4));
+  EXPECT_EQ(first, "1111");
+  EXPECT_EQ(second, "2222");
+  EXPECT_EQ(other, "ccccc");
+  EXPECT_EQ(parcels.output()[0].lent, 0u);
+  EXPECT_EQ(parcels.output()[1].lent, 1u);
+  EXPECT_EQ(parcels.output()[2].lent, kNotLent);
+  EXPECT_EQ(textOf(parcels, parcels.output()[2]), "3333");
+}
+
+TEST(parcel_output_that_is_replaced_leaves_its_room) {
+  std::string lent = "aaaa";
+  JobParcels parcels;
+  parcels.lendInput(lent.data(), lent.size());
+  EXPECT(parcels.addOutput("1111", 4));
+  parcels.clearOutput();
+  EXPECT(parcels.addOutput("2222", 4));
+  EXPECT_EQ(parcels.output().size(), 1u);
+  EXPECT_EQ(parcels.output()[0].lent, 0u);
+  EXPECT_EQ(lent, "2222");
+}
+
+TEST(parcel_that_is_cleared_never_touches_what_was_lent_again) {
+  std::string lent = "aaaa";
+  JobParcels parcels;
+  parcels.lendInput(lent.data(), lent.size());
+  parcels.clear();
+  EXPECT(parcels.input().empty());
+  EXPECT(parcels.addOutput("1111", 4));
+  EXPECT_EQ(parcels.output()[0].lent, kNotLent);
+  EXPECT_EQ(lent, "aaaa");
+}
+
+TEST(parcel_parts_of_no_bytes) {
+  JobParcels parcels;
+  EXPECT(parcels.copyInput(nullptr, 0));
+  parcels.lendInput(nullptr, 0);
+  EXPECT(parcels.addOutput(nullptr, 0));
+  EXPECT_EQ(parcels.input().size(), 2u);
+  EXPECT_EQ(parcels.output()[0].size, 0u);
+}
