@@ -175,8 +175,8 @@ void RunnerPool::setInput(const Napi::CallbackInfo& info) {
   });
 }
 
-// (slot, lent) to an array of ArrayBuffers, those of `lent` (what setInput was given) among them. In an environment that
-// is being terminated every call may fail: then what comes out is incomplete, and nobody will see it.
+// (slot, lent) to an array of ArrayBuffers, those of `lent` (what setInput was given) among them. In an environment
+// that is being terminated every call may fail: then what comes out is incomplete, and nobody will see it.
 Napi::Value RunnerPool::takeOutput(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   JobParcels& parcels = core_->parcels(numberAt(info, 0));
@@ -199,9 +199,7 @@ Napi::Value RunnerPool::takeOutput(const Napi::CallbackInfo& info) {
 }
 
 // (slot): nobody wants its bytes any more.
-void RunnerPool::discard(const Napi::CallbackInfo& info) {
-  core_->parcels(numberAt(info, 0)).clear();
-}
+void RunnerPool::discard(const Napi::CallbackInfo& info) { core_->parcels(numberAt(info, 0)).clear(); }
 
 // (consumer): it runs nothing after what it runs.
 void RunnerPool::withdraw(const Napi::CallbackInfo& info) { core_->queue().withdraw(numberAt(info, 0)); }
@@ -306,8 +304,8 @@ void RunnerConsumer::ringSelf(const Napi::CallbackInfo&) {
   if (doorbell_ != nullptr) doorbell_->ring();
 }
 
-// (slot, spare) to an array of ArrayBuffers. The bytes of one part may be put into `spare`, an ArrayBuffer or null, which
-// then is that part. As with takeOutput, incomplete at the end of the environment.
+// (slot, spare) to an array of ArrayBuffers. The bytes of one part may be put into `spare`, an ArrayBuffer or null,
+// which then is that part. As with takeOutput, incomplete at the end of the environment.
 Napi::Value RunnerConsumer::takeInput(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   JobParcels& parcels = core_->parcels(numberAt(info, 0));

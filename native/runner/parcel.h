@@ -3,9 +3,8 @@
 // input still.
 //
 // Buffers that the caller gave away are lent instead of copied: their memory stays the caller's, who keeps it until it
-// takes the slot back. The consumer reads the input there, and later writes output of the same size there: one copy each
-// way, and nothing to allocate at the caller's.
-// Thread: whoever owns the job's slot.
+// takes the slot back. The consumer reads the input there, and later writes output of the same size there: one copy
+// each way, and nothing to allocate at the caller's. Thread: whoever owns the job's slot.
 #pragma once
 
 #include <cstdint>
