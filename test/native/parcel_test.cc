@@ -14,7 +14,7 @@ std::string textOf(const JobParcels& parcels, const ParcelPart& part) {
 
 }  // namespace
 
-TEST(parcel_copies_and_lends_input_in_order) {
+TEST("parcel: copies and lends input in order") {
   std::string copied = "copied";
   std::string lent = "lent to it";
   JobParcels parcels;
@@ -27,7 +27,7 @@ TEST(parcel_copies_and_lends_input_in_order) {
   EXPECT(parcels.bytesOf(parcels.input()[1]) == reinterpret_cast<uint8_t*>(lent.data()));
 }
 
-TEST(parcel_writes_output_once_into_what_was_lent_in_its_size) {
+TEST("parcel: writes output once into what was lent in its size") {
   std::string first = "aaaa";
   std::string second = "bbbb";
   std::string other = "ccccc";
@@ -44,7 +44,7 @@ TEST(parcel_writes_output_once_into_what_was_lent_in_its_size) {
   EXPECT_EQ(textOf(parcels, parcels.output()[2]), "3333");
 }
 
-TEST(parcel_output_that_is_replaced_leaves_its_room) {
+TEST("parcel: output that is replaced leaves its room") {
   std::string lent = "aaaa";
   JobParcels parcels;
   parcels.lendInput(lent.data(), lent.size());
@@ -56,7 +56,7 @@ TEST(parcel_output_that_is_replaced_leaves_its_room) {
   EXPECT_EQ(lent, "2222");
 }
 
-TEST(parcel_that_is_cleared_never_touches_what_was_lent_again) {
+TEST("parcel: that is cleared never touches what was lent again") {
   std::string lent = "aaaa";
   JobParcels parcels;
   parcels.lendInput(lent.data(), lent.size());
@@ -67,7 +67,7 @@ TEST(parcel_that_is_cleared_never_touches_what_was_lent_again) {
   EXPECT_EQ(lent, "aaaa");
 }
 
-TEST(parcel_parts_of_no_bytes) {
+TEST("parcel: parts of no bytes") {
   JobParcels parcels;
   EXPECT(parcels.copyInput(nullptr, 0));
   parcels.lendInput(nullptr, 0);
