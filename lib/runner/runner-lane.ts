@@ -5,6 +5,8 @@ import { type FunctionDefinition, FunctionTable } from './functions.js';
 import { summarize } from './histogram.js';
 import type { JobMemory } from './job-memory.js';
 import { JobTable, type JobValues } from './job-table.js';
+import { NativeThreads } from './native-threads.js';
+import { NativeValues } from './native-values.js';
 import type { CheckedRunnerOptions } from './options.js';
 import type { PoolWorker, WorkerPool } from './worker-pool.js';
 import { WorkerThreads } from './worker-threads.js';
@@ -53,6 +55,23 @@ export class RunnerLane {
     );
   }
 
+  /** A thread runs one native task at a time, whatever it may run of others. */
+  static natives(options: CheckedRunnerOptions): RunnerLane {
+    const { capacity, threads } = options;
+    let values!: NativeValues;
+    const lane = new RunnerLane(
+      'native',
+      { ...options, tasksPerThread: 1, slots: capacity + threads },
+      () => new NativeThreads(options, loadBinding()),
+      (_workers, memory) => {
+        values = new NativeValues(memory);
+        return values;
+      },
+    );
+    (lane.workers as NativeThreads).bind(lane.table, values);
+    return lane;
+  }
+
   get queued(): number {
     return this.#lastWaits === null ? this.table.pool.queued() : 0;
   }
@@ -93,6 +112,7 @@ export class RunnerLane {
     while (this.workers.alive > 0) {
       await this.workers.change();
     }
+    this.workers.close();
     this.#lastWaits = this.table.pool.waits();
     this.table.pool.close();
   }

@@ -1,5 +1,9 @@
 /** Runners from the sources. */
+import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, expect } from 'vitest';
+import { loadBinding } from '../../../lib/bridge/binding.js';
 import { Runner, type RunnerOptions } from '../../../lib/runner/index.js';
 import { compiledUrl } from '../../support/compiled-library.js';
 
@@ -8,7 +12,22 @@ export { errorOf, Gate } from '../../support/gate.js';
 /** For a task module to import what the package exports: workerData.library. */
 export const library = compiledUrl('runner/index.js').href;
 
+/** Removed after the tests. */
+export const scratch = fileURLToPath(compiledUrl('../scratch'));
+
 export const tasks = new URL('./tasks.mjs', import.meta.url);
+
+/** Of native tasks, in this process: how many inputs and results were not given back, once garbage is collected. */
+export async function liveBytes(): Promise<number> {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  // Finalizers run in turns of the loop after a collection.
+  for (let i = 0; i < 100 && loadBinding().NativeLane.liveBytes() > 0; i++) {
+    collect();
+    await new Promise(setImmediate);
+  }
+  return loadBinding().NativeLane.liveBytes();
+}
 
 const open = new Set<Runner>();
 
