@@ -359,6 +359,8 @@ export type TaskErrorCode =
   | 'ERR_GAMMALOOP_NATIVE_SYMBOL'
   | 'ERR_GAMMALOOP_NATIVE_TASK';
 
+type TaskErrorOptions = ErrorOptions & { exitCode?: number; signal?: string; taskCode?: number };
+
 /** A task of a runner could not be run to its end, or its result could not be brought back. */
 export class TaskError extends GammaloopError {
   declare readonly code: TaskErrorCode;
@@ -371,17 +373,12 @@ export class TaskError extends GammaloopError {
   /** What a native task has returned as its own error code. */
   readonly taskCode: number | undefined;
 
-  constructor(
-    code: TaskErrorCode,
-    task: string,
-    message: string,
-    options?: ErrorOptions & { exitCode?: number; signal?: string; taskCode?: number },
-  ) {
+  constructor(code: TaskErrorCode, task: string, message: string, options: TaskErrorOptions = {}) {
     super(code, message, options);
     this.task = task;
-    this.exitCode = options?.exitCode;
-    this.signal = options?.signal;
-    this.taskCode = options?.taskCode;
+    this.exitCode = options.exitCode;
+    this.signal = options.signal;
+    this.taskCode = options.taskCode;
   }
 }
 

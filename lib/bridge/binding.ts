@@ -101,6 +101,8 @@ export interface NativeRunnerConsumer {
   /** `spare` may be one of them: nobody else may have it. */
   takeInput(slot: number, spare: ArrayBuffer | null): ArrayBuffer[];
   setOutput(slot: number, parts: readonly (Uint8Array | ArrayBuffer)[]): void;
+  /** Whether it keeps its environment alive; at first it does. */
+  setReferenced(referenced: boolean): void;
   close(): void;
 }
 
@@ -130,7 +132,7 @@ export interface NativeLaneThreads {
     symbol: string,
   ): { kind: 'library' | 'abi' | 'symbol'; text: string } | undefined;
   /** `idleMs` -1: for ever. Throws where there can be no more threads. */
-  start(consumer: number, lane: Int32Array, capacity: number, idleMs: number, spinUs: number): void;
+  start(consumer: number, lane: Int32Array, capacity: number, idleMs: number, spinUs: number, batchSize: number): void;
   retire(consumer: number): void;
   /** Of one that has ended. */
   reap(consumer: number): void;
@@ -147,6 +149,14 @@ export interface Binding {
   Selector: new (poller: string, ready: Uint32Array, onReady: (count: number) => void) => NativeSelector;
   /** From any thread; false: there is no such selector. */
   wakeSelector(id: number): boolean;
+  /** native/addon/child_control.h: cancellations that a parent writes to `fd`; the process ends when that is closed. */
+  ChildControl: new (
+    fd: number,
+    slots: Int32Array,
+    strideWords: number,
+    cancelled: Int32Array,
+    onRing: () => void,
+  ) => object;
   NativeLane: {
     new (
       poolId: number,

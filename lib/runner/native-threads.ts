@@ -78,9 +78,9 @@ export class NativeThreads extends WorkerPool<NativeThread> {
   }
 
   protected open(consumer: number, lane: Lane): NativeThread {
-    const { idleTimeout, spinUs } = this.options;
+    const { idleTimeout, spinUs, batchSize } = this.options;
     const idleMs = timerMs(idleTimeout) < Number.POSITIVE_INFINITY ? idleTimeout : -1;
-    this.#threads.start(consumer, lane.words, lane.ring.length, idleMs, spinUs);
+    this.#threads.start(consumer, lane.words, lane.ring.length, idleMs, spinUs, batchSize);
     return new NativeThread(lane, consumer, this.#threads, this.table.pool);
   }
 

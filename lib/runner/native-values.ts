@@ -5,6 +5,7 @@
  */
 import type { NativeLaneThreads } from '../bridge/binding.js';
 import { PayloadError, TaskError } from '../errors.js';
+import { traceIdOf } from '../scope/trace-context.js';
 import { type JobMemory, OUTPUT_ERROR, SLOT_FLAGS, SLOT_KIND, SLOT_VALUES, SLOT_WORDS } from './job-memory.js';
 import type { JobValues } from './job-table.js';
 import type { Task } from './task.js';
@@ -44,7 +45,8 @@ export class NativeValues implements JobValues {
   /** Throws PayloadError. */
   write(slot: number, task: Task): void {
     const bytes = task.args![0] as Uint8Array;
-    const { transfer, traceId, onProgress } = task.options;
+    const { transfer, onProgress } = task.options;
+    const traceId = traceIdOf(task.trace) ?? task.trace;
     const index = slot * SLOT_WORDS;
     const { words } = this.#memory;
     const at = slot * INPUT_BYTES;

@@ -27,6 +27,8 @@ export interface RecycleOptions {
 }
 
 export interface RunnerOptions {
+  /** What the workers are: threads (the default), or child processes, where what crashes or leaks ends alone. */
+  lane?: 'thread' | 'process';
   /** Whose functions are the tasks: a URL, or an absolute path. Left out: only `call`. */
   module?: string | URL;
   /** Workers at most; they are started as they are needed. Default: as many as the machine has processors. */
@@ -54,6 +56,7 @@ export interface RunnerOptions {
 }
 
 export interface CheckedRunnerOptions {
+  readonly lane: 'thread' | 'process';
   readonly module: string | undefined;
   readonly threads: number;
   readonly tasksPerThread: number;
@@ -75,6 +78,7 @@ export interface CheckedRunnerOptions {
 const MAX_SLOTS = 1_000_000;
 
 const KNOWN = new Set([
+  'lane',
   'module',
   'threads',
   'tasksPerThread',
@@ -114,6 +118,7 @@ export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions
   const capacity = integer('queue.capacity', queue.capacity ?? 1024, 0, MAX_SLOTS);
   const { resourceLimits, env, argv, execArgv } = options;
   return {
+    lane: checkLane(options.lane ?? 'thread'),
     module: options.module === undefined ? undefined : moduleHref(options.module),
     threads,
     tasksPerThread,

@@ -9,6 +9,7 @@ import { NativeThreads } from './native-threads.js';
 import { NativeValues } from './native-values.js';
 import type { CheckedRunnerOptions } from './options.js';
 import type { PoolWorker, WorkerPool } from './worker-pool.js';
+import { WorkerProcesses } from './worker-processes.js';
 import { WorkerThreads } from './worker-threads.js';
 
 type Workers = WorkerPool<PoolWorker>;
@@ -46,12 +47,26 @@ export class RunnerLane {
     this.workers.attach(this.table);
   }
 
+  /** For functions of JavaScript. */
+  static of(kind: 'thread' | 'process', options: CheckedRunnerOptions): RunnerLane {
+    return kind === 'thread' ? RunnerLane.threads(options) : RunnerLane.processes(options);
+  }
+
   static threads(options: CheckedRunnerOptions): RunnerLane {
     return new RunnerLane(
       'thread',
       options,
       (functions) => new WorkerThreads(options, functions),
       (workers, memory, pool) => new ClonedValues(memory, pool, workers as WorkerThreads),
+    );
+  }
+
+  static processes(options: CheckedRunnerOptions): RunnerLane {
+    return new RunnerLane(
+      'process',
+      options,
+      (functions) => new WorkerProcesses(options, functions),
+      (_workers, memory, pool) => new ClonedValues(memory, pool, null),
     );
   }
 

@@ -63,14 +63,16 @@ export class Runner {
   readonly #options: CheckedRunnerOptions;
   /** Of `run`, `call` and `map`. */
   readonly #main: RunnerLane;
+  /** Of native tasks, each from the first one on. */
   #native: RunnerLane | null = null;
+  #nativeProcesses: RunnerLane | null = null;
   #closing: Promise<RunnerCloseReport> | null = null;
   /** Tasks that the deadlines of close() have cancelled. */
   #cut = 0;
 
   constructor(options: RunnerOptions = {}) {
     this.#options = checkRunnerOptions(options);
-    this.#main = RunnerLane.threads(this.#options);
+    this.#main = RunnerLane.of(this.#options.lane, this.#options);
   }
 
   /** Runs the function of the module that has this name. */
@@ -121,11 +123,12 @@ export class Runner {
         checkTaskOptions(options);
       }
       this.#checkOpen();
-      this.#native ??= RunnerLane.natives(this.#options);
-      const { functions } = this.#native;
+      const lane = this.#nativeLane(options?.lane ?? this.#options.lane);
+      const { functions } = lane;
       const id = functions.knownNative(library as string, symbol) ?? defineNative(functions, library, symbol);
-      const args = [bytes instanceof Uint8Array ? bytes : asBytes(bytes)];
-      return this.#run(this.#native, id, symbol, args, withContext(options)) as Promise<Uint8Array>;
+      const input = bytes instanceof Uint8Array ? bytes : asBytes(bytes);
+      const args = [lane.kind === 'process' ? unshared(input) : input];
+      return this.#run(lane, id, symbol, args, withContext(options)) as Promise<Uint8Array>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -226,7 +229,19 @@ export class Runner {
   }
 
   get #lanes(): readonly RunnerLane[] {
-    return this.#native === null ? [this.#main] : [this.#main, this.#native];
+    return [this.#main, this.#native, this.#nativeProcesses].filter((lane) => lane !== null);
+  }
+
+  #nativeLane(where: 'thread' | 'process'): RunnerLane {
+    if (where === 'thread') {
+      this.#native ??= RunnerLane.natives(this.#options);
+      return this.#native;
+    }
+    if (this.#main.kind === 'process') {
+      return this.#main;
+    }
+    this.#nativeProcesses ??= RunnerLane.processes({ ...this.#options, module: undefined, workerData: undefined });
+    return this.#nativeProcesses;
   }
 
   #run(
@@ -297,6 +312,11 @@ function asBytes(bytes: unknown): Uint8Array {
     return new Uint8Array(bytes);
   }
   throw new OptionError('bytes', 'bytes: a typed array, an ArrayBuffer or a SharedArrayBuffer', bytes);
+}
+
+/** Processes share no memory. */
+function unshared(bytes: Uint8Array): Uint8Array {
+  return bytes.buffer instanceof SharedArrayBuffer ? Uint8Array.from(bytes) : bytes;
 }
 
 /** `onProgress` is called as its caller would call it. */

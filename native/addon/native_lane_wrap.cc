@@ -82,7 +82,8 @@ Napi::Value NativeLane::defineFunction(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// (consumer, lane: Int32Array, capacity, idleMs, spinUs); idleMs -1: for ever. Throws where there can be no thread.
+// (consumer, lane: Int32Array, capacity, idleMs, spinUs, batchSize); idleMs -1: for ever. Throws where there can be no
+// thread.
 void NativeLane::start(const Napi::CallbackInfo& info) {
   const uint32_t consumer = uint32Of(info[0]);
   if (consumer >= members_.size()) members_.resize(consumer + 1);
@@ -92,6 +93,7 @@ void NativeLane::start(const Napi::CallbackInfo& info) {
   const double idleMs = info[3].As<Napi::Number>().DoubleValue();
   if (idleMs >= 0) options.idleNs = static_cast<uint64_t>(idleMs * 1e6);
   options.spinNs = uint64_t{uint32Of(info[4])} * 1000;
+  options.batchSize = uint32Of(info[5]);
   const CompletionRing ring(reinterpret_cast<uint32_t*>(lane.Data()), uint32Of(info[2]));
   member.worker = std::make_unique<NativeWorker>(pool_, consumer, ring, options);
   NativeWorker* worker = member.worker.get();

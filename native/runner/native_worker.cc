@@ -181,7 +181,7 @@ void NativeWorker::measure(uint32_t function, uint64_t ns) {
   lane_.countRunTime(ns);
   uint64_t& average = averagesNs_[function];
   average = average == kUnknownNs ? ns : average - average / 8 + ns / 8;
-  batchLimit_ = average < kFastNs ? kMaxBatch : 1;
+  batchLimit_ = average < kFastNs ? options_.batchSize : 1;
 }
 
 void NativeWorker::ringCaller() {

@@ -18,9 +18,12 @@ namespace gammaloop {
 
 class NativeWorker {
  public:
+  static constexpr uint32_t kMaxBatch = 64;
+
   struct Options {
     uint64_t idleNs = ConditionDoorbell::kForever;  // without work: then it ends
     uint64_t spinNs = 0;                            // looks for work so long before it sleeps
+    uint32_t batchSize = kMaxBatch;                 // of jobs of quick functions, at most kMaxBatch
   };
 
   // It is a consumer of the queue from now on.
@@ -32,7 +35,6 @@ class NativeWorker {
   void retire();
 
  private:
-  static constexpr uint32_t kMaxBatch = 64;
   static constexpr uint64_t kFastNs = 20'000;
 
   uint32_t take(uint64_t nowNs);

@@ -9,7 +9,7 @@ import { Worker } from 'node:worker_threads';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { NativeTaskOptions, Runner } from '../../../lib/runner/index.js';
 import { libraryOf, nativeTasks } from './native-library.js';
-import { scratch, errorOf, liveBytes, makeRunner, library as module } from './support.js';
+import { errorOf, liveBytes, makeRunner, library as module, scratch } from './support.js';
 
 const TIMES = Number(process.env['GAMMALOOP_FAULT_TIMES'] ?? 5);
 
