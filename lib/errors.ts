@@ -2,6 +2,18 @@
  * Every error class of gammaloop and every code. A code never changes its meaning; messages may. docs/errors.md lists them.
  * Messages say what happened, to what, and what to do.
  */
+import {
+  ABORT_TEXT,
+  CONNECT_ADVICE,
+  describeValue,
+  errorText,
+  LISTEN_ADVICE,
+  placeText,
+  SELECTOR_FAILURES,
+} from './errors/text.js';
+
+export { describeValue };
+
 /**
  * Why an exchange ended before its response did. `client`: the peer closed or reset the connection. `handler-timeout`:
  * `timeouts.handler` passed. `body-timeout`, `body-invalid`, `body-too-large`: the request's body came too slowly, was malformed, or
@@ -56,47 +68,74 @@ export interface ListenErrorDetails {
   cause?: unknown;
 }
 
-const LISTEN_ADVICE: Record<string, string> = {
-  EADDRINUSE: 'another server uses this address; stop it, choose another one, or give port 0 for any free port',
-  EACCES: 'this user may not bind it; choose a port above 1023 or a directory that you may write to',
-  EPERM: 'this user may not bind it; choose a port above 1023 or a directory that you may write to',
-  EADDRNOTAVAIL: 'no interface of this machine has the address; give one that it has, or leave `hostname` out',
-  ENOTFOUND: 'the name does not resolve; check `hostname`',
-  EAI_AGAIN: 'the name server did not answer; check `hostname` or give a literal address',
-  EAFNOSUPPORT: 'this machine has no such address family; give an IPv4 address',
-  ENOENT: 'the directory of the socket does not exist; create it first',
-  ENOTSOCK: 'the descriptor is not a socket; pass one that is bound and listening',
-  EBADF: 'the descriptor is not open; pass one that is bound and listening',
-  EINVAL: 'the system refused the address or descriptor; check the options',
-};
-
-/** The server could not listen. `code`, `errno`, `syscall`, `address` and `port` are as node's own listen errors have them. */
-export class ListenError extends GammaloopError {
+/** What listening and connecting fail with: `code`, `errno`, `syscall`, `address` and `port` are as node's own errors have them. */
+class AddressError extends GammaloopError {
   readonly errno: number | undefined;
-  readonly syscall: string | undefined;
+  readonly syscall: string;
   readonly address: string | undefined;
   readonly port: number | undefined;
 
-  constructor(details: ListenErrorDetails) {
-    const { code, errno, syscall = 'listen', address, port, cause } = details;
-    const where =
-      address === undefined || address === ''
-        ? port === undefined
-          ? ''
-          : `port ${port}`
-        : port === undefined || port < 0
-          ? address
-          : `${address.includes(':') ? `[${address}]` : address}:${port}`;
-    const advice = LISTEN_ADVICE[code] ?? 'see errno(3) for the meaning of the code';
-    super(
-      code,
-      `${syscall} ${code}${where === '' ? '' : ` ${where}`}: ${advice}`,
-      cause === undefined ? undefined : { cause },
-    );
+  constructor(action: string, advice: Record<string, string>, details: ListenErrorDetails) {
+    const { code, errno, syscall = action, address, port, cause } = details;
+    const what = advice[code] ?? 'see errno(3) for the meaning of the code';
+    const message = `${syscall} ${code}${placeText(address, port)}: ${what}`;
+    super(code, message, cause === undefined ? undefined : { cause });
     this.errno = errno;
     this.syscall = syscall;
     this.address = address;
     this.port = port;
+  }
+}
+
+/** The server could not listen. */
+export class ListenError extends AddressError {
+  constructor(details: ListenErrorDetails) {
+    super('listen', LISTEN_ADVICE, details);
+  }
+}
+
+/** A connection could not be made. */
+export class ConnectError extends AddressError {
+  constructor(details: ListenErrorDetails) {
+    super('connect', CONNECT_ADVICE, details);
+  }
+}
+
+/** An established connection broke. `code` is as node gives it: ECONNRESET, EPIPE, ETIMEDOUT ... */
+export class ConnectionError extends GammaloopError {
+  readonly errno: number;
+
+  constructor(code: string, errno: number) {
+    super(code, `The connection broke: ${code}; the other side closed or reset it, or the network failed`);
+    this.errno = errno;
+  }
+}
+
+/** The stream ended before as much had come as was asked for. */
+export class IncompleteReadError extends GammaloopError {
+  /** What came. The stream has it no more. */
+  readonly partial: Buffer;
+  /** How many bytes were asked for; null: the separator did not come. */
+  readonly expected: number | null;
+
+  constructor(partial: Buffer, expected: number | null) {
+    const wanted = expected === null ? 'the separator came' : `${expected} bytes had come`;
+    super('ERR_GAMMALOOP_INCOMPLETE_READ', `The stream ended after ${partial.length} bytes, before ${wanted}`);
+    this.partial = partial;
+    this.expected = expected;
+  }
+}
+
+/** The separator did not come within the limit. The bytes are still there to be read. */
+export class ReadLimitError extends GammaloopError {
+  readonly limit: number;
+
+  constructor(limit: number) {
+    super(
+      'ERR_GAMMALOOP_READ_LIMIT',
+      `The separator did not come within ${limit} bytes; give a higher limit, or close the stream`,
+    );
+    this.limit = limit;
   }
 }
 
@@ -210,16 +249,6 @@ const ABORT_CODES: Record<AbortReason, string> = {
   'body-too-large': 'ERR_GAMMALOOP_BODY_TOO_LARGE',
   'server-closing': 'ERR_GAMMALOOP_SERVER_CLOSING',
   local: 'ERR_GAMMALOOP_DESTROYED',
-};
-
-const ABORT_TEXT: Record<AbortReason, string> = {
-  client: 'the client closed the connection',
-  'handler-timeout': 'the handler did not answer within timeouts.handler; the client got 503',
-  'body-timeout': 'the request body came too slowly; the client got 408',
-  'body-invalid': 'the request body is malformed; the client got 400',
-  'body-too-large': 'the request body is larger than limits.bodyBytes; the client got 413',
-  'server-closing': 'the server closed and its deadline passed',
-  local: 'the application destroyed the exchange, or its response broke its own framing',
 };
 
 /** The request ended before its response did: the reason of an aborted `request.signal`. `reason` is the AbortReason. */
@@ -353,13 +382,7 @@ export type TaskErrorCode =
   | 'ERR_GAMMALOOP_WORKER_EXIT'
   | 'ERR_GAMMALOOP_WORKER_EXCEPTION'
   | 'ERR_GAMMALOOP_WORKER_REJECTION'
-  | 'ERR_GAMMALOOP_WORKER_MEMORY'
-  | 'ERR_GAMMALOOP_NATIVE_LIBRARY'
-  | 'ERR_GAMMALOOP_NATIVE_ABI'
-  | 'ERR_GAMMALOOP_NATIVE_SYMBOL'
-  | 'ERR_GAMMALOOP_NATIVE_TASK';
-
-type TaskErrorOptions = ErrorOptions & { exitCode?: number; signal?: string; taskCode?: number };
+  | 'ERR_GAMMALOOP_WORKER_MEMORY';
 
 /** A task of a runner could not be run to its end, or its result could not be brought back. */
 export class TaskError extends GammaloopError {
@@ -370,15 +393,17 @@ export class TaskError extends GammaloopError {
   readonly exitCode: number | undefined;
   /** Where its worker was a process, and a signal has ended it: 'SIGSEGV'. */
   readonly signal: string | undefined;
-  /** What a native task has returned as its own error code. */
-  readonly taskCode: number | undefined;
 
-  constructor(code: TaskErrorCode, task: string, message: string, options: TaskErrorOptions = {}) {
+  constructor(
+    code: TaskErrorCode,
+    task: string,
+    message: string,
+    options?: ErrorOptions & { exitCode?: number; signal?: string },
+  ) {
     super(code, message, options);
     this.task = task;
-    this.exitCode = options.exitCode;
-    this.signal = options.signal;
-    this.taskCode = options.taskCode;
+    this.exitCode = options?.exitCode;
+    this.signal = options?.signal;
   }
 }
 
@@ -456,14 +481,6 @@ export class WouldBlockError extends GammaloopError {
   }
 }
 
-/** By the errno of the system, whatever the poller. */
-const SELECTOR_FAILURES: Record<string, [code: string, what: string]> = {
-  EEXIST: ['REGISTERED', 'is registered already; modify it, or unregister it first'],
-  ENOENT: ['NOT_REGISTERED', 'is not registered'],
-  EPERM: ['NOT_POLLABLE', 'cannot be watched: files and directories have no readiness; read them with node:fs'],
-  EBADF: ['BAD_DESCRIPTOR', 'is not open, or was closed since it was registered'],
-};
-
 /** A descriptor cannot be watched, changed or forgotten by a selector. */
 export class SelectorError extends GammaloopError {
   readonly fd: number;
@@ -475,26 +492,4 @@ export class SelectorError extends GammaloopError {
     this.fd = fd;
     this.errno = errno;
   }
-}
-
-function errorText(error: unknown): string {
-  return error instanceof Error ? error.message : describeValue(error);
-}
-
-/** A value as an error message shows it: short, on one line, and never the content of an object. */
-export function describeValue(value: unknown): string {
-  if (typeof value === 'string') {
-    return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
-  }
-  if (typeof value === 'bigint') {
-    return `${value}n`;
-  }
-  if (typeof value === 'function') {
-    return value.name === '' ? 'a function' : `function ${value.name}`;
-  }
-  if (typeof value === 'object' && value !== null) {
-    const name = Array.isArray(value) ? 'Array' : (Object.getPrototypeOf(value)?.constructor?.name ?? 'Object');
-    return `an instance of ${name}`;
-  }
-  return String(value);
 }

@@ -149,7 +149,7 @@ class NativeServer implements BackendServer, LoopServer {
   }
 }
 
-function listenErrorOf(error: unknown, target: ListenTarget): unknown {
+export function listenErrorOf(error: unknown, target: ListenTarget): unknown {
   const { errno, syscall } = error as NodeJS.ErrnoException;
   if (errno === undefined || syscall === undefined) return error;
   return new ListenError({

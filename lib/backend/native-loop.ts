@@ -41,14 +41,18 @@ import type { App, Peer } from '../http/exchange.js';
 import { NativeExchange } from './native-exchange.js';
 import { WireReader } from './wire.js';
 
-/** What a server of this loop is to it. */
-export interface LoopServer {
+/** A server whose last connection is waited for. */
+export interface ClosingServer {
+  onClosed(): void;
+}
+
+/** What a server of exchanges is to the loop. */
+export interface LoopServer extends ClosingServer {
   readonly app: App;
   readonly writeBufferBytes: number;
   readonly batches: { count: number; requests: number; largest: number };
   /** Requests in the batch that is being read. */
   inBatch: number;
-  onClosed(): void;
 }
 
 export class NativeLoop {
@@ -59,7 +63,7 @@ export class NativeLoop {
   readonly wire: WireReader;
   readonly #control: Uint32Array;
   readonly #words: Uint32Array;
-  readonly #servers: (LoopServer | undefined)[] = [];
+  readonly #servers: (ClosingServer | undefined)[] = [];
   /** Exchanges for which completions may still come, by slab index. */
   readonly #live: (NativeExchange | undefined)[] = [];
   /** Of this batch: complete bodies that stand in the ring, and servers that got requests. */
@@ -89,7 +93,7 @@ export class NativeLoop {
     this.wire = new WireReader(this, completions);
   }
 
-  addServer(index: number, server: LoopServer): void {
+  addServer(index: number, server: ClosingServer): void {
     this.#servers[index] = server;
   }
 

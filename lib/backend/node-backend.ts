@@ -206,7 +206,7 @@ function connectionOf(lane: unknown): NodeConnection {
   return (lane as Lane).owner as NodeConnection;
 }
 
-function listenOptions(target: ListenTarget): ListenOptions {
+export function listenOptions(target: ListenTarget): ListenOptions {
   const { backlog } = target;
   if (target.fd !== undefined) return { fd: target.fd, backlog } as ListenOptions;
   if (target.path !== undefined) return { path: target.path, backlog };
@@ -227,7 +227,7 @@ function canReusePort(): boolean {
   );
 }
 
-function listenError(
+export function listenError(
   error: NodeJS.ErrnoException & { address?: string; port?: number },
   target: ListenTarget,
 ): ListenError {

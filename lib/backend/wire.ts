@@ -5,10 +5,13 @@
 
 import { loadBinding } from '../bridge/binding.js';
 import { rawHeadersOf } from '../bridge/head-text.js';
+import { BULK_BYTES } from '../bridge/lent-buffers.js';
 import {
+  BODY_BYTES,
   BODY_END_BYTES,
   BODY_END_HEADER_COUNT_OFFSET,
   BODY_END_TEXT_LENGTH_OFFSET,
+  BODY_LENGTH_OFFSET,
   EXCHANGE_GENERATION_OFFSET,
   EXCHANGE_INDEX_OFFSET,
   MAX_SUBMISSION_BYTES,
@@ -25,6 +28,7 @@ import {
   WIRE_BODY_END,
   WIRE_CLOSED,
   WIRE_CLOSED_ERRNO_OFFSET,
+  WIRE_CONNECTED,
   WIRE_DATA,
   WIRE_END,
   WIRE_END_IN_MESSAGE_FLAG,
@@ -50,8 +54,26 @@ import {
 import type { RingMemory } from '../bridge/submission-writer.js';
 import type { NativeLoop } from './native-loop.js';
 
-/** Who hears of one connection. Nothing is called after onClosed. What these throw is rethrown in the next tick: they stop no other connection. */
-export interface WireListener {
+/** Who hears of the bytes of one connection. Nothing is called after onClosed. What these throw is rethrown in the next tick: they stop no other connection. */
+export interface ByteListener {
+  /** A connection that was asked for is there. Where it fails: onClosed alone. */
+  onConnected?(): void;
+  /** After an upgrade, or without HTTP. `chunk` is the receiver's own; `consume` as many bytes once they have been taken. Of a tapped connection: nothing is consumed. */
+  onData(chunk: Buffer): void;
+  /** In the place of onData, for what is not large: the bytes from `start` to `end` of `ring`, which are void after the call. */
+  onRing?(ring: Buffer, start: number, end: number): void;
+  /** The peer has sent FIN: nothing more will come. `inMessage`: in the middle of a request. */
+  onEnd(inMessage: boolean): void;
+  /** The connection is gone. `errno` is positive, or 0: in order, or destroyed from here. */
+  onClosed(errno: number): void;
+  /** `position`: bytes handed to the system so far, modulo 2^32; see WireConnection.position. */
+  onFlushed(position: number): void;
+  /** The server's keep-alive timeout, or the connection's inactivity timeout; nothing was done about it. */
+  onIdle(keepAlive: boolean): void;
+}
+
+/** Who hears of one connection with HTTP on it. */
+export interface WireListener extends ByteListener {
   /**
    * A request, in the order of arrival. `body`: all of it where it came with the head (REQUEST_BODY_COMPLETE_FLAG), else null: then, if REQUEST_HAS_BODY_FLAG,
    * onBody and onBodyEnd follow before the next request. With REQUEST_UPGRADE_FLAG nothing follows before `proceed`.
@@ -69,18 +91,8 @@ export interface WireListener {
   onBody(chunk: Buffer): void;
   /** `trailers`: name, value, name, value ... as received. */
   onBodyEnd(trailers: string[]): void;
-  /** After an upgrade: as onBody. Of a tapped connection: nothing is consumed. */
-  onData(chunk: Buffer): void;
-  /** The peer has sent FIN: nothing more will come. `inMessage`: in the middle of a request. */
-  onEnd(inMessage: boolean): void;
   /** Refused: `name` is that of an HttpError ('INVALID_METHOD') or a SessionError ('HEADERS_TIMEOUT'); what was being read, and how much of it was understood. Nothing more is read; what still comes of a refused one is told by the same name, with position 0. */
   onError(name: string, bytes: Buffer, position: number): void;
-  /** The connection is gone. `errno` is positive, or 0: in order, or destroyed from here. */
-  onClosed(errno: number): void;
-  /** `position`: bytes handed to the system so far, modulo 2^32; see WireConnection.position. */
-  onFlushed(position: number): void;
-  /** The server's keep-alive timeout, or the connection's inactivity timeout; nothing was done about it. */
-  onIdle(keepAlive: boolean): void;
   /** Fed connections only: bytes for the transport; `sent` as many once it has taken them. */
   onOutput(chunk: Buffer): void;
   /** Fed connections only: WIRE_TRANSPORT_*. */
@@ -90,7 +102,7 @@ export interface WireListener {
 /** A server of wire sessions. */
 export interface WireServer {
   /** A connection was accepted or adopted. */
-  onConnection(connection: WireConnection): WireListener;
+  onConnection(connection: WireConnection): ByteListener;
 }
 
 /** Texts and bytes of one submission stay below this; larger ones are split. */
@@ -193,7 +205,7 @@ export class WireReader {
   readonly #bytes: Buffer;
   readonly #words: Uint32Array;
   readonly #servers: (WireServer | undefined)[] = [];
-  readonly #connections: ({ generation: number; listener: WireListener } | undefined)[] = [];
+  readonly #connections: ({ generation: number; listener: ByteListener } | undefined)[] = [];
 
   constructor(loop: NativeLoop, completions: RingMemory) {
     this.#loop = loop;
@@ -211,10 +223,21 @@ export class WireReader {
 
   /** A fed connection, which its opener knows already. */
   open(serverIndex: number, index: number, generation: number): WireListener {
-    return this.#open(this.#servers[serverIndex] as WireServer, index, generation);
+    return this.#open(this.#servers[serverIndex] as WireServer, index, generation) as WireListener;
   }
 
-  #open(server: WireServer, index: number, generation: number): WireListener {
+  /** A connection that is to be made. Throws where it could not be begun. */
+  connect(
+    serverIndex: number,
+    target: Parameters<NativeLoop['engine']['connect']>[1],
+    onConnection: (connection: WireConnection) => ByteListener,
+  ): void {
+    const [index, generation] = this.#loop.engine.connect(serverIndex, target);
+    const listener = onConnection(new WireConnection(this.#loop, index, generation));
+    this.#connections[index] = { generation, listener };
+  }
+
+  #open(server: WireServer, index: number, generation: number): ByteListener {
     const listener = server.onConnection(new WireConnection(this.#loop, index, generation));
     this.#connections[index] = { generation, listener };
     return listener;
@@ -234,7 +257,7 @@ export class WireReader {
     }
     const connection = this.#connections[index];
     if (connection === undefined || connection.generation !== generation) return;
-    const { listener } = connection;
+    const listener = connection.listener as WireListener;
     switch (opcode) {
       case WIRE_REQUEST: {
         const textStart = at + REQUEST_BYTES;
@@ -262,9 +285,14 @@ export class WireReader {
         listener.onBodyEnd(count === 0 ? [] : rawHeadersOf(this.#bytes.latin1Slice(start, start + length), count, 0));
         break;
       }
-      case WIRE_DATA:
-        listener.onData(this.#loop.lent.read(flags, at, word));
+      case WIRE_DATA: {
+        const start = at + BODY_BYTES;
+        const length = words[word + (BODY_LENGTH_OFFSET >>> 2)] as number;
+        if (listener.onRing === undefined || length >= BULK_BYTES)
+          listener.onData(this.#loop.lent.read(flags, at, word));
+        else listener.onRing(this.#bytes, start, start + length);
         break;
+      }
       case WIRE_END:
         listener.onEnd((flags & WIRE_END_IN_MESSAGE_FLAG) !== 0);
         break;
@@ -274,6 +302,9 @@ export class WireReader {
           this.#copy(at + WIRE_ERROR_BYTES, words[word + (WIRE_ERROR_LENGTH_OFFSET >>> 2)] as number),
           words[word + (WIRE_ERROR_POSITION_OFFSET >>> 2)] as number,
         );
+        break;
+      case WIRE_CONNECTED:
+        listener.onConnected?.();
         break;
       case WIRE_CLOSED:
         this.#connections[index] = undefined;

@@ -15,8 +15,8 @@ import {
 } from './records.js';
 import type { RingMemory } from './submission-writer.js';
 
-/** A body of which so much comes in one piece is worth lending for. */
-const BULK_BYTES = LENT_BUFFER_BYTES / 4;
+/** A body of which so much comes in one piece is worth lending for; nothing smaller is received in a buffer that was lent. */
+export const BULK_BYTES = LENT_BUFFER_BYTES / 4;
 
 export class LentBuffers {
   readonly #engine: NativeEngine;

@@ -37,6 +37,7 @@ export const WIRE_FLUSHED = 15;
 export const WIRE_IDLE = 16;
 export const WIRE_OUTPUT = 17;
 export const WIRE_TRANSPORT = 18;
+export const WIRE_CONNECTED = 19;
 
 // kRequest
 export const REQUEST_SERVER_OFFSET = 16;

@@ -227,7 +227,7 @@ export class ServerState implements WireServer {
     this.#loop ??= nativeLoop();
     if (this.#index === -1) {
       this.#known = settingsOf(this.server);
-      this.#index = this.#loop.engine.openServer(this.#limits(), this.#timeouts(), true);
+      this.#index = this.#loop.engine.openServer(this.#limits(), this.#timeouts(), 'wire');
       this.#loop.wire.addServer(this.#index, this);
     }
     return this.#loop;

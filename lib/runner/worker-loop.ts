@@ -7,7 +7,8 @@
  * The caller is rung after a batch, now and then within one, and before a job that is not known to be fast.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { NativeRunnerConsumer } from '../bridge/binding.js';
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { Binding, NativeRunnerConsumer } from '../bridge/binding.js';
 import { PayloadError, TaskError } from '../errors.js';
 import { provideScopeOfThread } from '../scope/scope-tree.js';
 import { compile, type FunctionDefinition } from './functions.js';
@@ -18,9 +19,9 @@ import {
   INPUT_HAS_PARCEL,
   INPUT_HAS_TRACE,
   INPUT_IS_LENT,
-  type JobMemory,
+  JobMemory,
   LANE_TAIL,
-  type Lane,
+  Lane,
   OUTPUT_BY_MESSAGE,
   OUTPUT_ERROR,
   OUTPUT_HAS_PARCEL,
@@ -33,36 +34,17 @@ import {
   SLOT_KIND,
   SLOT_WORDS,
 } from './job-memory.js';
-import type { FromWorker, LoopSetup, ToWorker } from './messages.js';
+import type { FromWorker, ToWorker, WorkerSetup } from './messages.js';
 import { monotonicOffset } from './monotonic.js';
 import { provideTaskContext } from './task-context.js';
 import { fromPlainError, type PlainError } from './task-errors.js';
-import type { TaskFunction } from './task-module.js';
 import { TaskRun } from './task-run.js';
-import { asTransferred, bytesIn, checkAttached, takeAway } from './transfer.js';
+import { asTransferred, bytesIn, canBeReturned, checkAttached, takeAway } from './transfer.js';
 import { NotPlain, ValueCodec } from './values.js';
 
-/** The way to the caller beside the jobs. */
-export interface Caller {
-  /** Throws for what it cannot bring there. */
-  post(message: FromWorker, transfer?: readonly object[]): void;
-  /** What has come and was not told yet. */
-  receive(): ToWorker | undefined;
-  /** Whether what a result moves may go with the job, as a copy. `room`: bytes that have been lent for it. */
-  canMove(list: readonly object[], room: number): list is readonly ArrayBuffer[];
-}
-
-/** Where the loop works. */
-export interface LoopParts {
-  readonly memory: JobMemory;
-  readonly lane: Lane;
-  readonly caller: Caller;
-  makeConsumer(words: Int32Array, taken: Uint32Array, onRing: () => void): NativeRunnerConsumer;
-  /** The function of a definition without source; throws where there is none. */
-  find(definition: FunctionDefinition): TaskFunction;
-  /** It has been retired, and nothing runs any more. */
-  onEnd(): void;
-}
+export type TaskFunction = (...args: unknown[]) => unknown;
+/** Gives the function of the module; throws where there is none. */
+export type Lookup = (name: string) => TaskFunction;
 
 /** A function whose calls take less may share a batch with others. */
 const FAST_MS = 0.02;
@@ -76,9 +58,10 @@ const SPIN_MISSES = 8;
 const NO_BUFFERS: readonly ArrayBuffer[] = [];
 
 export class WorkerLoop {
-  readonly #setup: LoopSetup;
-  readonly #parts: LoopParts;
-  readonly #caller: Caller;
+  readonly #setup: WorkerSetup;
+  readonly #port: MessagePort;
+  readonly #lookup: Lookup;
+  readonly #onEnd: () => void;
   readonly #memory: JobMemory;
   readonly #lane: Lane;
   readonly #codec: ValueCodec;
@@ -115,19 +98,26 @@ export class WorkerLoop {
   #retiring = false;
   #ended = false;
 
-  constructor(setup: LoopSetup, parts: LoopParts) {
+  constructor(binding: Binding, setup: WorkerSetup, lookup: Lookup, onEnd: () => void) {
     this.#setup = setup;
-    this.#parts = parts;
-    this.#caller = parts.caller;
-    this.#memory = parts.memory;
-    this.#lane = parts.lane;
+    this.#port = setup.port;
+    this.#lookup = lookup;
+    this.#onEnd = onEnd;
+    this.#memory = new JobMemory(setup.slots);
+    this.#lane = new Lane(setup.lane);
     this.#codec = new ValueCodec(this.#memory);
     this.#definitions = [...setup.definitions];
     this.#contexts = setup.tasksPerThread > 1 ? new AsyncLocalStorage() : null;
     const running = this.#contexts === null ? () => this.#current : () => this.#contexts?.getStore();
     provideTaskContext(running);
     provideScopeOfThread(() => running()?.scope ?? null);
-    this.#consumer = parts.makeConsumer(this.#memory.words, this.#lane.taken, this.#onRing);
+    this.#consumer = new binding.RunnerConsumer(
+      setup.poolId,
+      setup.consumer,
+      this.#memory.words,
+      this.#lane.taken,
+      this.#onRing,
+    );
   }
 
   /** Begins to take jobs. */
@@ -343,9 +333,8 @@ export class WorkerLoop {
   }
 
   #resolve(id: number): TaskFunction {
-    const definition = this.#definitions[id]!;
-    const { source } = definition;
-    const fn = source === undefined ? this.#parts.find(definition) : (compile(source) as TaskFunction);
+    const { name, source } = this.#definitions[id]!;
+    const fn = source === undefined ? this.#lookup(name) : compile(source);
     this.#functions[id] = fn;
     return fn;
   }
@@ -379,7 +368,7 @@ export class WorkerLoop {
         return this.#write(task, value) | (failed ? OUTPUT_ERROR : OUTPUT_VALUE);
       }
       checkAttached(transferred.list);
-      if (this.#caller.canMove(transferred.list, task.room)) {
+      if (canBeReturned(transferred.list, task.room)) {
         const kind = this.#write(task, transferred.value, transferred.list);
         this.#spare = takeAway(transferred.list)[0] ?? null;
         return kind;
@@ -391,7 +380,10 @@ export class WorkerLoop {
     }
     try {
       const posted = transferred === null ? value : transferred.value;
-      this.#caller.post({ kind: 'result', slot: task.slot, value: posted }, transferred?.list);
+      this.#port.postMessage(
+        { kind: 'result', slot: task.slot, value: posted } satisfies FromWorker,
+        (transferred?.list ?? []) as never,
+      );
       return OUTPUT_BY_MESSAGE | (failed ? OUTPUT_ERROR : OUTPUT_VALUE);
     } catch (error) {
       return this.#writeFailure(task, error);
@@ -466,18 +458,22 @@ export class WorkerLoop {
       this.#ended = true;
       this.#flush();
       this.#consumer.close();
-      this.#parts.onEnd();
+      this.#onEnd();
     }
   }
 
   #post(message: FromWorker): void {
-    this.#caller.post(message);
+    this.#port.postMessage(message);
   }
 
   /** What the caller has posted before it submitted the job is there. */
   #receive(): void {
-    for (let message = this.#caller.receive(); message !== undefined; message = this.#caller.receive()) {
-      this.onMessage(message);
+    for (
+      let received = receiveMessageOnPort(this.#port);
+      received !== undefined;
+      received = receiveMessageOnPort(this.#port)
+    ) {
+      this.onMessage(received.message as ToWorker);
     }
   }
 }

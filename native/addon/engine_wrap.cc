@@ -45,6 +45,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::configure>("configure"),
                          InstanceMethod<&EngineWrap::closeIdle>("closeIdle"),
                          InstanceMethod<&EngineWrap::adopt>("adopt"),
+                         InstanceMethod<&EngineWrap::connect>("connect"),
                          InstanceMethod<&EngineWrap::openFed>("openFed"),
                          InstanceMethod<&EngineWrap::feed>("feed"),
                          InstanceMethod<&EngineWrap::feedEnd>("feedEnd"),

@@ -46,6 +46,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   void configure(const Napi::CallbackInfo& info);
   void closeIdle(const Napi::CallbackInfo& info);
   Napi::Value adopt(const Napi::CallbackInfo& info);
+  Napi::Value connect(const Napi::CallbackInfo& info);
   Napi::Value openFed(const Napi::CallbackInfo& info);
   void feed(const Napi::CallbackInfo& info);
   void feedEnd(const Napi::CallbackInfo& info);

@@ -26,11 +26,30 @@ Napi::Value statusValue(Napi::Env env, const Result<void>& result) {
 
 }  // namespace
 
-// (limits, timeouts, wire) to the server's index
+// (limits, timeouts, kind: 'http' | 'wire' | 'raw') to the server's index
 Napi::Value EngineWrap::openServer(const Napi::CallbackInfo& info) {
   if (engine_ == nullptr) return info.Env().Undefined();
-  const bool wire = info[2].ToBoolean();
-  return Napi::Number::New(info.Env(), engine_->openServer(limitsOf(info[0]), timeoutsOf(info[1]), wire));
+  const std::string name = info[2].As<Napi::String>().Utf8Value();
+  const ServerKind kind = name == "raw" ? ServerKind::Raw : name == "wire" ? ServerKind::Wire : ServerKind::Http;
+  return Napi::Number::New(info.Env(), engine_->openServer(limitsOf(info[0]), timeoutsOf(info[1]), kind));
+}
+
+// (server, { hostname, port, path, localAddress, localPort }) to the connection's key
+Napi::Value EngineWrap::connect(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Result<SlabKey> connecting = SysError{"connect", EBADF};
+  if (hasServer(info)) {
+    const Napi::Object target = info[1].As<Napi::Object>();
+    ConnectOptions options;
+    options.address = textOf(target, "hostname");
+    options.localAddress = textOf(target, "localAddress");
+    if (target.Get("port").IsNumber()) options.port = static_cast<uint16_t>(numberOf(target, "port"));
+    if (target.Get("localPort").IsNumber()) options.localPort = static_cast<uint16_t>(numberOf(target, "localPort"));
+    connecting = engine_->connect(uint32Of(info[0]), options, textOf(target, "path"));
+  }
+  if (connecting) return keyValue(env, connecting.value());
+  throwSysError(env, connecting.error());
+  return env.Undefined();
 }
 
 // (server, target)

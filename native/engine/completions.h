@@ -33,6 +33,7 @@ class Completions final : public SinkRoom, public ExchangeSink, public WireSink 
 
   // WireSink (completions_wire.cc).
   void onWireOpen(SlabKey connection, uint32_t server) override;
+  void onWireConnected(SlabKey connection) override;
   bool onWireRequest(SlabKey connection, uint32_t server, const ArrivedRequest& request) override;
   void onWireBody(SlabKey connection, std::span<const uint8_t> bytes) override;
   void onWireBodyEnd(SlabKey connection, std::span<const HeaderField> trailers,

@@ -31,6 +31,8 @@ static_assert(kWireTransportCommandOffset == kWordOffset && kWireTransportBytes 
 
 void Completions::onWireOpen(SlabKey connection, uint32_t server) { putWord(kWireOpen, connection, server); }
 
+void Completions::onWireConnected(SlabKey connection) { putBare(kWireConnected, 0, connection); }
+
 bool Completions::onWireRequest(SlabKey connection, uint32_t server, const ArrivedRequest& request) {
   const RequestHead& head = request.head;
   const bool hasBody = !request.complete || !request.body.empty();

@@ -29,8 +29,8 @@ Engine::~Engine() {
 
 // Servers.
 
-uint32_t Engine::openServer(const HttpLimits& limits, const HttpTimeouts& timeouts, bool wire) {
-  auto server = std::make_unique<Server>(*this, wire);
+uint32_t Engine::openServer(const HttpLimits& limits, const HttpTimeouts& timeouts, ServerKind kind) {
+  auto server = std::make_unique<Server>(*this, kind);
   const auto free = std::find(servers_.begin(), servers_.end(), nullptr);
   const auto index = static_cast<uint32_t>(free - servers_.begin());
   server->http.index = index;
@@ -72,8 +72,8 @@ Result<void> Engine::listenOn(uint32_t index, const ListenTarget& target) {
 }
 
 Result<uint32_t> Engine::listen(const ListenTarget& target, const HttpLimits& limits, const HttpTimeouts& timeouts,
-                                bool wire) {
-  const uint32_t index = openServer(limits, timeouts, wire);
+                                ServerKind kind) {
+  const uint32_t index = openServer(limits, timeouts, kind);
   if (const Result<void> listening = listenOn(index, target); !listening) {
     servers_[index] = nullptr;
     return listening.error();
@@ -151,8 +151,8 @@ bool Engine::Server::admits() {
 }
 
 std::unique_ptr<Session> Engine::Server::makeSession(Connection& connection) {
-  if (wire) return std::make_unique<WireSession>(connection, http, engine.http_);
-  return std::make_unique<Http1Session>(connection, http, engine.http_);
+  if (kind == ServerKind::Http) return std::make_unique<Http1Session>(connection, http, engine.http_);
+  return std::make_unique<WireSession>(connection, http, engine.http_, kind == ServerKind::Raw);
 }
 
 // Turns.

@@ -28,6 +28,13 @@ struct ListenTarget {
   ListenOptions options;
 };
 
+// What the connections of a server speak, and to whom.
+enum class ServerKind : uint8_t {
+  Http,  // HTTP/1, to exchanges (http/http1_session.h)
+  Wire,  // HTTP/1, to an application that frames its own responses (http/wire_session.h)
+  Raw,   // bytes: the same, upgraded from the beginning
+};
+
 struct CutReport {
   uint32_t exchanges = 0;
   uint32_t connections = 0;
@@ -46,12 +53,11 @@ class Engine final : public ReactorDelegate {
   Reactor& reactor() { return reactor_; }
 
   // Servers are known by an index, valid until forget().
-  // `wire`: with sessions for an application that frames its own responses (http/wire_session.h).
-  uint32_t openServer(const HttpLimits& limits, const HttpTimeouts& timeouts, bool wire);
+  uint32_t openServer(const HttpLimits& limits, const HttpTimeouts& timeouts, ServerKind kind);
   Result<void> listenOn(uint32_t server, const ListenTarget& target);
   // The two together.
   Result<uint32_t> listen(const ListenTarget& target, const HttpLimits& limits, const HttpTimeouts& timeouts,
-                          bool wire = false);
+                          ServerKind kind = ServerKind::Http);
   // Connections that are there use the new values from their next request or timer on.
   void configure(uint32_t server, const HttpLimits& limits, const HttpTimeouts& timeouts);
   void stopListening(uint32_t server);
@@ -72,6 +78,8 @@ class Engine final : public ReactorDelegate {
   // Connections from elsewhere. `adopt` takes the descriptor in any case; where the server refuses it (limits), or the
   // poller does, ECONNABORTED.
   Result<SlabKey> adopt(uint32_t server, int fd);
+  // Begins a connection of a server of kind Raw; kWireConnected or kWireClosed follows. `path` is a unix socket's.
+  Result<SlabKey> connect(uint32_t server, const ConnectOptions& options, const std::string& path);
   // A connection whose bytes JavaScript carries (http/fed_transport.h); what happened to its transport is reported with
   // the functions below, which ignore connections that have gone, or have sockets (`feed`: bytes pushed by hand).
   SlabKey openFed(uint32_t server);
@@ -101,13 +109,13 @@ class Engine final : public ReactorDelegate {
 
  private:
   struct Server final : ListenerOwner {
-    Server(Engine& engine, bool wire) : engine(engine), wire(wire) {}
+    Server(Engine& engine, ServerKind kind) : engine(engine), kind(kind) {}
     bool admits() override;
     std::unique_ptr<Session> makeSession(Connection& connection) override;
     void onShed(uint32_t shedCount) override { http.counters.connectionsShed += shedCount; }
 
     Engine& engine;
-    const bool wire;
+    const ServerKind kind;
     HttpServer http;
     SlabKey listener;
     std::string unixPath;

@@ -59,6 +59,19 @@ Result<SlabKey> Engine::adopt(uint32_t index, int fd) {
   return connection->key();
 }
 
+Result<SlabKey> Engine::connect(uint32_t index, const ConnectOptions& options, const std::string& path) {
+  Result<OwnedFd> fd = path.empty() ? connectTcp(options) : connectUnix(path);
+  if (!fd) return fd.error();
+  Endpoint peer;
+  if (!path.empty()) peer.family = Endpoint::Family::Unix;
+  reactor_.updateNow();
+  Connection* connection = reactor_.adopt(std::move(fd.value()), peer, *servers_[index]);
+  if (connection == nullptr) return SysError{"connect", ECONNABORTED};
+  connection->awaitConnect();
+  updateDriver();
+  return connection->key();
+}
+
 SlabKey Engine::openFed(uint32_t index) {
   reactor_.updateNow();
   // Its transport keeps the process alive, or not, by itself.

@@ -87,6 +87,8 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
   // Stops reading for good: drops what comes.
   void stopReading();
   void setPaused(bool paused);
+  // No HTTP from here on.
+  void beginData();
   // After a held upgrade; `afterBody`: its body is read first.
   void proceed(bool upgraded, bool afterBody);
   bool isInBody() const { return read_ == ReadState::Fixed || read_ == ReadState::Chunked; }
@@ -123,7 +125,6 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
   size_t readData(std::span<const uint8_t> bytes);
   size_t bodyAllowance();
   void deliverBody(std::span<const uint8_t> bytes);
-  void beginData();
   void endBody(std::span<const HeaderField> trailers, std::span<const uint8_t> bytes);
   void timeOut(SessionError error);
   bool mustWait() const;

@@ -12,10 +12,10 @@ namespace {
 bool isReached(uint32_t position, uint32_t sent) { return static_cast<int32_t>(sent - position) >= 0; }
 }  // namespace
 
-WireSession::WireSession(Connection& connection, HttpServer& server, HttpContext& context)
+WireSession::WireSession(Connection& connection, HttpServer& server, HttpContext& context, bool raw)
     : RequestReader(connection, server, context, true) {
   context_.wire.onWireOpen(key(), server_.index);
-  awaitFirstRequest();
+  raw ? beginData() : awaitFirstRequest();
 }
 
 // What was read.

@@ -13,9 +13,11 @@ namespace gammaloop {
 
 class WireSession final : public RequestReader {
  public:
-  WireSession(Connection& connection, HttpServer& server, HttpContext& context);
+  // `raw`: no HTTP, but bytes both ways from the beginning, as after an upgrade.
+  WireSession(Connection& connection, HttpServer& server, HttpContext& context, bool raw);
 
   // From the connection.
+  void onConnected() override { context_.wire.onWireConnected(key()); }
   void onDrained() override;
   void onProgress() override { reportFlushed(); }
   void onFinSent() override;

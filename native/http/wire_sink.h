@@ -17,6 +17,7 @@ class WireSink {
  public:
   virtual ~WireSink() = default;
   virtual void onWireOpen(SlabKey connection, uint32_t server) = 0;
+  virtual void onWireConnected(SlabKey connection) = 0;
   // False: no room; see SinkRoom.
   virtual bool onWireRequest(SlabKey connection, uint32_t server, const ArrivedRequest& request) = 0;
   virtual void onWireBody(SlabKey connection, std::span<const uint8_t> bytes) = 0;

@@ -18,9 +18,26 @@ void Connection::setHolding(bool holding) {
   reactor_.countHolding(holding);
 }
 
+// Connecting.
+
+void Connection::awaitConnect() {
+  state_ = ConnectionState::Connecting;
+  updateInterest();
+}
+
+void Connection::finishConnecting() {
+  if (const int error = transport_->pendingError(); error != 0) return breakWith(error);
+  if (const Result<Endpoint> peer = peerEndpoint(fd())) peer_ = peer.value();
+  state_ = ConnectionState::Open;
+  lastActivityMs_ = reactor_.nowMs();
+  updateInterest();
+  if (state_ == ConnectionState::Open) session_->onConnected();
+}
+
 // Reading.
 
 void Connection::onReady(uint8_t readiness) {
+  if (state_ == ConnectionState::Connecting) return finishConnecting();
   if (state_ == ConnectionState::Closed) return;
   if (readiness & Readiness::kWritable) {
     wantsWrite_ = false;
@@ -105,7 +122,8 @@ void Connection::setReading(bool reading) {
 
 void Connection::updateInterest() {
   const bool read = (reading_ && state_ == ConnectionState::Open) || state_ == ConnectionState::Lingering;
-  const auto wanted = static_cast<Interest>((read ? 1 : 0) | (wantsWrite_ ? 2 : 0));
+  const auto wanted =
+      static_cast<Interest>((read ? 1 : 0) | (wantsWrite_ || state_ == ConnectionState::Connecting ? 2 : 0));
   if (wanted == interest_ || state_ == ConnectionState::Closed) return;
   interest_ = wanted;
   if (const Result<void> watched = transport_->watch(wanted); !watched) {

@@ -3,6 +3,7 @@
 // transport and its session. Thread: the reactor's.
 //
 // States (the only order is downward):
+//   Connecting  a connection that we make; nothing can be written yet
 //   Open        reading and writing
 //   PeerEnded   the peer has sent FIN; writing goes on
 //   Lingering   we have sent FIN after the last byte; input is read and dropped until the peer's FIN or the deadline
@@ -28,7 +29,7 @@ namespace gammaloop {
 class Connection;
 class Reactor;
 
-enum class ConnectionState : uint8_t { Open, PeerEnded, Lingering, Closed };
+enum class ConnectionState : uint8_t { Connecting, Open, PeerEnded, Lingering, Closed };
 
 enum class CloseReason : uint8_t {
   PeerClosed,  // FIN, and nothing was left to say
@@ -42,6 +43,8 @@ enum class CloseReason : uint8_t {
 class Session {
  public:
   virtual ~Session() = default;
+  // The connection that we have made is there. (Where it fails: onClosed alone, with Connection::error.)
+  virtual void onConnected() {}
   // `bytes` are void after the call: the session keeps what it has not used.
   virtual void onBytes(std::span<const uint8_t> bytes) = 0;
   // Before a read. How many of the bytes to come belong together, and go on as they are: this read may land where the
@@ -72,6 +75,8 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
 
   Result<void> open() { return transport_->open(key_); }
   void start(std::unique_ptr<Session> session) { session_ = std::move(session); }
+  // After start(), where the descriptor's connect() has only begun.
+  void awaitConnect();
 
   SlabKey key() const { return key_; }
   int fd() const { return transport_->fd(); }  // -1: fed
@@ -141,6 +146,7 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   void keepUnsent(size_t sent);
   void setReading(bool reading);
   void updateInterest();
+  void finishConnecting();
   void onEndOfStream();
   void onHangup(uint8_t readiness);
   void breakWith(int error);

@@ -46,6 +46,7 @@ inline constexpr uint32_t kWireFlushed = 15;    // what was written with kWireWr
 inline constexpr uint32_t kWireIdle = 16;       // keep-alive or inactivity timeout; nothing was done about it
 inline constexpr uint32_t kWireOutput = 17;     // fed connections: bytes for the transport [kBody]
 inline constexpr uint32_t kWireTransport = 18;  // fed connections: a command for the transport
+inline constexpr uint32_t kWireConnected = 19;  // a connection that was asked for is there; header only
 
 // kRequest
 inline constexpr uint32_t kRequestServerOffset = 16;                // u32: server index

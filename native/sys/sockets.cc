@@ -97,6 +97,19 @@ bool parseLiteral(const std::string& address, uint16_t port, RawAddress& raw) {
   return true;
 }
 
+bool parsePath(const std::string& path, RawAddress& raw) {
+  sockaddr_un named = {};
+  named.sun_family = AF_UNIX;
+  // A name that starts with NUL is Linux's abstract kind: it has no file, and its length is part of the name.
+  const bool isAbstract = !path.empty() && path[0] == '\0';
+  const bool hasInnerNul = !isAbstract && path.find('\0') != std::string::npos;
+  if (path.empty() || hasInnerNul || path.size() >= sizeof(named.sun_path)) return false;
+  std::memcpy(named.sun_path, path.data(), path.size());
+  std::memcpy(&raw.storage, &named, sizeof(named));
+  raw.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (isAbstract ? 0 : 1));
+  return true;
+}
+
 Result<void> setNumber(int fd, int level, int option, int value) {
   if (::setsockopt(fd, level, option, &value, sizeof(value)) != 0) return failure("setsockopt");
   return {};
@@ -125,6 +138,13 @@ Result<OwnedFd> listenOn(const RawAddress& raw, const ListenOptions& options) {
     if (auto set = setFlag(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6Only); !set) return set.error();
   }
   return bindAndListen(std::move(fd), raw, options.backlog);
+}
+
+Result<OwnedFd> beginConnect(OwnedFd fd, const RawAddress& remote) {
+  // After EINTR the connection goes on being made (POSIX).
+  if (::connect(fd.get(), remote.get(), remote.size) != 0 && errno != EINPROGRESS && errno != EINTR)
+    return failure("connect");
+  return fd;
 }
 
 // The errors with which a machine without IPv6 answers to a socket on "::".
@@ -222,17 +242,8 @@ Result<OwnedFd> listenTcp(const std::string& address, uint16_t port, const Liste
 }
 
 Result<OwnedFd> listenUnix(const std::string& path, const ListenOptions& options) {
-  sockaddr_un local = {};
-  local.sun_family = AF_UNIX;
-  // A name that starts with NUL is Linux's abstract kind: it has no file, and its length is part of the name.
-  const bool isAbstract = !path.empty() && path[0] == '\0';
-  const bool hasInnerNul = !isAbstract && path.find('\0') != std::string::npos;
-  if (path.empty() || hasInnerNul || path.size() >= sizeof(local.sun_path)) return SysError{"bind", EINVAL};
-  std::memcpy(local.sun_path, path.data(), path.size());
   RawAddress raw;
-  std::memcpy(&raw.storage, &local, sizeof(local));
-  raw.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (isAbstract ? 0 : 1));
-
+  if (!parsePath(path, raw)) return SysError{"bind", EINVAL};
   OwnedFd fd(openStreamSocket(AF_UNIX));
   if (!fd.isOpen()) return failure("socket");
   // A leftover file gives EADDRINUSE and is not replaced, as in node: whether it is a leftover is the user's to say.
@@ -247,6 +258,30 @@ void unlinkUnix(const std::string& path) noexcept {
   const int saved = errno;
   (void)::unlink(path.c_str());  // already gone is as good as removed
   errno = saved;
+}
+
+Result<OwnedFd> connectTcp(const ConnectOptions& options) {
+  RawAddress remote;
+  if (!parseLiteral(options.address, options.port, remote)) return SysError{"connect", EINVAL};
+  OwnedFd fd(openStreamSocket(remote.storage.ss_family));
+  if (!fd.isOpen()) return failure("socket");
+  if (!options.localAddress.empty() || options.localPort != 0) {
+    RawAddress local;
+    const char* const any = remote.storage.ss_family == AF_INET6 ? "::" : "0.0.0.0";
+    const std::string address = options.localAddress.empty() ? any : options.localAddress;
+    if (!parseLiteral(address, options.localPort, local)) return SysError{"bind", EINVAL};
+    if (auto set = setFlag(fd.get(), SOL_SOCKET, SO_REUSEADDR, true); !set) return set.error();
+    if (::bind(fd.get(), local.get(), local.size) != 0) return failure("bind");
+  }
+  return beginConnect(std::move(fd), remote);
+}
+
+Result<OwnedFd> connectUnix(const std::string& path) {
+  RawAddress remote;
+  if (!parsePath(path, remote)) return SysError{"connect", EINVAL};
+  OwnedFd fd(openStreamSocket(AF_UNIX));
+  if (!fd.isOpen()) return failure("socket");
+  return beginConnect(std::move(fd), remote);
 }
 
 Result<OwnedFd> adoptListener(int fd) {

@@ -75,6 +75,18 @@ Result<OwnedFd> adoptListener(int fd);
 // Listens on a duplicate of a descriptor that somebody else has bound, and keeps: the two are closed independently.
 Result<OwnedFd> listenOnBound(int fd, int backlog);
 
+// A connection begins; its outcome is known once the socket turns writable (socketError). `address` is a literal, as
+// for listenTcp but not empty; `localAddress` and `localPort`: what it is bound to before ("" and 0: the system
+// chooses).
+struct ConnectOptions {
+  std::string address;
+  uint16_t port = 0;
+  std::string localAddress;
+  uint16_t localPort = 0;
+};
+Result<OwnedFd> connectTcp(const ConnectOptions& options);
+Result<OwnedFd> connectUnix(const std::string& path);
+
 struct Accepted {
   OwnedFd fd;
   Endpoint peer;

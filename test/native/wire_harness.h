@@ -50,18 +50,19 @@ struct Wire {
 
 class WireWorld {
  public:
-  explicit WireWorld(Options given = wireOptions())
+  explicit WireWorld(Options given = wireOptions(), ServerKind kind = ServerKind::Wire)
       : options(given),
         completions(given.completionBytes),
         submissions(given.submissionBytes),
         engine(
             makePoller(given.poll), completions.memory(), submissions.memory(), [this] { onBatch(); },
             [] { return wireClockMs; }) {
+    isRaw_ = kind == ServerKind::Raw;
     ListenTarget target;
     if (options.tcp) target.address = "127.0.0.1";
     name_ = std::string(1, '\0') + "gammaloop-wire-" + std::to_string(::getpid()) + "-" + std::to_string(worlds_++);
     if (!options.tcp) target.path = name_;
-    Result<uint32_t> listening = engine.listen(target, options.limits, options.timeouts, true);
+    Result<uint32_t> listening = engine.listen(target, options.limits, options.timeouts, kind);
     GAMMALOOP_CHECK(listening.ok());
     server = listening.value();
     if (options.tcp) port_ = engine.address(server).value().port;
@@ -79,6 +80,13 @@ class WireWorld {
 
   Client connect(int bufferBytes = 0) {
     return options.tcp ? Client::tcp(port_, bufferBytes) : Client::local(name_, bufferBytes);
+  }
+  // A connection to the server itself, made by the engine.
+  Result<SlabKey> connectByEngine() {
+    ConnectOptions target;
+    target.address = "127.0.0.1";
+    target.port = port_;
+    return engine.connect(server, target, options.tcp ? "" : name_);
   }
   Wire& openFed() {
     const SlabKey key = engine.openFed(server);
@@ -226,6 +234,7 @@ class WireWorld {
   uint16_t port_ = 0;
   uint64_t records_ = 0;
   static inline int worlds_ = 0;
+  bool isRaw_ = false;
 };
 
 inline void WireWorld::dispatch(uint32_t opcode, uint32_t flags, const uint8_t* record) {
@@ -242,6 +251,9 @@ inline void WireWorld::dispatch(uint32_t opcode, uint32_t flags, const uint8_t* 
   GAMMALOOP_CHECK(found != nullptr && !found->closed);  // nothing comes after the end
   Wire& wire = *found;
   switch (opcode) {
+    case kWireConnected:
+      wire.log += "connected\n";
+      return;
     case kWireRequest:
       return request(wire, flags, record);
     case kWireBody:
@@ -256,7 +268,7 @@ inline void WireWorld::dispatch(uint32_t opcode, uint32_t flags, const uint8_t* 
       if (onBodyEnd) onBodyEnd(wire);
       return;
     case kWireData:
-      GAMMALOOP_CHECK((wire.mayBeData || wire.isTapped) && word > 0);
+      GAMMALOOP_CHECK((isRaw_ || wire.mayBeData || wire.isTapped) && word > 0);
       piece(wire, "data ", lender.read(flags, record));
       if (onBody) onBody(wire, word);
       return;

@@ -279,14 +279,14 @@ TEST("wire: a server without a listener, then with one, then without") {
   const DescriptorCheck descriptors;
   WireWorld world;
   Engine& engine = world.engine;
-  const uint32_t server = engine.openServer(world.options.limits, world.options.timeouts, true);
+  const uint32_t server = engine.openServer(world.options.limits, world.options.timeouts, ServerKind::Wire);
   EXPECT_EQ(engine.address(server).ok(), false);
   ListenTarget target;
   target.address = "127.0.0.1";
   EXPECT(engine.listenOn(server, target).ok());
   EXPECT_EQ(codeOf(engine.listenOn(server, target)), EALREADY);
   const uint16_t port = engine.address(server).value().port;
-  const uint32_t other = engine.openServer(world.options.limits, world.options.timeouts, true);
+  const uint32_t other = engine.openServer(world.options.limits, world.options.timeouts, ServerKind::Wire);
   target.port = port;
   EXPECT_EQ(codeOf(engine.listenOn(other, target)), EADDRINUSE);
   engine.stopListening(server);

@@ -1,29 +1,27 @@
 // The tasks of the tests.
 import { runInNewContext } from 'node:vm';
 import { threadId, workerData } from 'node:worker_threads';
-import { arrive, awaitOpen, count, isGate, leave, opened } from './gates.mjs';
 
 const { taskContext, transfer } = await import(workerData.library);
 
 export function init(info) {
   if (workerData.failInit) throw new RangeError('init failed');
-  if (workerData.starts && count(workerData.starts) > 0) throw new Error('only one');
   globalThis.initialised = info.workerData === workerData && info.threadId === threadId;
-  if (workerData.initGate) awaitOpen(workerData.initGate);
+  if (workerData.initGate) Atomics.wait(workerData.initGate, 1, 0);
 }
 
 export async function dispose() {
   if (!workerData.disposed) return;
   await new Promise(setImmediate);
-  count(workerData.disposed);
+  Atomics.add(workerData.disposed, 0, 1);
+  Atomics.notify(workerData.disposed, 0);
 }
 
 export const add = (a, b) => a + b;
 export const addLater = async (a, b) => a + b;
 export const echo = (value) => value;
 export const echoAll = (...values) => values;
-/** Told apart from every other worker's. */
-export const worker = () => `${process.pid} ${threadId}`;
+export const thread = () => threadId;
 export const initialised = () => globalThis.initialised;
 export const kindOf = (value) => Object.prototype.toString.call(value);
 export const getWorkerData = () => ({ ...workerData, library: undefined });
@@ -41,50 +39,58 @@ export const unclonable = () => ({ helper: () => {} });
 export const unclonableSymbol = () => Symbol('x');
 
 /** Says that it runs, then blocks until the gate opens. */
-export function block(gate) {
-  arrive(gate);
-  awaitOpen(gate);
+export function block(words) {
+  Atomics.store(words, 0, 1);
+  Atomics.notify(words, 0);
+  Atomics.wait(words, 1, 0);
   return 'unblocked';
 }
 
 /** The same, without holding the thread. */
-export async function pause(gate) {
-  arrive(gate);
-  await opened(gate);
+export async function pause(words) {
+  Atomics.store(words, 0, 1);
+  Atomics.notify(words, 0);
+  await Atomics.waitAsync(words, 1, 0).value;
   return taskContext().name;
 }
 
 /** Waits at the gate that it is given, fails, or gives back what it got. */
 export async function pauseOrEcho(item) {
   if (item?.fail) throw new Error('asked to fail');
-  return isGate(item) ? pause(item) : item;
+  return item instanceof Int32Array ? pause(item) : item;
 }
 
 /** Polls until it is cancelled; says by the second word how. */
-export function poll(gate) {
+export function poll(words) {
   const context = taskContext();
   const { signal } = context;
-  arrive(gate);
+  Atomics.store(words, 0, 1);
+  Atomics.notify(words, 0);
   while (!context.isCancelled());
-  leave(gate, signal.aborted ? 2 : 1);
+  Atomics.store(words, 1, signal.aborted ? 2 : 1);
+  Atomics.notify(words, 1);
 }
 
-export async function untilAborted(gate) {
+export async function untilAborted(words) {
   const { signal } = taskContext();
-  arrive(gate);
+  Atomics.store(words, 0, 1);
+  Atomics.notify(words, 0);
   await new Promise((resolve) => signal.addEventListener('abort', resolve));
-  leave(gate, signal.reason.code === 'ERR_GAMMALOOP_CANCELLED' ? 2 : 1);
+  Atomics.store(words, 1, signal.reason.code === 'ERR_GAMMALOOP_CANCELLED' ? 2 : 1);
+  Atomics.notify(words, 1);
 }
 
-export function spinForever(gate) {
-  arrive(gate);
+export function spinForever(words) {
+  Atomics.store(words, 0, 1);
+  Atomics.notify(words, 0);
   for (;;);
 }
 
 /** Fast as a rule; true: never ends, once it has said that it runs. */
 export function maybeHang(hang) {
   if (!hang) return;
-  arrive(workerData.gate);
+  Atomics.store(workerData.gate, 0, 1);
+  Atomics.notify(workerData.gate, 0);
   for (;;);
 }
 
@@ -92,17 +98,12 @@ export const context = () => {
   const { name, traceId, deadline } = taskContext();
   return { name, traceId, left: deadline - performance.now() };
 };
-export async function contextLater(gate) {
-  if (gate) await pause(gate);
+export async function contextLater(words) {
+  if (words) await pause(words);
   return taskContext().traceId;
 }
 
 export const exit = (code) => process.exit(code);
-/** Of a process. */
-export const die = (signal) => (signal === 'SIGABRT' ? process.abort() : process.kill(process.pid, signal) && spin());
-const spin = () => {
-  for (;;);
-};
 export const never = () => new Promise(() => {});
 export function uncaught() {
   setImmediate(() => {
@@ -124,11 +125,6 @@ export const movePort = (port) => {
   port.postMessage('from the worker');
   return transfer({ port }, [port]);
 };
-export const makeShared = () => new Int32Array(new SharedArrayBuffer(4));
-export function makePort() {
-  const { port1 } = new MessageChannel();
-  return transfer(port1, [port1]);
-}
 export const addShared = (words) => {
   Atomics.add(words, 0, 1);
   return words;

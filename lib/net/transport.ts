@@ -1,0 +1,289 @@
+/**
+ * Transport: one connection, whatever carries it: what protocols have in their hands. The backends' halves (native-transport.ts, node-transport.ts) carry out
+ * and report; the order of the protocol's calls, pausing and the watermarks are decided here.
+ */
+import { AsyncResource } from 'node:async_hooks';
+import { ClosedError, OptionError } from '../errors.js';
+import { type AnyProtocol, type BufferedProtocol, isBuffered } from './protocol.js';
+
+/** The other end or this one, as node's sockets name them; all undefined for unix sockets. */
+export interface Endpoint {
+  address: string | undefined;
+  port: number | undefined;
+  family: 'IPv4' | 'IPv6' | undefined;
+}
+
+export const DEFAULT_HIGH_WATER_BYTES = 256 * 1024;
+
+export abstract class Transport extends AsyncResource {
+  /** Bytes that were handed to the protocol, and that were written so far. */
+  bytesRead = 0;
+  bytesWritten = 0;
+  #protocol: AnyProtocol | null = null;
+  /** What came while reading was paused, in order; null: the end. */
+  #held: (Buffer | null)[] = [];
+  /** The connection is gone; the protocol hears of it once it has had what is held. */
+  #goneMeanwhile = false;
+  #reading = true;
+  #closing = false;
+  #lost = false;
+  #eofWritten = false;
+  #abortedBy: Error | null = null;
+  #writingPaused = false;
+  /** @internal The server's: the connection is gone. */
+  onGone: (() => void) | null = null;
+  #high = DEFAULT_HIGH_WATER_BYTES;
+  #low = DEFAULT_HIGH_WATER_BYTES / 4;
+
+  constructor() {
+    super('GammaloopTransport');
+  }
+
+  abstract readonly backend: 'native' | 'node';
+  abstract readonly remote: Endpoint;
+  abstract readonly local: Endpoint;
+  /** Bytes that were written and not handed to the system. */
+  abstract writeBufferSize(): number;
+  abstract setNoDelay(on?: boolean): this;
+  /** Probes after `delaySeconds` of silence (0: the system's default). */
+  abstract setKeepAlive(on?: boolean, delaySeconds?: number): this;
+  /** The connection keeps the process alive (the default), or does not. */
+  abstract ref(): this;
+  abstract unref(): this;
+
+  protected abstract send(data: string | Uint8Array): number;
+  protected abstract sendEof(): void;
+  /** Close after what was written. */
+  protected abstract startClosing(): void;
+  protected abstract destroy(reset: boolean): void;
+  protected abstract setReading(on: boolean): void;
+  /** `drained` once less than `low` bytes wait. */
+  protected abstract watchDrain(low: number): void;
+
+  get protocol(): AnyProtocol | null {
+    return this.#protocol;
+  }
+
+  /** From the next call on `protocol` is called; its connectionMade is not. */
+  setProtocol(protocol: AnyProtocol): void {
+    this.#protocol = checkProtocol(protocol);
+  }
+
+  get isClosing(): boolean {
+    return this.#closing;
+  }
+
+  get isReading(): boolean {
+    return this.#reading && !this.#closing;
+  }
+
+  /** No data is received until resumeReading. May be called again. */
+  pauseReading(): void {
+    if (!this.#reading || this.#closing) return;
+    this.#reading = false;
+    this.setReading(false);
+  }
+
+  resumeReading(): void {
+    if (this.#reading || this.#closing) return;
+    this.#reading = true;
+    if (this.#held.length > 0) process.nextTick(() => this.#releaseHeld());
+    else this.setReading(true);
+  }
+
+  /**
+   * Writes; strings as UTF-8. Bytes are copied: `data` may be reused. What is written in one turn of the loop leaves together. After `close`, and on a broken
+   * connection, it is dropped. Throws ClosedError after writeEof.
+   */
+  write(data: string | Uint8Array): void {
+    if (this.#eofWritten) throw new ClosedError('The sending side of the connection');
+    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
+      throw new OptionError('data', 'a string or a Uint8Array', data);
+    }
+    if (this.#closing || data.length === 0) return;
+    this.bytesWritten += this.send(data);
+    if (!this.#writingPaused) this.#checkHigh();
+  }
+
+  /** The same for several in one call. */
+  writeMany(parts: Iterable<string | Uint8Array>): void {
+    for (const part of parts) this.write(part);
+  }
+
+  /** Ends our side after what was written; receiving goes on. May be called again. */
+  writeEof(): void {
+    if (this.#eofWritten || this.#closing) return;
+    this.#eofWritten = true;
+    this.sendEof();
+  }
+
+  /** Closes after what was written; nothing is received any more. connectionLost(null) follows. May be called again. */
+  close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#held = [];
+    if (this.#goneMeanwhile) process.nextTick(() => this.#lose(null));
+    else this.startClosing();
+  }
+
+  /** Closes at once; what was written and has not left is lost. connectionLost follows, with `error` or null. */
+  abort(error: Error | null = null): void {
+    this.#destroy(error, false);
+  }
+
+  /** The same, and the peer gets a reset. */
+  reset(): void {
+    this.#destroy(null, true);
+  }
+
+  /** Watermarks of the bytes that wait to be sent. Defaults: `high` 262144, `low` a quarter of it. 0 and 0: paused whenever anything waits. */
+  setWriteBufferLimits({ high, low }: { high?: number; low?: number }): void {
+    const top = high ?? (low === undefined ? DEFAULT_HIGH_WATER_BYTES : low * 4);
+    const bottom = low ?? Math.floor(top / 4);
+    if (!(Number.isInteger(top) && Number.isInteger(bottom) && top >= bottom && bottom >= 0)) {
+      throw new OptionError('limits', 'integers with high >= low >= 0', { high, low });
+    }
+    this.#high = top;
+    this.#low = bottom;
+    if (!this.#writingPaused && !this.#closing) this.#checkHigh();
+  }
+
+  getWriteBufferLimits(): { high: number; low: number } {
+    return { high: this.#high, low: this.#low };
+  }
+
+  // What the backend's half reports.
+
+  /** @internal Once the connection is there. Throws what the factory throws. */
+  begin(factory: () => AnyProtocol): AnyProtocol {
+    let protocol: AnyProtocol;
+    try {
+      protocol = this.#protocol = checkProtocol(this.runInAsyncScope(factory));
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
+    this.#call(() => protocol.connectionMade?.(this));
+    return protocol;
+  }
+
+  /** The bytes from `start` to `end` of `bytes`, which are void after the call where `isLent`. */
+  protected received(bytes: Buffer, start: number, end: number, isLent: boolean): void {
+    if (this.#closing) return;
+    if (!this.#reading || this.#held.length > 0) this.#held.push(isLent ? copyOf(bytes, start, end) : bytes);
+    else this.#deliver(bytes, start, end, isLent);
+  }
+
+  protected ended(): void {
+    if (this.#closing) return;
+    if (!this.#reading || this.#held.length > 0) this.#held.push(null);
+    else this.#end();
+  }
+
+  /** The connection is gone. `error`: what broke it. */
+  protected gone(error: Error | null): void {
+    if (error === null && this.#held.length > 0) this.#goneMeanwhile = true;
+    else this.#lose(error);
+  }
+
+  protected drained(): void {
+    if (!this.#writingPaused || this.#lost) return;
+    this.#writingPaused = false;
+    this.#call(() => this.#protocol?.resumeWriting?.());
+  }
+
+  #checkHigh(): void {
+    if (this.writeBufferSize() <= this.#high) return;
+    this.#writingPaused = true;
+    this.watchDrain(this.#low);
+    this.#call(() => this.#protocol?.pauseWriting?.());
+  }
+
+  #destroy(error: Error | null, reset: boolean): void {
+    if (this.#lost) return;
+    this.#abortedBy ??= error;
+    this.#closing = true;
+    this.#held = [];
+    if (this.#goneMeanwhile) process.nextTick(() => this.#lose(null));
+    else this.destroy(reset);
+  }
+
+  #end(): void {
+    const keepsOpen = this.#call(() => this.#protocol?.eofReceived?.());
+    if (keepsOpen !== true) this.close();
+  }
+
+  #lose(error: Error | null): void {
+    if (this.#lost) return;
+    this.#lost = this.#closing = true;
+    this.#held = [];
+    this.onGone?.();
+    this.#call(() => this.#protocol?.connectionLost?.(this.#abortedBy ?? error));
+    this.emitDestroy();
+  }
+
+  #releaseHeld(): void {
+    while (this.#reading && !this.#closing && this.#held.length > 0) {
+      const next = this.#held.shift() as Buffer | null;
+      if (next === null) this.#end();
+      else this.#deliver(next, 0, next.length, false);
+    }
+    if (!this.#reading || this.#closing) return;
+    if (this.#goneMeanwhile) this.#lose(null);
+    else this.setReading(true);
+  }
+
+  #deliver(bytes: Buffer, start: number, end: number, isLent: boolean): void {
+    this.bytesRead += end - start;
+    const protocol = this.#protocol as AnyProtocol;
+    try {
+      if (isBuffered(protocol)) {
+        this.runInAsyncScope(fill, this, protocol, bytes, start, end);
+      } else if (protocol.dataReceived !== undefined) {
+        this.runInAsyncScope(protocol.dataReceived, protocol, isLent ? copyOf(bytes, start, end) : bytes);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #call<R>(callback: () => R): R | undefined {
+    try {
+      return this.runInAsyncScope(callback);
+    } catch (error) {
+      this.#fail(error);
+      return undefined;
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.abort(error instanceof Error ? error : new Error(String(error)));
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}
+
+function fill(this: Transport, protocol: BufferedProtocol, bytes: Buffer, start: number, end: number): void {
+  for (let at = start; at < end; ) {
+    const lent = protocol.getBuffer(end - at);
+    if (!(lent instanceof Uint8Array) || lent.length === 0) {
+      throw new OptionError('getBuffer()', 'a Uint8Array of at least one byte', lent);
+    }
+    const taken = Math.min(lent.length, end - at);
+    bytes.copy(lent, 0, at, at + taken);
+    at += taken;
+    protocol.bufferUpdated(taken);
+  }
+}
+
+function copyOf(bytes: Buffer, start: number, end: number): Buffer {
+  const copy = Buffer.allocUnsafe(end - start);
+  bytes.copy(copy, 0, start, end);
+  return copy;
+}
+
+function checkProtocol(protocol: AnyProtocol): AnyProtocol {
+  if (typeof protocol !== 'object' || protocol === null) throw new OptionError('protocol', 'an object', protocol);
+  return protocol;
+}

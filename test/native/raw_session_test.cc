@@ -1,0 +1,147 @@
+// Wire sessions without HTTP, and connections that the engine makes.
+#include "engine_checks.h"
+#include "wire_harness.h"
+
+using namespace gammaloop;
+using namespace gammaloop::test;
+using namespace gammaloop::records;  // NOLINT: flags
+
+namespace {
+
+Options rawOptions(bool poll, bool tcp) {
+  Options options = WireWorld::wireOptions();
+  options.timeouts = {0, 0, 0, 0, 0, 0, 2000};
+  options.poll = poll;
+  options.tcp = tcp;
+  return options;
+}
+
+void expectNothingLeft(WireWorld& world) {
+  world.run();
+  EXPECT_EQ(world.engine.reactor().connectionCount(), 0u);
+  EXPECT_EQ(world.engine.reactor().holdingCount(), 0u);
+  EXPECT_EQ(world.http().openConnections(), 0u);
+  for (const auto& wire : world.wires) EXPECT(wire->closed);
+}
+
+}  // namespace
+
+TEST("raw: all is data from the first byte on, also what looks like HTTP") {
+  for (const bool poll : {false, true}) {
+    const DescriptorCheck descriptors;
+    WireWorld world(rawOptions(poll, false), ServerKind::Raw);
+    Client client = world.connect();
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    world.run({&client});
+    client.halfClose();
+    world.run({&client});
+    Wire& wire = *world.wires.at(0);
+    EXPECT_EQ(wire.log, "data GET / HTTP/1.1\r\n\r\n\nend\n");
+    world.write(wire, "any bytes", kWireWriteNotifyFlag);
+    world.run({&client});
+    EXPECT_EQ(wire.flushed, 9u);
+    EXPECT_EQ(client.received, "any bytes");
+    world.write(wire, "last", kWireWriteCloseFlag);
+    world.run({&client});
+    EXPECT_EQ(client.received, "any byteslast");
+    expectNothingLeft(world);
+  }
+}
+
+TEST("raw: no timeout, no end of patience: a silent connection stays") {
+  const DescriptorCheck descriptors;
+  WireWorld world(rawOptions(false, false), ServerKind::Raw);
+  Client client = world.connect();
+  world.run({&client});
+  world.passTime(3'600'000);
+  world.run({&client});
+  EXPECT_EQ(world.wires.at(0)->log, "");
+  world.setInactivity(*world.wires[0], 1000);
+  world.run({&client});
+  world.passTime(2000);
+  world.run({&client});
+  EXPECT_EQ(world.wires[0]->log, "idle inactivity\n");
+  world.destroy(*world.wires[0]);
+  expectNothingLeft(world);
+}
+
+TEST("raw: the window bounds what is on its way to the application") {
+  const DescriptorCheck descriptors;
+  WireWorld world(rawOptions(false, false), ServerKind::Raw);
+  size_t received = 0;
+  world.onBody = [&](Wire&, size_t size) { received += size; };
+  Client client = world.connect();
+  const std::string block = pattern(1'000'000);
+  size_t sent = 0;
+  for (int i = 0; i < 200; i++) {
+    sent += client.send(std::string_view(block).substr(sent));
+    world.turn();
+  }
+  EXPECT(received < kBodyWindowBytes + Reactor::kReadBufferBytes);
+  for (int i = 0; i < 5000 && received < block.size(); i++) {
+    sent += client.send(std::string_view(block).substr(sent));
+    world.consume(*world.wires.at(0), 100'000);
+    world.turn();
+  }
+  EXPECT_EQ(received, block.size());
+  world.destroy(*world.wires.at(0));
+  expectNothingLeft(world);
+}
+
+TEST("connections that the engine makes: connected, both ways, closed") {
+  for (const bool poll : {false, true}) {
+    for (const bool tcp : {false, true}) {
+      const DescriptorCheck descriptors;
+      WireWorld world(rawOptions(poll, tcp), ServerKind::Raw);
+      const Result<SlabKey> made = world.connectByEngine();
+      EXPECT(made.ok());
+      world.run();
+      EXPECT_EQ(world.wires.size(), size_t{2});
+      Wire& client = *world.wires.at(0);
+      Wire& peer = *world.wires.at(1);
+      EXPECT_EQ(client.log, "connected\n");
+      world.write(client, "question");
+      world.run();
+      EXPECT_EQ(peer.log, "data question\n");
+      world.write(peer, "answer", kWireWriteCloseFlag);
+      world.run();
+      EXPECT_EQ(client.log, "connected\ndata answer\nend\n");
+      world.shutdown(client);
+      expectNothingLeft(world);
+    }
+  }
+}
+
+TEST("connections that the engine makes: refused, given up, and impossible ones") {
+  const DescriptorCheck descriptors;
+  WireWorld world(rawOptions(false, true), ServerKind::Raw);
+  world.engine.stopListening(world.server);
+  EXPECT(world.connectByEngine().ok());
+  world.run();
+  EXPECT_EQ(world.wires.at(0)->log, "closed " + std::to_string(ECONNREFUSED) + "\n");
+  EXPECT(world.connectByEngine().ok());
+  world.turn();
+  ConnectOptions nowhere;
+  nowhere.address = "no literal";
+  const Result<SlabKey> refused = world.engine.connect(world.server, nowhere, "");
+  EXPECT(!refused.ok() && refused.error().code == EINVAL);
+  const Result<SlabKey> missing = world.engine.connect(world.server, nowhere, "/nowhere/socket");
+  EXPECT(!missing.ok() && missing.error().code == ENOENT);
+  expectNothingLeft(world);
+}
+
+TEST("connections that the engine makes: destroyed before they are there") {
+  const DescriptorCheck descriptors;
+  WireWorld world(rawOptions(false, true), ServerKind::Raw);
+  const Result<SlabKey> made = world.connectByEngine();
+  EXPECT(made.ok());
+  Connection* connection = world.engine.connection(made.value());
+  EXPECT(connection != nullptr && connection->state() == ConnectionState::Connecting);
+  connection->destroy(CloseReason::Local, false);
+  world.run();
+  EXPECT_EQ(world.wires.at(0)->log, "closed 0\n");
+  for (const auto& wire : world.wires) {
+    if (!wire->closed) world.destroy(*wire);
+  }
+  expectNothingLeft(world);
+}
