@@ -382,7 +382,13 @@ export type TaskErrorCode =
   | 'ERR_GAMMALOOP_WORKER_EXIT'
   | 'ERR_GAMMALOOP_WORKER_EXCEPTION'
   | 'ERR_GAMMALOOP_WORKER_REJECTION'
-  | 'ERR_GAMMALOOP_WORKER_MEMORY';
+  | 'ERR_GAMMALOOP_WORKER_MEMORY'
+  | 'ERR_GAMMALOOP_NATIVE_LIBRARY'
+  | 'ERR_GAMMALOOP_NATIVE_ABI'
+  | 'ERR_GAMMALOOP_NATIVE_SYMBOL'
+  | 'ERR_GAMMALOOP_NATIVE_TASK';
+
+type TaskErrorOptions = ErrorOptions & { exitCode?: number; signal?: string; taskCode?: number };
 
 /** A task of a runner could not be run to its end, or its result could not be brought back. */
 export class TaskError extends GammaloopError {
@@ -393,17 +399,15 @@ export class TaskError extends GammaloopError {
   readonly exitCode: number | undefined;
   /** Where its worker was a process, and a signal has ended it: 'SIGSEGV'. */
   readonly signal: string | undefined;
+  /** What a native task has returned as its own error code. */
+  readonly taskCode: number | undefined;
 
-  constructor(
-    code: TaskErrorCode,
-    task: string,
-    message: string,
-    options?: ErrorOptions & { exitCode?: number; signal?: string },
-  ) {
+  constructor(code: TaskErrorCode, task: string, message: string, options: TaskErrorOptions = {}) {
     super(code, message, options);
     this.task = task;
-    this.exitCode = options?.exitCode;
-    this.signal = options?.signal;
+    this.exitCode = options.exitCode;
+    this.signal = options.signal;
+    this.taskCode = options.taskCode;
   }
 }
 

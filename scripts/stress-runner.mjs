@@ -1,4 +1,5 @@
-// The runner's queue under the thread sanitizer: producers, consumers and cancellers, ten million operations unless told otherwise.
+// The runner's queue and its native workers under the thread sanitizer: producers, consumers and cancellers, ten million operations (a
+// tenth of that for the workers) unless told otherwise.
 //
 //   node scripts/stress-runner.mjs [operations]
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import { buildProgram, librarySources, root, run } from './native-build.mjs';
 const operations = process.argv[2] ?? '10000000';
 if (!/^\d+$/.test(operations)) throw new Error(`${operations}: expected a number of operations`);
 const testRoot = join(root, 'test/native');
-const tests = ['main.cc', 'test.cc', 'job_queue_test.cc', 'job_queue_stress_test.cc'];
+const tests = ['main.cc', 'test.cc', 'job_queue_test.cc', 'job_queue_stress_test.cc', 'native_worker_test.cc'];
 
 try {
   const program = await buildProgram({
@@ -19,7 +20,7 @@ try {
     ],
     flags: ['-O1', '-g', '-fsanitize=thread', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
   });
-  const code = await run(program, ['job queue'], {
+  const code = await run(program, [], {
     cwd: root,
     env: { ...process.env, GAMMALOOP_STRESS_OPERATIONS: operations },
   });

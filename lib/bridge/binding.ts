@@ -106,6 +106,8 @@ export interface NativeRunnerConsumer {
   /** `spare` may be one of them: nobody else may have it. */
   takeInput(slot: number, spare: ArrayBuffer | null): ArrayBuffer[];
   setOutput(slot: number, parts: readonly (Uint8Array | ArrayBuffer)[]): void;
+  /** Whether it keeps its environment alive; at first it does. */
+  setReferenced(referenced: boolean): void;
   close(): void;
 }
 
@@ -126,10 +128,52 @@ export interface NativeSelector {
   close(): void;
 }
 
+/** native/addon/native_lane_wrap.h */
+export interface NativeLaneThreads {
+  /** undefined, or why there is no such function: what the library says, or the version that it has. */
+  define(
+    functionId: number,
+    path: string,
+    symbol: string,
+  ): { kind: 'library' | 'abi' | 'symbol'; text: string } | undefined;
+  /** `idleMs` -1: for ever. Throws where there can be no more threads. */
+  start(consumer: number, lane: Int32Array, capacity: number, idleMs: number, spinUs: number, batchSize: number): void;
+  retire(consumer: number): void;
+  /** Of one that has ended. */
+  reap(consumer: number): void;
+  /** False: there is no memory left. */
+  copyInput(slot: number, bytes: Uint8Array): boolean;
+  /** The caller keeps the bytes until the job has ended. */
+  holdInput(slot: number, bytes: Uint8Array): void;
+  takeOutput(slot: number): ArrayBuffer | undefined;
+  discard(slot: number): void;
+  close(): void;
+}
+
 export interface Binding {
   Selector: new (poller: string, ready: Uint32Array, onReady: (count: number) => void) => NativeSelector;
   /** From any thread; false: there is no such selector. */
   wakeSelector(id: number): boolean;
+  /** native/addon/child_control.h: cancellations that a parent writes to `fd`; the process ends when that is closed. */
+  ChildControl: new (
+    fd: number,
+    slots: Int32Array,
+    strideWords: number,
+    cancelled: Int32Array,
+    onRing: () => void,
+  ) => object;
+  NativeLane: {
+    new (
+      poolId: number,
+      slots: Int32Array,
+      strideWords: number,
+      slotCount: number,
+      inputs: Uint8Array,
+      inputStrideBytes: number,
+    ): NativeLaneThreads;
+    /** Inputs and results of the whole process that were not given back yet. */
+    liveBytes(): number;
+  };
   RunnerPool: new (
     slots: Int32Array,
     strideWords: number,

@@ -64,7 +64,7 @@ export class ClonedValues implements JobValues {
       if (!(error instanceof NotPlain)) {
         throw error;
       }
-      task.snapshot = this.#snapshotOf(task, args, transfer ?? []);
+      task.snapshot = this.#snapshotOf(task, args, transfer ?? [], error);
       flags |= INPUT_BY_MESSAGE | this.#writeArguments(slot, task, trace, [], NO_BUFFERS);
     }
     words[index + SLOT_FLAGS] = flags;
@@ -125,20 +125,18 @@ export class ClonedValues implements JobValues {
     return flags;
   }
 
-  #snapshotOf(task: Task, args: readonly unknown[], transfer: readonly object[]): Snapshot {
-    let snapshot: Snapshot;
+  #snapshotOf(task: Task, args: readonly unknown[], transfer: readonly object[], reason: NotPlain): Snapshot {
+    if (this.#messages === null) {
+      throw new PayloadError(
+        `An argument of task ${task.name} cannot be cloned into another process, which shares no memory and no ports; pass plain data`,
+        { cause: reason.cause },
+      );
+    }
     try {
-      snapshot = takeSnapshot(args, transfer);
+      return takeSnapshot(args, transfer);
     } catch (error) {
       const message = `An argument of task ${task.name} cannot be cloned; pass plain data, or list what can be moved in \`transfer\``;
       throw new PayloadError(message, { cause: error });
     }
-    if (this.#messages === null) {
-      throw new PayloadError(
-        `An argument of task ${task.name} cannot go to another process, which shares no memory and no ports with this one; ` +
-          "pass a copy, or run it in the lane 'thread'",
-      );
-    }
-    return snapshot;
   }
 }

@@ -1,5 +1,6 @@
 /**
- * What a worker can be asked to run: functions of the runner's module by name, and functions that were given to `call`, by their source.
+ * What a worker can be asked to run: functions of the runner's module by name, functions that were given to `call`, by their source, and
+ * native tasks, by library and symbol.
  * Each has a number, which is all that a job carries. The caller defines them; a worker hears of a definition before the first job
  * that uses it.
  */
@@ -9,8 +10,10 @@ export interface FunctionDefinition {
   readonly id: number;
   /** Its name; of a function without one 'anonymous'. */
   readonly name: string;
-  /** Undefined for a function of the module. */
+  /** Of a function that was given to `call`. */
   readonly source?: string;
+  /** Of a native task: the path. */
+  readonly library?: string;
 }
 
 /** Names and sources are the program's text, and few; where they are made up as it runs, the oldest are forgotten by nobody. */
@@ -19,10 +22,12 @@ const MAX_FUNCTIONS = 100_000;
 /** The caller's side. */
 export class FunctionTable {
   readonly definitions: FunctionDefinition[] = [];
-  /** Called with each new definition, before it is used. */
+  /** Called with each new definition, before it is used; where it throws there is none. */
   readonly #onDefine: (definition: FunctionDefinition) => void;
   readonly #named = new Map<string, number>();
   readonly #sources = new Map<string, number>();
+  /** By path: by symbol. */
+  readonly #libraries = new Map<string, Map<string, number>>();
   /** By identity, so that a function's text is not looked at each time. */
   readonly #functions = new WeakMap<object, number>();
 
@@ -47,11 +52,22 @@ export class FunctionTable {
     return id;
   }
 
-  nameOf(id: number): string {
-    return this.definitions[id]!.name;
+  /** undefined: not known yet. */
+  knownNative(path: string, symbol: string): number | undefined {
+    return this.#libraries.get(path)?.get(symbol);
   }
 
-  #define(table: Map<string, number>, key: string, what: { name: string; source?: string }): number {
+  /** Throws TaskError where the lane can tell already that there is no such task. */
+  native(path: string, symbol: string): number {
+    let symbols = this.#libraries.get(path);
+    if (symbols === undefined) {
+      symbols = new Map();
+      this.#libraries.set(path, symbols);
+    }
+    return symbols.get(symbol) ?? this.#define(symbols, symbol, { name: symbol, library: path });
+  }
+
+  #define(table: Map<string, number>, key: string, what: Omit<FunctionDefinition, 'id'>): number {
     const id = this.definitions.length;
     if (id >= MAX_FUNCTIONS) {
       throw new TaskError(
@@ -61,9 +77,9 @@ export class FunctionTable {
       );
     }
     const definition = { id, ...what };
+    this.#onDefine(definition);
     this.definitions.push(definition);
     table.set(key, id);
-    this.#onDefine(definition);
     return id;
   }
 }

@@ -4,6 +4,6 @@ export type { DurationStats } from './histogram.js';
 export type { MapOptions } from './map.js';
 export type { QueueOptions, RecycleOptions, RunnerOptions } from './options.js';
 export { Runner, type RunnerCloseReport, type RunnerStats, type WorkerStats } from './runner.js';
-export type { TaskOptions } from './task.js';
+export type { NativeTaskOptions, TaskOptions } from './task.js';
 export { type TaskContext, taskContext } from './task-context.js';
 export { transfer } from './transfer.js';

@@ -43,9 +43,11 @@ export const PLACE_RUNNING = 3;
 export const CANCEL_BIT = 8;
 export const GENERATION_SHIFT = 4;
 
-/** A lane in 32-bit words: head, tail, what the worker was given by take(), run times, then the ring. */
+/** A lane in 32-bit words: head, tail, whether it has ended, what the worker was given by take(), run times, then the ring. */
 export const LANE_HEAD = 0;
 export const LANE_TAIL = 16;
+/** Not 0: the native thread has ended. */
+export const LANE_ENDED = 17;
 const LANE_RUN_TIMES = 32;
 const LANE_TAKEN = LANE_RUN_TIMES + HISTOGRAM_BUCKETS;
 export const MAX_BATCH = 64;

@@ -2,23 +2,27 @@
 import type { FunctionDefinition } from './functions.js';
 import type { PlainError } from './task-errors.js';
 
-/** The worker's workerData. The user's own is `workerData` in it, which the module sees as its workerData. */
-export interface WorkerSetup {
-  readonly poolId: number;
-  readonly consumer: number;
-  readonly slots: SharedArrayBuffer;
-  readonly lane: SharedArrayBuffer;
-  readonly port: import('node:worker_threads').MessagePort;
+/** How a worker's loop is to work. */
+export interface LoopSetup {
   readonly definitions: readonly FunctionDefinition[];
-  /** href of the module; undefined: none, only `call`. */
-  readonly module: string | undefined;
-  readonly workerData: unknown;
   readonly tasksPerThread: number;
   readonly batchSize: number;
   readonly spinUs: number;
   /** Milliseconds; Infinity for never. */
   readonly idleTimeout: number;
   readonly recycle: { readonly tasks: number; readonly ageMs: number; readonly heapBytes: number };
+}
+
+/** A thread's workerData. The user's own is `workerData` in it, which the module sees as its workerData. */
+export interface WorkerSetup extends LoopSetup {
+  readonly poolId: number;
+  readonly consumer: number;
+  readonly slots: SharedArrayBuffer;
+  readonly lane: SharedArrayBuffer;
+  readonly port: import('node:worker_threads').MessagePort;
+  /** href of the module; undefined: none, only `call`. */
+  readonly module: string | undefined;
+  readonly workerData: unknown;
 }
 
 export type ToWorker =
@@ -35,7 +39,7 @@ export type FromWorker =
   /** The module or its `init` threw. */
   | { readonly kind: 'failed'; readonly error: PlainError }
   /** An exception or rejection that nobody handled; the worker ends. */
-  | { readonly kind: 'fatal'; readonly origin: 'uncaughtException' | 'unhandledRejection'; readonly error: PlainError }
+  | { readonly kind: 'fatal'; readonly origin: NodeJS.UncaughtExceptionOrigin; readonly error: PlainError }
   /** It was given a job whose arguments come by message. */
   | { readonly kind: 'fetch'; readonly slot: number }
   /** Before the job's completion. */

@@ -1,11 +1,11 @@
 /** The options of a runner: checked, and with their defaults. */
 import { availableParallelism } from 'node:os';
 import { isAbsolute } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { ResourceLimits } from 'node:worker_threads';
 import { OptionError } from '../errors.js';
 import { MAX_BATCH } from './job-memory.js';
-import type { TaskOptions } from './task.js';
+import type { NativeTaskOptions } from './task.js';
 import { checkTransferList } from './transfer.js';
 
 export interface QueueOptions {
@@ -27,6 +27,8 @@ export interface RecycleOptions {
 }
 
 export interface RunnerOptions {
+  /** What the workers are: threads (the default), or child processes, where what crashes or leaks ends alone. */
+  lane?: 'thread' | 'process';
   /** Whose functions are the tasks: a URL, or an absolute path. Left out: only `call`. */
   module?: string | URL;
   /** Workers at most; they are started as they are needed. Default: as many as the machine has processors. */
@@ -54,6 +56,7 @@ export interface RunnerOptions {
 }
 
 export interface CheckedRunnerOptions {
+  readonly lane: 'thread' | 'process';
   readonly module: string | undefined;
   readonly threads: number;
   readonly tasksPerThread: number;
@@ -75,6 +78,7 @@ export interface CheckedRunnerOptions {
 const MAX_SLOTS = 1_000_000;
 
 const KNOWN = new Set([
+  'lane',
   'module',
   'threads',
   'tasksPerThread',
@@ -114,6 +118,7 @@ export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions
   const capacity = integer('queue.capacity', queue.capacity ?? 1024, 0, MAX_SLOTS);
   const { resourceLimits, env, argv, execArgv } = options;
   return {
+    lane: checkLane(options.lane ?? 'thread'),
     module: options.module === undefined ? undefined : moduleHref(options.module),
     threads,
     tasksPerThread,
@@ -142,8 +147,8 @@ export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions
 }
 
 /** Throws OptionError. */
-export function checkTaskOptions(options: TaskOptions): void {
-  const { signal, timeout, priority, transfer, traceId } = options;
+export function checkTaskOptions(options: NativeTaskOptions): void {
+  const { signal, timeout, priority, transfer, traceId, lane, onProgress } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new OptionError('signal', 'an AbortSignal', signal);
   }
@@ -159,6 +164,12 @@ export function checkTaskOptions(options: TaskOptions): void {
   if (traceId !== undefined && (typeof traceId !== 'string' || traceId.length > 128)) {
     throw new OptionError('traceId', 'a string of at most 128 characters', traceId);
   }
+  if (lane !== undefined) {
+    checkLane(lane);
+  }
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw new OptionError('onProgress', 'a function', onProgress);
+  }
 }
 
 /** Setters of timers take no more; whoever waits longer waits forever. */
@@ -167,6 +178,24 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 /** A duration that setTimeout can take, or Infinity. */
 export function timerMs(ms: number): number {
   return ms > MAX_TIMER_MS ? Number.POSITIVE_INFINITY : ms;
+}
+
+function checkLane(lane: unknown): 'thread' | 'process' {
+  if (lane !== 'thread' && lane !== 'process') {
+    throw new OptionError('lane', "'thread' or 'process'", lane);
+  }
+  return lane;
+}
+
+/** The path of a shared library. */
+export function libraryPath(library: unknown): string {
+  if (library instanceof URL && library.protocol === 'file:') {
+    return fileURLToPath(library);
+  }
+  if (typeof library === 'string' && isAbsolute(library)) {
+    return library;
+  }
+  throw new OptionError('path', 'a file URL or an absolute path (new URL(..., import.meta.url))', library);
 }
 
 /** @internal Throws OptionError. */

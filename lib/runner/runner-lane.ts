@@ -5,8 +5,11 @@ import { type FunctionDefinition, FunctionTable } from './functions.js';
 import { summarize } from './histogram.js';
 import type { JobMemory } from './job-memory.js';
 import { JobTable, type JobValues } from './job-table.js';
+import { NativeThreads } from './native-threads.js';
+import { NativeValues } from './native-values.js';
 import type { CheckedRunnerOptions } from './options.js';
 import type { PoolWorker, WorkerPool } from './worker-pool.js';
+import { WorkerProcesses } from './worker-processes.js';
 import { WorkerThreads } from './worker-threads.js';
 
 type Workers = WorkerPool<PoolWorker>;
@@ -44,6 +47,11 @@ export class RunnerLane {
     this.workers.attach(this.table);
   }
 
+  /** For functions of JavaScript. */
+  static of(kind: 'thread' | 'process', options: CheckedRunnerOptions): RunnerLane {
+    return kind === 'thread' ? RunnerLane.threads(options) : RunnerLane.processes(options);
+  }
+
   static threads(options: CheckedRunnerOptions): RunnerLane {
     return new RunnerLane(
       'thread',
@@ -51,6 +59,32 @@ export class RunnerLane {
       (functions) => new WorkerThreads(options, functions),
       (workers, memory, pool) => new ClonedValues(memory, pool, workers as WorkerThreads),
     );
+  }
+
+  static processes(options: CheckedRunnerOptions): RunnerLane {
+    return new RunnerLane(
+      'process',
+      options,
+      (functions) => new WorkerProcesses(options, functions),
+      (_workers, memory, pool) => new ClonedValues(memory, pool, null),
+    );
+  }
+
+  /** A thread runs one native task at a time, whatever it may run of others. */
+  static natives(options: CheckedRunnerOptions): RunnerLane {
+    const { capacity, threads } = options;
+    let values!: NativeValues;
+    const lane = new RunnerLane(
+      'native',
+      { ...options, tasksPerThread: 1, slots: capacity + threads },
+      () => new NativeThreads(options, loadBinding()),
+      (_workers, memory) => {
+        values = new NativeValues(memory);
+        return values;
+      },
+    );
+    (lane.workers as NativeThreads).bind(lane.table, values);
+    return lane;
   }
 
   get queued(): number {
@@ -93,6 +127,7 @@ export class RunnerLane {
     while (this.workers.alive > 0) {
       await this.workers.change();
     }
+    this.workers.close();
     this.#lastWaits = this.table.pool.waits();
     this.table.pool.close();
   }

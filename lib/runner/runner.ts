@@ -1,5 +1,7 @@
 /** The runner: work that would hold up the event loop, in threads of its own. docs/runner.md. */
+import { AsyncResource } from 'node:async_hooks';
 import { ClosedError, OptionError, QueueFullError, TooManyWaitersError } from '../errors.js';
+import type { FunctionTable } from './functions.js';
 import { type DurationStats, summarize } from './histogram.js';
 import type { JobTable } from './job-table.js';
 import { checkMapOptions, type MapOptions, mapTasks } from './map.js';
@@ -7,11 +9,12 @@ import {
   type CheckedRunnerOptions,
   checkRunnerOptions,
   checkTaskOptions,
+  libraryPath,
   type RunnerOptions,
   timerMs,
 } from './options.js';
 import { type LaneKind, RunnerLane } from './runner-lane.js';
-import { Task, type TaskOptions } from './task.js';
+import { type NativeTaskOptions, Task, type TaskOptions } from './task.js';
 
 export interface RunnerStats {
   /** Tasks that wait for room in the queue (`whenFull: 'wait'`), are queued, or run (cancelled ones too, while they still run). */
@@ -54,18 +57,22 @@ export interface RunnerCloseReport {
 
 const MAX_WAITING = 1_000_000;
 const MAX_CLOSE_GRACE_MS = 1000;
+const NO_BYTES = new Uint8Array(0);
 
 export class Runner {
   readonly #options: CheckedRunnerOptions;
   /** Of `run`, `call` and `map`. */
   readonly #main: RunnerLane;
+  /** Of native tasks, each from the first one on. */
+  #native: RunnerLane | null = null;
+  #nativeProcesses: RunnerLane | null = null;
   #closing: Promise<RunnerCloseReport> | null = null;
   /** Tasks that the deadlines of close() have cancelled. */
   #cut = 0;
 
   constructor(options: RunnerOptions = {}) {
     this.#options = checkRunnerOptions(options);
-    this.#main = RunnerLane.threads(this.#options);
+    this.#main = RunnerLane.of(this.#options.lane, this.#options);
   }
 
   /** Runs the function of the module that has this name. */
@@ -74,6 +81,7 @@ export class Runner {
       if (typeof name !== 'string') {
         throw new OptionError('name', 'the name of a function of the module', name);
       }
+      checkTask(args, options);
       return this.#run(this.#main, this.#main.functions.named(name), name, args, options) as Promise<T>;
     } catch (error) {
       return Promise.reject(error);
@@ -90,8 +98,37 @@ export class Runner {
       if (typeof fn !== 'function') {
         throw new OptionError('fn', 'a function', fn);
       }
+      checkTask(args, options);
       const id = this.#main.functions.function(fn as never);
       return this.#run(this.#main, id, fn.name || 'anonymous', args, options) as Promise<Awaited<R>>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Runs a task of a shared library (native/include/gammaloop_task.h), on a native thread or in a child process (`lane`). It gets `bytes`
+   * (copied; used where they are in a SharedArrayBuffer, or moved by `transfer: [bytes.buffer]`), and the promise gives the bytes that it
+   * has made. `library`: a file URL or an absolute path. Rejects with TaskError where it cannot be opened, is none of this version, or
+   * has no such task, and where the task returns an error of its own.
+   */
+  native(
+    library: string | URL,
+    symbol: string,
+    bytes: Uint8Array | ArrayBufferLike | ArrayBufferView = NO_BYTES,
+    options?: NativeTaskOptions,
+  ): Promise<Uint8Array> {
+    try {
+      if (options !== undefined) {
+        checkTaskOptions(options);
+      }
+      this.#checkOpen();
+      const lane = this.#nativeLane(options?.lane ?? this.#options.lane);
+      const { functions } = lane;
+      const id = functions.knownNative(library as string, symbol) ?? defineNative(functions, library, symbol);
+      const input = bytes instanceof Uint8Array ? bytes : asBytes(bytes);
+      const args = [lane.kind === 'process' ? unshared(input) : input];
+      return this.#run(lane, id, symbol, args, withContext(options)) as Promise<Uint8Array>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -192,7 +229,19 @@ export class Runner {
   }
 
   get #lanes(): readonly RunnerLane[] {
-    return [this.#main];
+    return [this.#main, this.#native, this.#nativeProcesses].filter((lane) => lane !== null);
+  }
+
+  #nativeLane(where: 'thread' | 'process'): RunnerLane {
+    if (where === 'thread') {
+      this.#native ??= RunnerLane.natives(this.#options);
+      return this.#native;
+    }
+    if (this.#main.kind === 'process') {
+      return this.#main;
+    }
+    this.#nativeProcesses ??= RunnerLane.processes({ ...this.#options, module: undefined, workerData: undefined });
+    return this.#nativeProcesses;
   }
 
   #run(
@@ -200,17 +249,9 @@ export class Runner {
     functionId: number,
     name: string,
     args: readonly unknown[],
-    options: TaskOptions | undefined,
+    options: NativeTaskOptions | undefined,
   ): Promise<unknown> {
-    if (!Array.isArray(args)) {
-      throw new OptionError('args', 'an array of arguments', args);
-    }
-    if (options !== undefined) {
-      checkTaskOptions(options);
-    }
-    if (this.#closing !== null) {
-      throw new ClosedError('The runner');
-    }
+    this.#checkOpen();
     if (table.full) {
       this.#checkRoom(table);
     }
@@ -243,4 +284,44 @@ export class Runner {
     await Promise.all(this.#lanes.map((lane) => lane.close()));
     return { cancelled: this.#cut };
   }
+}
+
+/** Throws OptionError. */
+function checkTask(args: unknown, options: TaskOptions | undefined): void {
+  if (!Array.isArray(args)) {
+    throw new OptionError('args', 'an array of arguments', args);
+  }
+  if (options !== undefined) {
+    checkTaskOptions(options);
+  }
+}
+
+/** Throws OptionError, TaskError. */
+function defineNative(functions: FunctionTable, library: unknown, symbol: unknown): number {
+  if (typeof symbol !== 'string' || symbol === '') {
+    throw new OptionError('symbol', 'the name of a task of the library', symbol);
+  }
+  return functions.native(libraryPath(library), symbol);
+}
+
+function asBytes(bytes: unknown): Uint8Array {
+  if (ArrayBuffer.isView(bytes)) {
+    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+  if (bytes instanceof ArrayBuffer || bytes instanceof SharedArrayBuffer) {
+    return new Uint8Array(bytes);
+  }
+  throw new OptionError('bytes', 'bytes: a typed array, an ArrayBuffer or a SharedArrayBuffer', bytes);
+}
+
+/** Processes share no memory. */
+function unshared(bytes: Uint8Array): Uint8Array {
+  return bytes.buffer instanceof SharedArrayBuffer ? Uint8Array.from(bytes) : bytes;
+}
+
+/** `onProgress` is called as its caller would call it. */
+function withContext(options: NativeTaskOptions | undefined): NativeTaskOptions | undefined {
+  return options?.onProgress === undefined
+    ? options
+    : { ...options, onProgress: AsyncResource.bind(options.onProgress) };
 }

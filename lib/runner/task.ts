@@ -20,14 +20,22 @@ export interface TaskOptions {
   readonly traceId?: string | undefined;
 }
 
-const NO_OPTIONS: TaskOptions = {};
+/** Of a native task. */
+export interface NativeTaskOptions extends TaskOptions {
+  /** 'thread': on a native thread of this process, the default; 'process': in a child process, where a crash ends that alone. */
+  readonly lane?: 'thread' | 'process' | undefined;
+  /** Is told how much is done, from 0 to 1, where the task says so: at most once in a turn of the event loop, and not after the end. */
+  readonly onProgress?: ((done: number) => void) | undefined;
+}
+
+const NO_OPTIONS: NativeTaskOptions = {};
 
 export class Task extends Waiter<unknown> {
   readonly functionId: number;
   readonly name: string;
   /** Until they are encoded. */
   args: readonly unknown[] | null;
-  options: TaskOptions;
+  options: NativeTaskOptions;
   /** -1: it has none, for it waits until there is room, or has ended. */
   slot = -1;
   /** The instant by performance.now() at which its time is over, its own or its scope's; Infinity for none. */
@@ -48,7 +56,7 @@ export class Task extends Waiter<unknown> {
     functionId: number,
     name: string,
     args: readonly unknown[],
-    options?: TaskOptions,
+    options?: NativeTaskOptions,
   ) {
     super(owner);
     this.functionId = functionId;

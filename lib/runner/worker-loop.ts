@@ -7,8 +7,7 @@
  * The caller is rung after a batch, now and then within one, and before a job that is not known to be fast.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import type { Binding, NativeRunnerConsumer } from '../bridge/binding.js';
+import type { NativeRunnerConsumer } from '../bridge/binding.js';
 import { PayloadError, TaskError } from '../errors.js';
 import { provideScopeOfThread } from '../scope/scope-tree.js';
 import { compile, type FunctionDefinition } from './functions.js';
@@ -19,9 +18,9 @@ import {
   INPUT_HAS_PARCEL,
   INPUT_HAS_TRACE,
   INPUT_IS_LENT,
-  JobMemory,
+  type JobMemory,
   LANE_TAIL,
-  Lane,
+  type Lane,
   OUTPUT_BY_MESSAGE,
   OUTPUT_ERROR,
   OUTPUT_HAS_PARCEL,
@@ -34,17 +33,36 @@ import {
   SLOT_KIND,
   SLOT_WORDS,
 } from './job-memory.js';
-import type { FromWorker, ToWorker, WorkerSetup } from './messages.js';
+import type { FromWorker, LoopSetup, ToWorker } from './messages.js';
 import { monotonicOffset } from './monotonic.js';
 import { provideTaskContext } from './task-context.js';
 import { fromPlainError, type PlainError } from './task-errors.js';
+import type { TaskFunction } from './task-module.js';
 import { TaskRun } from './task-run.js';
-import { asTransferred, bytesIn, canBeReturned, checkAttached, takeAway } from './transfer.js';
+import { asTransferred, bytesIn, checkAttached, takeAway } from './transfer.js';
 import { NotPlain, ValueCodec } from './values.js';
 
-export type TaskFunction = (...args: unknown[]) => unknown;
-/** Gives the function of the module; throws where there is none. */
-export type Lookup = (name: string) => TaskFunction;
+/** The way to the caller beside the jobs. */
+export interface Caller {
+  /** Throws for what it cannot bring there. */
+  post(message: FromWorker, transfer?: readonly object[]): void;
+  /** What has come and was not told yet. */
+  receive(): ToWorker | undefined;
+  /** Whether what a result moves may go with the job, as a copy. `room`: bytes that have been lent for it. */
+  canMove(list: readonly object[], room: number): list is readonly ArrayBuffer[];
+}
+
+/** Where the loop works. */
+export interface LoopParts {
+  readonly memory: JobMemory;
+  readonly lane: Lane;
+  readonly caller: Caller;
+  makeConsumer(words: Int32Array, taken: Uint32Array, onRing: () => void): NativeRunnerConsumer;
+  /** The function of a definition without source; throws where there is none. */
+  find(definition: FunctionDefinition): TaskFunction;
+  /** It has been retired, and nothing runs any more. */
+  onEnd(): void;
+}
 
 /** A function whose calls take less may share a batch with others. */
 const FAST_MS = 0.02;
@@ -58,10 +76,9 @@ const SPIN_MISSES = 8;
 const NO_BUFFERS: readonly ArrayBuffer[] = [];
 
 export class WorkerLoop {
-  readonly #setup: WorkerSetup;
-  readonly #port: MessagePort;
-  readonly #lookup: Lookup;
-  readonly #onEnd: () => void;
+  readonly #setup: LoopSetup;
+  readonly #parts: LoopParts;
+  readonly #caller: Caller;
   readonly #memory: JobMemory;
   readonly #lane: Lane;
   readonly #codec: ValueCodec;
@@ -98,26 +115,19 @@ export class WorkerLoop {
   #retiring = false;
   #ended = false;
 
-  constructor(binding: Binding, setup: WorkerSetup, lookup: Lookup, onEnd: () => void) {
+  constructor(setup: LoopSetup, parts: LoopParts) {
     this.#setup = setup;
-    this.#port = setup.port;
-    this.#lookup = lookup;
-    this.#onEnd = onEnd;
-    this.#memory = new JobMemory(setup.slots);
-    this.#lane = new Lane(setup.lane);
+    this.#parts = parts;
+    this.#caller = parts.caller;
+    this.#memory = parts.memory;
+    this.#lane = parts.lane;
     this.#codec = new ValueCodec(this.#memory);
     this.#definitions = [...setup.definitions];
     this.#contexts = setup.tasksPerThread > 1 ? new AsyncLocalStorage() : null;
     const running = this.#contexts === null ? () => this.#current : () => this.#contexts?.getStore();
     provideTaskContext(running);
     provideScopeOfThread(() => running()?.scope ?? null);
-    this.#consumer = new binding.RunnerConsumer(
-      setup.poolId,
-      setup.consumer,
-      this.#memory.words,
-      this.#lane.taken,
-      this.#onRing,
-    );
+    this.#consumer = parts.makeConsumer(this.#memory.words, this.#lane.taken, this.#onRing);
   }
 
   /** Begins to take jobs. */
@@ -333,8 +343,9 @@ export class WorkerLoop {
   }
 
   #resolve(id: number): TaskFunction {
-    const { name, source } = this.#definitions[id]!;
-    const fn = source === undefined ? this.#lookup(name) : compile(source);
+    const definition = this.#definitions[id]!;
+    const { source } = definition;
+    const fn = source === undefined ? this.#parts.find(definition) : (compile(source) as TaskFunction);
     this.#functions[id] = fn;
     return fn;
   }
@@ -368,7 +379,7 @@ export class WorkerLoop {
         return this.#write(task, value) | (failed ? OUTPUT_ERROR : OUTPUT_VALUE);
       }
       checkAttached(transferred.list);
-      if (canBeReturned(transferred.list, task.room)) {
+      if (this.#caller.canMove(transferred.list, task.room)) {
         const kind = this.#write(task, transferred.value, transferred.list);
         this.#spare = takeAway(transferred.list)[0] ?? null;
         return kind;
@@ -380,10 +391,7 @@ export class WorkerLoop {
     }
     try {
       const posted = transferred === null ? value : transferred.value;
-      this.#port.postMessage(
-        { kind: 'result', slot: task.slot, value: posted } satisfies FromWorker,
-        (transferred?.list ?? []) as never,
-      );
+      this.#caller.post({ kind: 'result', slot: task.slot, value: posted }, transferred?.list);
       return OUTPUT_BY_MESSAGE | (failed ? OUTPUT_ERROR : OUTPUT_VALUE);
     } catch (error) {
       return this.#writeFailure(task, error);
@@ -458,22 +466,18 @@ export class WorkerLoop {
       this.#ended = true;
       this.#flush();
       this.#consumer.close();
-      this.#onEnd();
+      this.#parts.onEnd();
     }
   }
 
   #post(message: FromWorker): void {
-    this.#port.postMessage(message);
+    this.#caller.post(message);
   }
 
   /** What the caller has posted before it submitted the job is there. */
   #receive(): void {
-    for (
-      let received = receiveMessageOnPort(this.#port);
-      received !== undefined;
-      received = receiveMessageOnPort(this.#port)
-    ) {
-      this.onMessage(received.message as ToWorker);
+    for (let message = this.#caller.receive(); message !== undefined; message = this.#caller.receive()) {
+      this.onMessage(message);
     }
   }
 }

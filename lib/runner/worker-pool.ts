@@ -94,6 +94,9 @@ export abstract class WorkerPool<W extends PoolWorker> implements JobRunners {
 
   heard(): void {}
 
+  /** Every worker has ended. */
+  close(): void {}
+
   /** Workers that take jobs, or will. */
   get active(): number {
     return this.#count('starting') + this.#count('ready');

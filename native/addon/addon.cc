@@ -2,7 +2,9 @@
 // here is global.
 #include <napi.h>
 
+#include "addon/child_control.h"
 #include "addon/engine_wrap.h"
+#include "addon/native_lane_wrap.h"
 #include "addon/runner_wrap.h"
 #include "addon/selector_wrap.h"
 #include "http/http_server.h"
@@ -24,6 +26,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("RunnerConsumer", RunnerConsumer::define(env));
   exports.Set("Selector", SelectorWrap::define(env));
   exports.Set("wakeSelector", Napi::Function::New<SelectorWrap::wakeById>(env, "wakeSelector"));
+  exports.Set("NativeLane", NativeLane::define(env));
+  exports.Set("ChildControl", ChildControl::define(env));
   // Tables of the border, for the bridge to check its own against and to name counters by.
   exports.Set("methods", namesOf(env, kMethodCount, [](uint32_t i) { return methodName(static_cast<Method>(i)); }));
   exports.Set("headerNames", namesOf(env, static_cast<uint32_t>(HeaderId::Count),

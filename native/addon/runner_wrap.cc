@@ -254,6 +254,7 @@ Napi::Function RunnerConsumer::define(Napi::Env env) {
                          InstanceMethod<&RunnerConsumer::ringSelf>("ringSelf"),
                          InstanceMethod<&RunnerConsumer::takeInput>("takeInput"),
                          InstanceMethod<&RunnerConsumer::setOutput>("setOutput"),
+                         InstanceMethod<&RunnerConsumer::setReferenced>("setReferenced"),
                          InstanceMethod<&RunnerConsumer::close>("close"),
                      });
 }
@@ -335,6 +336,10 @@ void RunnerConsumer::setOutput(const Napi::CallbackInfo& info) {
   parcels.clearOutput();
   fillParcel(info.Env(), info[1],
              [&parcels](void* bytes, size_t size, bool) { return parcels.addOutput(bytes, size); });
+}
+
+void RunnerConsumer::setReferenced(const Napi::CallbackInfo& info) {
+  if (doorbell_ != nullptr) doorbell_->setReferenced(info[0].ToBoolean());
 }
 
 void RunnerConsumer::close(const Napi::CallbackInfo&) {

@@ -86,6 +86,7 @@ class RunnerConsumer final : public Napi::ObjectWrap<RunnerConsumer>, private Ru
   void ringSelf(const Napi::CallbackInfo& info);
   Napi::Value takeInput(const Napi::CallbackInfo& info);
   void setOutput(const Napi::CallbackInfo& info);
+  void setReferenced(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
   void closing() override;
 

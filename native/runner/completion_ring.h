@@ -1,13 +1,15 @@
-// CompletionRing: the slots of the jobs that one consumer has finished, in order, for the caller to collect. It has
-// room for every slot there is, so that a push cannot fail. The memory is shared with JavaScript, which may be either
-// side (lib/runner/job-memory.ts): head, tail and the slots, as 32-bit words.
-// Thread: push() the consumer's, pop() the caller's.
+// CompletionRing: a consumer's lane, with the slots of the jobs that it has finished, in order, for the caller to
+// collect. It has room for every slot there is, so that a push cannot fail. The memory is shared with JavaScript, which
+// may be either side (lib/runner/job-memory.ts), in 32-bit words: head, tail, whether the consumer has ended, run times
+// by bucket, what a consumer in JavaScript was given by take(), then the slots.
+// Thread: pop() and hasEnded() the caller's, the rest the consumer's.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
 #include "base/check.h"
+#include "runner/histogram.h"
 
 namespace gammaloop {
 
@@ -15,7 +17,10 @@ class CompletionRing {
  public:
   static constexpr uint32_t kHeadWord = 0;
   static constexpr uint32_t kTailWord = 16;  // on a cache line of its own
-  static constexpr uint32_t kSlotsWord = 32;
+  static constexpr uint32_t kEndedWord = 17;
+  static constexpr uint32_t kRunTimesWord = 32;
+  static constexpr uint32_t kTakenWord = kRunTimesWord + Histogram::kBuckets;
+  static constexpr uint32_t kSlotsWord = kTakenWord + 2 * 64;
   static constexpr uint32_t wordsFor(uint32_t capacity) { return kSlotsWord + capacity; }
 
   // `capacity`: a power of two, at least the number of slots.
@@ -29,6 +34,15 @@ class CompletionRing {
     words_[kSlotsWord + (tail & mask_)] = slot;
     word(kTailWord).store(tail + 1, std::memory_order_release);
   }
+
+  void countRunTime(uint64_t ns) {
+    std::atomic<uint32_t>& count = word(kRunTimesWord + Histogram::bucketOf(Histogram::unitsOf(ns)));
+    count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
+  // The consumer does nothing more that the caller could see.
+  void end() { word(kEndedWord).store(1, std::memory_order_release); }
+  bool hasEnded() const { return word(kEndedWord).load(std::memory_order_acquire) != 0; }
 
   bool pop(uint32_t& slot) {
     const uint32_t head = word(kHeadWord).load(std::memory_order_relaxed);

@@ -13,12 +13,13 @@ class Histogram {
   static constexpr uint32_t kBuckets = 240;
   static constexpr uint64_t kUnitNs = 125;
 
-  void add(uint64_t ns) {
-    const uint64_t units = ns / kUnitNs;
-    counts_[bucketOf(units > UINT32_MAX ? UINT32_MAX : static_cast<uint32_t>(units))]++;
-  }
+  void add(uint64_t ns) { counts_[bucketOf(unitsOf(ns))]++; }
   const std::array<uint32_t, kBuckets>& counts() const { return counts_; }
 
+  static uint32_t unitsOf(uint64_t ns) {
+    const uint64_t units = ns / kUnitNs;
+    return units > UINT32_MAX ? UINT32_MAX : static_cast<uint32_t>(units);
+  }
   static uint32_t bucketOf(uint32_t units) {
     if (units < 8) return units;
     const uint32_t exponent = 31 - static_cast<uint32_t>(std::countl_zero(units));

@@ -48,6 +48,13 @@ struct JobStates {
   bool isCancelled(uint32_t slot) const {
     return ((*this)[slot].load(std::memory_order_relaxed) & job_state::kCancelBit) != 0;
   }
+  // Whatever its generation: for the end of everything.
+  void cancelIfRunning(uint32_t slot) const {
+    uint32_t word = (*this)[slot].load(std::memory_order_relaxed);
+    while (job_state::placeOf(word) == job_state::kRunning &&
+           !(*this)[slot].compare_exchange_weak(word, word | job_state::kCancelBit, std::memory_order_acq_rel)) {
+    }
+  }
   // The caller's step when it has the result: the slot may be pushed again.
   void release(uint32_t slot) const {
     const uint32_t word = (*this)[slot].load(std::memory_order_relaxed);

@@ -2,15 +2,14 @@
 // stress:runner: ten million under the thread sanitizer). The payloads and results are plain memory, so that the
 // sanitizer sees every hand-over that the queue does not order.
 #include <atomic>
-#include <condition_variable>
 #include <cstdlib>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include "runner/completion_ring.h"
+#include "runner/condition_doorbell.h"
 #include "runner/job_queue.h"
 #include "test.h"
 
@@ -24,22 +23,6 @@ constexpr uint32_t kConsumers = 3;
 constexpr uint32_t kCancellers = 2;
 constexpr uint32_t kRingCapacity = 128;
 
-struct ConditionBell final : Doorbell {
-  void ring() noexcept override {
-    const std::lock_guard lock(mutex);
-    rung = true;
-    condition.notify_one();
-  }
-  void wait() {
-    std::unique_lock lock(mutex);
-    condition.wait(lock, [this] { return rung; });
-    rung = false;
-  }
-  std::mutex mutex;
-  std::condition_variable condition;
-  bool rung = false;
-};
-
 uint64_t targetOperations() {
   const char* text = std::getenv("GAMMALOOP_STRESS_OPERATIONS");
   return text == nullptr ? 200'000 : std::strtoull(text, nullptr, 10);
@@ -50,7 +33,7 @@ struct Stress {
     for (auto& memory : ringWords) memory.resize(CompletionRing::wordsFor(kRingCapacity));
     for (uint32_t i = 0; i < kConsumers; i++) {
       rings.emplace_back(ringWords[i].data(), kRingCapacity);
-      bells.push_back(std::make_shared<ConditionBell>());
+      bells.push_back(std::make_shared<ConditionDoorbell>());
       queue.addConsumer(i, bells[i]);
     }
   }
@@ -162,7 +145,7 @@ struct Stress {
   JobQueue queue;
   std::vector<std::vector<uint32_t>> ringWords;
   std::vector<CompletionRing> rings;
-  std::vector<std::shared_ptr<ConditionBell>> bells;
+  std::vector<std::shared_ptr<ConditionDoorbell>> bells;
   uint32_t payloads[kSlots] = {};
   uint32_t results[kSlots] = {};
   std::atomic<uint32_t> ended[kSlots] = {};

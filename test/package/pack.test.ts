@@ -67,12 +67,23 @@ afterAll(async () => {
 describe('the tarball', () => {
   test('has the code, its types, a binary, license and readme, and nothing else', () => {
     const paths = packed.files.map(({ path }) => path);
-    for (const path of ['package.json', 'LICENSE', 'README.md', 'CHANGELOG.md', 'dist/index.js', 'dist/index.d.ts']) {
+    for (const path of [
+      'package.json',
+      'LICENSE',
+      'README.md',
+      'CHANGELOG.md',
+      'dist/index.js',
+      'dist/index.d.ts',
+      'native/include/gammaloop_task.h',
+    ]) {
       expect(paths).toContain(path);
     }
     expect(paths.filter((path) => binaryName.test(path))).toHaveLength(1);
     const others = paths.filter(
-      (path) => !/^(dist\/|prebuilds\/|package\.json$|LICENSE$|README\.md$|CHANGELOG\.md$)/.test(path),
+      (path) =>
+        !/^(dist\/|prebuilds\/|native\/include\/gammaloop_task\.h$|package\.json$|LICENSE$|README\.md$|CHANGELOG\.md$)/.test(
+          path,
+        ),
     );
     expect(others).toEqual([]);
     expect(paths.filter((path) => /(^|\/)tests?\/|\.test\.|\.cc$|\.gyp$/.test(path))).toEqual([]);
@@ -122,7 +133,12 @@ describe.each(testedMajors)('installed, on node %i', (major) => {
   test('the runner', { timeout: 300_000 }, async () => {
     const node = await nodeBinary(root, major);
     const { stdout } = await exec(node.path, ['runner.mjs'], { cwd: project, env: cleanEnvironment() });
-    expect(JSON.parse(stdout)).toEqual({ sums: true, called: 'CALLED', late: 'ERR_GAMMALOOP_TIMEOUT' });
+    expect(JSON.parse(stdout)).toEqual({
+      sums: true,
+      called: 'CALLED',
+      late: 'ERR_GAMMALOOP_TIMEOUT',
+      native: 'a native task',
+    });
   });
 
   test('without its binary: the node backend serves, and says so', { timeout: 300_000 }, async () => {

@@ -8,6 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { transformSync } from 'rolldown/utils';
 import { afterAll } from 'vitest';
 import { setSyncWorkerModule } from '../../lib/app/sync-app.js';
+import { setProcessEntry } from '../../lib/runner/worker-processes.js';
 import { setWorkerEntry } from '../../lib/runner/worker-threads.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -28,6 +29,7 @@ export function compiledUrl(name: string): URL {
 }
 
 setWorkerEntry(compiledUrl('runner/js-worker.js'));
+setProcessEntry(compiledUrl('runner/js-process.js'));
 setSyncWorkerModule(compiledUrl('app/sync-worker.js'));
 
 afterAll(() => rmSync(compiled, { recursive: true, force: true }));

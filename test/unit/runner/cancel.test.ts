@@ -1,13 +1,13 @@
 /** Cancellation and timeouts: of what waits, and of what runs. */
 import { describe, expect, test } from 'vitest';
 import { CancelScope, failAfter, moveOnAfter } from '../../../lib/scope/index.js';
-import { errorOf, Gate, makeRunner } from './support.js';
+import { errorOf, makeGate, makeRunner } from './support.js';
 
 describe('a queued task', () => {
   test('is removed at once, and its place is free at once', async () => {
     const runner = makeRunner({ queue: { capacity: 1 } });
-    const gate = new Gate();
-    const blocker = runner.run('block', [gate.words]);
+    const gate = makeGate();
+    const blocker = runner.run('block', [gate.token]);
     await gate.reached();
     for (let i = 0; i < 20; i++) {
       const controller = new AbortController();
@@ -25,8 +25,8 @@ describe('a queued task', () => {
 
   test('times out', async () => {
     const runner = makeRunner();
-    const gate = new Gate();
-    const blocker = runner.run('block', [gate.words]);
+    const gate = makeGate();
+    const blocker = runner.run('block', [gate.token]);
     await gate.reached();
     const late = await errorOf(runner.run('echo', [1], { timeout: 2 }));
     expect(late).toMatchObject({ name: 'TimeoutError', code: 'ERR_GAMMALOOP_TIMEOUT' });
@@ -47,9 +47,9 @@ describe('a running task', () => {
   test('sees it at once where it asks, without returning to its loop, and its worker lives on', async () => {
     const runner = makeRunner();
     for (let i = 0; i < 5; i++) {
-      const gate = new Gate();
+      const gate = makeGate();
       const controller = new AbortController();
-      const running = errorOf(runner.run('poll', [gate.words], { signal: controller.signal }));
+      const running = errorOf(runner.run('poll', [gate.token], { signal: controller.signal }));
       await gate.reached();
       controller.abort();
       expect(await running).toMatchObject({ code: 'ERR_GAMMALOOP_CANCELLED' });
@@ -61,10 +61,10 @@ describe('a running task', () => {
 
   test('an async one hears it by its signal', async () => {
     const runner = makeRunner({ tasksPerThread: 2 });
-    const gates = [new Gate(), new Gate()];
+    const gates = [makeGate(), makeGate()];
     const controllers = gates.map(() => new AbortController());
     const tasks = gates.map((gate, i) =>
-      errorOf(runner.run('untilAborted', [gate.words], { signal: controllers[i]!.signal })),
+      errorOf(runner.run('untilAborted', [gate.token], { signal: controllers[i]!.signal })),
     );
     await Promise.all(gates.map((gate) => gate.reached()));
     for (const i of [1, 0]) {
@@ -77,8 +77,8 @@ describe('a running task', () => {
   test('hears its timeout in the same way', async () => {
     const runner = makeRunner();
     await runner.start();
-    const gate = new Gate();
-    const task = errorOf(runner.run('poll', [gate.words], { timeout: 200 }));
+    const gate = makeGate();
+    const task = errorOf(runner.run('poll', [gate.token], { timeout: 200 }));
     expect(await gate.left()).toBe(2);
     expect(await task).toMatchObject({ code: 'ERR_GAMMALOOP_TIMEOUT' });
   });
@@ -86,9 +86,9 @@ describe('a running task', () => {
   test('has lost once it is cancelled, whatever it returns', async () => {
     const runner = makeRunner();
     for (let i = 0; i < 20; i++) {
-      const gate = new Gate();
+      const gate = makeGate();
       const controller = new AbortController();
-      const running = errorOf(runner.run('block', [gate.words], { signal: controller.signal }));
+      const running = errorOf(runner.run('block', [gate.token], { signal: controller.signal }));
       await gate.reached();
       gate.open();
       const end = performance.now() + (i % 3);
@@ -104,10 +104,10 @@ describe('a running task', () => {
     const runner = makeRunner({ graceMs: 10 });
     for (let i = 0; i < 4; i++) {
       await runner.start();
-      const gate = new Gate();
+      const gate = makeGate();
       const controller = new AbortController();
       const options = i % 2 === 0 ? { signal: controller.signal } : { timeout: 200 };
-      const running = errorOf(runner.run('spinForever', [gate.words], options));
+      const running = errorOf(runner.run('spinForever', [gate.token], options));
       await gate.reached();
       const behind = [runner.run('add', [i, 1]), runner.run('add', [i, 2])];
       controller.abort();
@@ -121,8 +121,8 @@ describe('a running task', () => {
   });
 
   test('takes nothing with it that its worker had taken and not begun', async () => {
-    const gate = new Gate();
-    const runner = makeRunner({ graceMs: 10, queue: { capacity: 5000 }, workerData: { gate: gate.words } });
+    const gate = makeGate();
+    const runner = makeRunner({ graceMs: 10, queue: { capacity: 5000 }, workerData: { gate: gate.token } });
     // The function is known to be fast: its tasks are taken many at a time.
     await Promise.all(Array.from({ length: 3000 }, () => runner.run('maybeHang', [false])));
     const controller = new AbortController();
@@ -137,9 +137,9 @@ describe('a running task', () => {
 
   test('is never ended where graceMs is Infinity', async () => {
     const runner = makeRunner({ graceMs: Number.POSITIVE_INFINITY });
-    const gate = new Gate();
+    const gate = makeGate();
     const controller = new AbortController();
-    const running = errorOf(runner.run('block', [gate.words], { signal: controller.signal }));
+    const running = errorOf(runner.run('block', [gate.token], { signal: controller.signal }));
     await gate.reached();
     controller.abort();
     expect(await running).toMatchObject({ code: 'ERR_GAMMALOOP_CANCELLED' });
@@ -153,10 +153,10 @@ describe('a running task', () => {
 describe('scopes', () => {
   test('a cancelled scope cancels the tasks that were made in it', async () => {
     const runner = makeRunner();
-    const gate = new Gate();
+    const gate = makeGate();
     const scope = new CancelScope();
     const after = await scope.run(async () => {
-      const running = runner.run('poll', [gate.words]);
+      const running = runner.run('poll', [gate.token]);
       await gate.reached();
       scope.cancel('enough');
       await running;
@@ -170,10 +170,10 @@ describe('scopes', () => {
   test('so does the deadline of a scope', async () => {
     const runner = makeRunner();
     await runner.start();
-    const gates = [new Gate(), new Gate()];
-    const outcome = await moveOnAfter(200, () => runner.run('poll', [gates[0]!.words]));
+    const gates = [makeGate(), makeGate()];
+    const outcome = await moveOnAfter(200, () => runner.run('poll', [gates[0]!.token]));
     expect(outcome.cancelled).toBe(true);
-    const failure = await errorOf(failAfter(200, () => runner.run('poll', [gates[1]!.words])));
+    const failure = await errorOf(failAfter(200, () => runner.run('poll', [gates[1]!.token])));
     expect(failure).toMatchObject({ code: 'ERR_GAMMALOOP_TIMEOUT' });
     expect(await Promise.all(gates.map((gate) => gate.left()))).toEqual([2, 2]);
   });

@@ -7,15 +7,15 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { threadId } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { errorOf, Gate, library, makeRunner, tasks } from './support.js';
+import { errorOf, library, makeGate, makeRunner, tasks } from './support.js';
 
 /** Counts calls of `dispose`, and waits for them. */
 class Disposals {
-  readonly #gate = new Gate();
-  readonly workerData = { disposed: this.#gate.words };
+  readonly #gate = makeGate();
+  readonly workerData = { disposed: this.#gate.token };
 
   get count(): number {
-    return Atomics.load(this.#gate.words, 0);
+    return this.#gate.count;
   }
 
   first(): Promise<void> {
@@ -28,7 +28,7 @@ describe('a worker', () => {
     const runner = makeRunner({ workerData: { size: 3 } });
     expect(await runner.run('initialised')).toBe(true);
     expect(await runner.run('getWorkerData')).toEqual({ size: 3 });
-    expect(await runner.run('thread')).not.toBe(threadId);
+    expect(await runner.run('worker')).not.toBe(`${process.pid} ${threadId}`);
   });
 
   test('is torn down by dispose, async, once each', async () => {
@@ -53,7 +53,7 @@ describe('a worker', () => {
     const disposals = new Disposals();
     const runner = makeRunner({ recycle: { tasks: 3 }, workerData: disposals.workerData });
     const threads: unknown[] = [];
-    for (let i = 0; i < 9; i++) threads.push(await runner.run('thread'));
+    for (let i = 0; i < 9; i++) threads.push(await runner.run('worker'));
     expect(new Set(threads).size).toBe(3);
     expect(threads[0]).toBe(threads[2]);
     expect(threads[2]).not.toBe(threads[3]);
@@ -69,24 +69,24 @@ describe('a worker', () => {
     ['its heap', { heapBytes: 1 }],
   ])('is replaced for %s', async (_what, recycle) => {
     const runner = makeRunner({ recycle });
-    const first = await runner.run('thread');
-    expect(await runner.run('thread')).not.toBe(first);
+    const first = await runner.run('worker');
+    expect(await runner.run('worker')).not.toBe(first);
   });
 
   test('ends when it is idle, and another begins when there is work', async () => {
     const disposals = new Disposals();
     const runner = makeRunner({ idleTimeout: 5, workerData: disposals.workerData });
-    const first = await runner.run('thread');
+    const first = await runner.run('worker');
     await disposals.first();
-    expect(await runner.run('thread')).not.toBe(first);
+    expect(await runner.run('worker')).not.toBe(first);
   });
 });
 
 describe('close', () => {
   test('waits for what there is, and takes no more', async () => {
     const runner = makeRunner({ queue: { capacity: 2, whenFull: 'wait' } });
-    const gate = new Gate();
-    const running = runner.run('block', [gate.words]);
+    const gate = makeGate();
+    const running = runner.run('block', [gate.token]);
     await gate.reached();
     const others = Array.from({ length: 10 }, (_, i) => runner.run('echo', [i]));
     const closed = runner.close();
@@ -102,8 +102,8 @@ describe('close', () => {
 
   test('cancels what has not ended at the deadline', async () => {
     const runner = makeRunner({ graceMs: 10, queue: { capacity: 2, whenFull: 'wait' } });
-    const gate = new Gate();
-    const running = errorOf(runner.run('spinForever', [gate.words]));
+    const gate = makeGate();
+    const running = errorOf(runner.run('spinForever', [gate.token]));
     await gate.reached();
     const others = Array.from({ length: 5 }, (_, i) => errorOf(runner.run('echo', [i])));
     const closed = runner.close();
@@ -120,10 +120,10 @@ describe('close', () => {
 
   test('with a deadline ends, also where tasks have no grace to lose', async () => {
     const runner = makeRunner({ tasksPerThread: 2 });
-    const gates = [new Gate(), new Gate()];
-    const errors = [runner.run('pause', [gates[0]!.words])];
+    const gates = [makeGate(), makeGate()];
+    const errors = [runner.run('pause', [gates[0]!.token])];
     await gates[0]!.reached();
-    errors.push(runner.run('spinForever', [gates[1]!.words]));
+    errors.push(runner.run('spinForever', [gates[1]!.token]));
     await gates[1]!.reached();
     const outcomes = errors.map(errorOf);
     expect(await runner.close({ deadline: 0 })).toEqual({ cancelled: 2 });

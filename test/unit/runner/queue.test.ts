@@ -1,12 +1,13 @@
 /** The queue: its bounds, its order, and what it tells of itself. */
 import { describe, expect, test } from 'vitest';
 import type { Runner, TaskOptions } from '../../../lib/runner/index.js';
-import { errorOf, Gate, makeRunner } from './support.js';
+import type { TaskGate } from './gates.js';
+import { errorOf, makeGate, makeRunner } from './support.js';
 
 /** The only thread is busy until the gate opens. */
-async function occupy(runner: Runner): Promise<{ gate: Gate; done: Promise<unknown> }> {
-  const gate = new Gate();
-  const done = runner.run('block', [gate.words]);
+async function occupy(runner: Runner): Promise<{ gate: TaskGate; done: Promise<unknown> }> {
+  const gate = makeGate();
+  const done = runner.run('block', [gate.token]);
   await gate.reached();
   return { gate, done };
 }
@@ -51,8 +52,8 @@ describe('order', () => {
 });
 
 test('with batchSize 1 nothing waits behind a task that is slow for once while a worker has nothing to do', async () => {
-  const gate = new Gate();
-  const options = { batchSize: 1, queue: { capacity: 5000 }, workerData: { gate: gate.words } };
+  const gate = makeGate();
+  const options = { batchSize: 1, queue: { capacity: 5000 }, workerData: { gate: gate.token } };
   const runner = makeRunner({ threads: 2, graceMs: 10, ...options });
   await runner.start();
   // Both know that the function is quick: they would take many tasks at a time.

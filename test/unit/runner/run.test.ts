@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, test } from 'vitest';
 import { Runner, taskContext } from '../../../lib/runner/index.js';
 import { CancelScope, failAfter, shield } from '../../../lib/scope/index.js';
-import { errorOf, Gate, makeRunner } from './support.js';
+import { errorOf, makeGate, makeRunner } from './support.js';
 
 describe('run', () => {
   test('runs functions of the module, async ones too', async () => {
@@ -72,8 +72,8 @@ describe('run', () => {
 
   test('several async tasks share a worker where that is asked for, each with its own context', async () => {
     const runner = makeRunner({ tasksPerThread: 3 });
-    const gates = [new Gate(), new Gate(), new Gate()];
-    const results = gates.map((gate, i) => runner.run('contextLater', [gate.words], { traceId: `trace ${i}` }));
+    const gates = [makeGate(), makeGate(), makeGate()];
+    const results = gates.map((gate, i) => runner.run('contextLater', [gate.token], { traceId: `trace ${i}` }));
     await Promise.all(gates.map((gate) => gate.reached()));
     for (const gate of gates.toReversed()) gate.open();
     expect(await Promise.all(results)).toEqual(['trace 0', 'trace 1', 'trace 2']);
@@ -123,8 +123,8 @@ describe('map', () => {
       yield* items;
     }
     expect(await collect(runner.map('echo', source(), { concurrency: 7 }))).toEqual(items);
-    const gate = new Gate();
-    const mixed = runner.map<string>('pauseOrEcho', [gate.words, 'echoed'], { concurrency: 2, ordered: false });
+    const gate = makeGate();
+    const mixed = runner.map<string>('pauseOrEcho', [gate.token, 'echoed'], { concurrency: 2, ordered: false });
     expect((await mixed.next()).value).toBe('echoed');
     gate.open();
     expect(await collect(mixed)).toEqual(['pauseOrEcho']);
@@ -163,11 +163,11 @@ describe('map', () => {
 
   test('the first error ends it, cancels the others, and closes the source', async () => {
     const runner = makeRunner({ tasksPerThread: 2 });
-    const gate = new Gate();
+    const gate = makeGate();
     let closed = false;
     function* source() {
       try {
-        yield gate.words;
+        yield gate.token;
         yield { fail: true };
         yield 'never';
       } finally {
@@ -189,8 +189,8 @@ describe('map', () => {
     }
     expect(await errorOf(collect(runner.map('echo', broken())))).toMatchObject({ message: 'broken source' });
     const controller = new AbortController();
-    const gate = new Gate();
-    const stopped = errorOf(collect(runner.map('block', [gate.words], { signal: controller.signal })));
+    const gate = makeGate();
+    const stopped = errorOf(collect(runner.map('block', [gate.token], { signal: controller.signal })));
     await gate.reached();
     controller.abort();
     expect(await stopped).toMatchObject({ code: 'ERR_GAMMALOOP_CANCELLED' });

@@ -1,27 +1,29 @@
 // The tasks of the tests.
 import { runInNewContext } from 'node:vm';
 import { threadId, workerData } from 'node:worker_threads';
+import { arrive, awaitOpen, count, isGate, leave, opened } from './gates.mjs';
 
 const { taskContext, transfer } = await import(workerData.library);
 
 export function init(info) {
   if (workerData.failInit) throw new RangeError('init failed');
+  if (workerData.starts && count(workerData.starts) > 0) throw new Error('only one');
   globalThis.initialised = info.workerData === workerData && info.threadId === threadId;
-  if (workerData.initGate) Atomics.wait(workerData.initGate, 1, 0);
+  if (workerData.initGate) awaitOpen(workerData.initGate);
 }
 
 export async function dispose() {
   if (!workerData.disposed) return;
   await new Promise(setImmediate);
-  Atomics.add(workerData.disposed, 0, 1);
-  Atomics.notify(workerData.disposed, 0);
+  count(workerData.disposed);
 }
 
 export const add = (a, b) => a + b;
 export const addLater = async (a, b) => a + b;
 export const echo = (value) => value;
 export const echoAll = (...values) => values;
-export const thread = () => threadId;
+/** Told apart from every other worker's. */
+export const worker = () => `${process.pid} ${threadId}`;
 export const initialised = () => globalThis.initialised;
 export const kindOf = (value) => Object.prototype.toString.call(value);
 export const getWorkerData = () => ({ ...workerData, library: undefined });
@@ -39,58 +41,50 @@ export const unclonable = () => ({ helper: () => {} });
 export const unclonableSymbol = () => Symbol('x');
 
 /** Says that it runs, then blocks until the gate opens. */
-export function block(words) {
-  Atomics.store(words, 0, 1);
-  Atomics.notify(words, 0);
-  Atomics.wait(words, 1, 0);
+export function block(gate) {
+  arrive(gate);
+  awaitOpen(gate);
   return 'unblocked';
 }
 
 /** The same, without holding the thread. */
-export async function pause(words) {
-  Atomics.store(words, 0, 1);
-  Atomics.notify(words, 0);
-  await Atomics.waitAsync(words, 1, 0).value;
+export async function pause(gate) {
+  arrive(gate);
+  await opened(gate);
   return taskContext().name;
 }
 
 /** Waits at the gate that it is given, fails, or gives back what it got. */
 export async function pauseOrEcho(item) {
   if (item?.fail) throw new Error('asked to fail');
-  return item instanceof Int32Array ? pause(item) : item;
+  return isGate(item) ? pause(item) : item;
 }
 
 /** Polls until it is cancelled; says by the second word how. */
-export function poll(words) {
+export function poll(gate) {
   const context = taskContext();
   const { signal } = context;
-  Atomics.store(words, 0, 1);
-  Atomics.notify(words, 0);
+  arrive(gate);
   while (!context.isCancelled());
-  Atomics.store(words, 1, signal.aborted ? 2 : 1);
-  Atomics.notify(words, 1);
+  leave(gate, signal.aborted ? 2 : 1);
 }
 
-export async function untilAborted(words) {
+export async function untilAborted(gate) {
   const { signal } = taskContext();
-  Atomics.store(words, 0, 1);
-  Atomics.notify(words, 0);
+  arrive(gate);
   await new Promise((resolve) => signal.addEventListener('abort', resolve));
-  Atomics.store(words, 1, signal.reason.code === 'ERR_GAMMALOOP_CANCELLED' ? 2 : 1);
-  Atomics.notify(words, 1);
+  leave(gate, signal.reason.code === 'ERR_GAMMALOOP_CANCELLED' ? 2 : 1);
 }
 
-export function spinForever(words) {
-  Atomics.store(words, 0, 1);
-  Atomics.notify(words, 0);
+export function spinForever(gate) {
+  arrive(gate);
   for (;;);
 }
 
 /** Fast as a rule; true: never ends, once it has said that it runs. */
 export function maybeHang(hang) {
   if (!hang) return;
-  Atomics.store(workerData.gate, 0, 1);
-  Atomics.notify(workerData.gate, 0);
+  arrive(workerData.gate);
   for (;;);
 }
 
@@ -98,12 +92,17 @@ export const context = () => {
   const { name, traceId, deadline } = taskContext();
   return { name, traceId, left: deadline - performance.now() };
 };
-export async function contextLater(words) {
-  if (words) await pause(words);
+export async function contextLater(gate) {
+  if (gate) await pause(gate);
   return taskContext().traceId;
 }
 
 export const exit = (code) => process.exit(code);
+/** Of a process. */
+export const die = (signal) => (signal === 'SIGABRT' ? process.abort() : process.kill(process.pid, signal) && spin());
+const spin = () => {
+  for (;;);
+};
 export const never = () => new Promise(() => {});
 export function uncaught() {
   setImmediate(() => {
@@ -125,6 +124,11 @@ export const movePort = (port) => {
   port.postMessage('from the worker');
   return transfer({ port }, [port]);
 };
+export const makeShared = () => new Int32Array(new SharedArrayBuffer(4));
+export function makePort() {
+  const { port1 } = new MessageChannel();
+  return transfer(port1, [port1]);
+}
 export const addShared = (words) => {
   Atomics.add(words, 0, 1);
   return words;

@@ -1,8 +1,9 @@
 /** What goes to a worker and comes back, as structured cloning has it. */
 import { once } from 'node:events';
-import { MessageChannel } from 'node:worker_threads';
+import { MessageChannel, MessagePort } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { errorOf, makeRunner } from './support.js';
+import type { Runner } from '../../../lib/runner/index.js';
+import { errorOf, isProcess, makeRunner } from './support.js';
 
 const values: [string, unknown][] = [
   ['undefined', undefined],
@@ -140,6 +141,21 @@ describe('values', () => {
   });
 });
 
+/** By a process, which shares nothing, in either direction. */
+async function expectRefusal(runner: Runner, value: object): Promise<void> {
+  const transfer = value instanceof MessagePort ? [value] : [];
+  for (const args of [[value], [{ in: [value] }]]) {
+    expect(await errorOf(runner.run('echo', args, { transfer }))).toMatchObject({
+      code: 'ERR_GAMMALOOP_PAYLOAD',
+      message: expect.stringContaining('another process'),
+    });
+  }
+  const back = errorOf(runner.run(value instanceof MessagePort ? 'makePort' : 'makeShared'));
+  expect(await back).toMatchObject({ code: 'ERR_GAMMALOOP_TASK_RESULT' });
+  expect(await runner.run('add', [1, 2])).toBe(3);
+  if (value instanceof MessagePort) value.close(); // it was not taken
+}
+
 describe('moving and sharing', () => {
   test.each([100, 30_000, 65_536, 3_000_000])('a buffer of %i bytes is moved there and back', async (size) => {
     const runner = makeRunner();
@@ -167,6 +183,7 @@ describe('moving and sharing', () => {
 
   test('a port is moved there and back', async () => {
     const runner = makeRunner();
+    if (isProcess()) return expectRefusal(runner, new MessageChannel().port1);
     const { port1, port2 } = new MessageChannel();
     const heard = once(port2, 'message');
     const { port } = (await runner.run('movePort', [port1], { transfer: [port1] })) as { port: typeof port1 };
@@ -178,6 +195,7 @@ describe('moving and sharing', () => {
 
   test('a SharedArrayBuffer is the same memory on both sides', async () => {
     const runner = makeRunner();
+    if (isProcess()) return expectRefusal(runner, new SharedArrayBuffer(8));
     const words = new Int32Array(new SharedArrayBuffer(4));
     const back = await Promise.all(Array.from({ length: 20 }, () => runner.run<Int32Array>('addShared', [words])));
     expect(words[0]).toBe(20);
