@@ -2,9 +2,11 @@
  * Bodies of requests and responses: what may be one, and reading one in each form. What is rare (FormData both ways, Blobs out) is left
  * to node's own Response, which is made only then.
  */
+
 import stream from 'node:stream';
 import type { ReadableStream as NodeReadableStream } from 'node:stream/web';
 import { BodyError } from '../errors.js';
+import { plainOwner, Waiter } from '../scope/waiter.js';
 import { type BodySink, Exchange } from './exchange.js';
 import { TEXT_TYPE } from './header-block.js';
 
@@ -213,7 +215,7 @@ async function collect(source: ReadableStream | AsyncIterable<unknown>): Promise
   return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks);
 }
 
-/** All of a request's body: at once where it has arrived, else collected without making a stream. */
+/** All of a request's body: at once where it has arrived, else collected without making a stream; a scope's cancellation ends the wait. */
 function readExchange(exchange: Exchange): Uint8Array | Promise<Uint8Array> {
   if (!exchange.hasBody) {
     return new Uint8Array(0);
@@ -221,21 +223,24 @@ function readExchange(exchange: Exchange): Uint8Array | Promise<Uint8Array> {
   if (exchange.bodyComplete) {
     return exchange.takeBody();
   }
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    exchange.readBody({
-      onData(chunk) {
-        chunks.push(chunk);
-        exchange.consumed(chunk.length);
-      },
-      onEnd() {
-        resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
-      },
-      onAbort(reason) {
-        reject(BodyError.fromAbort(reason));
-      },
-    });
+  const waiter = new Waiter<Uint8Array>(plainOwner);
+  const parked = waiter.park();
+  let chunks: Buffer[] = [];
+  exchange.readBody({
+    onData(chunk) {
+      // Given up: what still comes is let go.
+      if (waiter.settled) chunks = [];
+      else chunks.push(chunk);
+      exchange.consumed(chunk.length);
+    },
+    onEnd() {
+      waiter.resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+    },
+    onAbort(reason) {
+      waiter.reject(BodyError.fromAbort(reason));
+    },
   });
+  return parked;
 }
 
 /** A byte stream over the body of a request. It is asked for at the first read, and no more is taken than was read. */

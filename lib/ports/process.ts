@@ -10,10 +10,16 @@
 import type { ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { OptionError } from '../errors.js';
+import { realDeadlines } from '../scope/deadlines.js';
+import { plainOwner, Waiter, type WaiterOwner } from '../scope/waiter.js';
 import { LinkPort } from './link.js';
 
 /** What a ChildProcess and `process` have in common. */
 type Channel = Pick<ChildProcess, 'connected' | 'send' | 'channel'> & EventEmitter;
+
+/** A process that dies is not always seen to end at once when its channel has ended. */
+const EXIT_WAIT_MS = 100;
+const exitOwner: WaiterOwner<void> = { onAbort: () => true, onExpire: (waiter) => void waiter.resolve() };
 
 export class ProcessPort extends LinkPort {
   readonly kind = 'process';
@@ -24,7 +30,9 @@ export class ProcessPort extends LinkPort {
   #fatal: unknown;
   /** Messages that the system has not taken yet. */
   #pending = 0;
-  #onFlushed: (() => void) | null = null;
+  #flushed: Waiter<void> | null = null;
+  /** The channel has ended, and how the child does is not known yet. */
+  #exit: Waiter<void> | null = null;
 
   constructor(channel: ChildProcess | NodeJS.Process) {
     super();
@@ -61,9 +69,8 @@ export class ProcessPort extends LinkPort {
 
   protected flushed(): Promise<void> | void {
     if (this.#pending > 0 && this.#channel.connected) {
-      return new Promise((resolve) => {
-        this.#onFlushed = resolve;
-      });
+      this.#flushed = new Waiter<void>(plainOwner);
+      return this.#flushed.park(null);
     }
   }
 
@@ -72,6 +79,7 @@ export class ProcessPort extends LinkPort {
     this.#channel.off('message', this.receive);
     this.#channel.off('exit', this.#onExit);
     this.#channel.off(EventEmitter.errorMonitor, this.#onError);
+    this.#exit?.resolve();
   }
 
   /** Only 'advanced' carries a bigint. The other side takes no notice. */
@@ -98,8 +106,8 @@ export class ProcessPort extends LinkPort {
   };
 
   #settleFlushed(): void {
-    this.#onFlushed?.();
-    this.#onFlushed = null;
+    this.#flushed?.resolve();
+    this.#flushed = null;
   }
 
   readonly #onError = (error: unknown): void => {
@@ -111,11 +119,19 @@ export class ProcessPort extends LinkPort {
     if (!this.#channel.connected) this.#broken();
   };
 
-  /** After the last message that came. How a child ended is known a moment later, if it did: worth two turns of the loop. */
+  /**
+   * After the last message that came. A child that dies lets its channel go before it can be waited for; under load that may take
+   * the system some milliseconds, in which 'exit' tells how it ended. One that lives on has only disconnected.
+   */
   readonly #onDisconnect = (): void => {
     this.#settleFlushed();
-    if (this.#isChild && this.#ending === '') setImmediate(() => setImmediate(() => this.#broken()));
-    else this.#broken();
+    if (!this.#isChild || this.#ending !== '') {
+      this.#broken();
+      return;
+    }
+    this.#exit = new Waiter<void>(exitOwner);
+    void this.#exit.park(null).then(() => this.#broken());
+    this.#exit.expireAt(realDeadlines.now() + EXIT_WAIT_MS, realDeadlines);
   };
 
   #broken(): void {

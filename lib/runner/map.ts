@@ -1,5 +1,7 @@
 /** `runner.map`: a task for each item, some at a time, the results as an async iterable. */
+
 import { OptionError } from '../errors.js';
+import { abandonOnCancel } from '../scope/abandon.js';
 
 export interface MapOptions {
   /** Tasks that are in flight at a time; items are drawn as results are consumed. Default: twice the threads. */
@@ -72,7 +74,7 @@ export async function* mapTasks(
       if (awaited.length === 0) {
         return;
       }
-      const outcome = await Promise.race(awaited);
+      const outcome = await abandonOnCancel(Promise.race(awaited));
       if (outcome === null) {
         drawing = null;
         continue;

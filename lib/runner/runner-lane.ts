@@ -1,5 +1,7 @@
 /** A lane: a queue of its own, and the workers that take from it. A runner has one for each kind of work that it was given. */
+
 import { loadBinding, type NativeRunnerPool } from '../bridge/binding.js';
+import { plainOwner, Waiter } from '../scope/waiter.js';
 import { ClonedValues } from './cloned-values.js';
 import { type FunctionDefinition, FunctionTable } from './functions.js';
 import { summarize } from './histogram.js';
@@ -119,13 +121,13 @@ export class RunnerLane {
   async #close(): Promise<void> {
     this.table.flush();
     if (this.table.inFlight > 0 || this.table.waiting > 0) {
-      await new Promise<void>((resolve) => {
-        this.table.onEmpty = resolve;
-      });
+      const empty = new Waiter<void>(plainOwner);
+      this.table.onEmpty = () => void empty.resolve();
+      await empty.park(null);
     }
     this.workers.retireAll();
     while (this.workers.alive > 0) {
-      await this.workers.change();
+      await this.workers.change(null);
     }
     this.workers.close();
     this.#lastWaits = this.table.pool.waits();

@@ -1,6 +1,7 @@
 /** The runner: work that would hold up the event loop, in threads of its own. docs/runner.md. */
 import { AsyncResource } from 'node:async_hooks';
 import { ClosedError, OptionError, QueueFullError, TooManyWaitersError } from '../errors.js';
+import { activeScope } from '../scope/scope-tree.js';
 import type { FunctionTable } from './functions.js';
 import { type DurationStats, summarize } from './histogram.js';
 import type { JobTable } from './job-table.js';
@@ -163,7 +164,7 @@ export class Runner {
     try {
       const { failedStarts } = workers;
       while (workers.ready < this.#options.threads) {
-        await workers.change();
+        await workers.change(activeScope());
         if (workers.failedStarts > failedStarts) {
           throw workers.startError();
         }

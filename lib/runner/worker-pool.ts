@@ -3,7 +3,10 @@
  * they end, ended when idle. Whatever one dies of, what it had taken and not begun goes back to the queue, and only what it was
  * running is rejected.
  */
+
 import { TaskError, type TaskErrorCode } from '../errors.js';
+import type { ScopeNode } from '../scope/scope-tree.js';
+import { queueOwner, Waiter } from '../scope/waiter.js';
 import type { FunctionDefinition } from './functions.js';
 import { HISTOGRAM_BUCKETS } from './histogram.js';
 import { Lane } from './job-memory.js';
@@ -71,7 +74,7 @@ export abstract class WorkerPool<W extends PoolWorker> implements JobRunners {
   protected table!: JobTable;
   readonly #workers: (W | null)[];
   #closing = false;
-  #onChange: (() => void)[] = [];
+  readonly #onChange = new Set<Waiter<void>>();
   #startCause: Cause | null = null;
   started = 0;
   ended = 0;
@@ -124,8 +127,11 @@ export abstract class WorkerPool<W extends PoolWorker> implements JobRunners {
   }
 
   /** When a worker next becomes ready, or ends. */
-  change(): Promise<void> {
-    return new Promise((resolve) => this.#onChange.push(resolve));
+  change(scope: ScopeNode | null): Promise<void> {
+    const waiter = new Waiter<void>(queueOwner(this.#onChange));
+    const parked = waiter.park(scope);
+    if (!waiter.settled) this.#onChange.add(waiter);
+    return parked;
   }
 
   *list(): Generator<W> {
@@ -305,9 +311,9 @@ export abstract class WorkerPool<W extends PoolWorker> implements JobRunners {
   }
 
   #changed(): void {
-    for (const resolve of this.#onChange.splice(0)) {
-      resolve();
-    }
+    const waiters = [...this.#onChange];
+    this.#onChange.clear();
+    for (const waiter of waiters) waiter.resolve();
   }
 
   #count(phase: Phase): number {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type AbortedError, Cancelled, Response } from '../../lib/index.js';
-import { currentDeadline, currentScope, openNursery, shield, sleep } from '../../lib/scope/index.js';
+import { currentDeadline, currentScope, moveOnAfter, openNursery, shield, sleep } from '../../lib/scope/index.js';
 import { backends, starter } from '../support/backends.js';
 import { RawClient } from '../support/raw-client.js';
 
@@ -55,6 +55,21 @@ describe.each(backends)('ctx.scope on %s', (backend) => {
     await expect.poll(() => server.stats().requests.active).toBe(0);
     expect(errors).toEqual([]);
     expect(server.stats().handlerErrors).toBe(0);
+  });
+
+  it('reading a body is waiting, too: it ends with its scope, and the connection goes on', async () => {
+    const server = await start({
+      fetch: async (request) => {
+        const { cancelled, value } = await moveOnAfter(30, () => request.text());
+        return new Response(cancelled ? 'gave up' : value);
+      },
+    });
+    const client = await RawClient.open(server);
+    client.send('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc');
+    expect((await client.response()).body.toString()).toBe('gave up');
+    client.send('defPOST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nxyz');
+    expect((await client.response()).body.toString()).toBe('xyz');
+    client.socket.destroy();
   });
 
   it('timeouts.handler: 503 for the client, and the work stops', async () => {

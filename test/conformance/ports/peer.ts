@@ -1,7 +1,12 @@
 /** The other side of a port under test: responders, and raw subscribers that break the rules. Runs in this thread, another one, or a process. */
 import { setImmediate } from 'node:timers/promises';
+import { controlSubject } from '../../../lib/correlation/envelope.js';
 import { createEnvelope, type Envelope, type Port, Responder } from '../../../lib/correlation/index.js';
 import { openNursery } from '../../../lib/scope/index.js';
+import { reportOf, runWaitingTask } from './peer-runner.js';
+
+/** An instant that all processes of the machine share, in ms. */
+const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 /** Counts that can be waited for. */
 class Counter {
@@ -56,7 +61,28 @@ export function startPeer(port: Port): Responder[] {
       port.publish(createEnvelope({ kind: 'part', id, subject: replyTo as string, payload: count, count }));
     }
   });
+  const shared = new SharedArrayBuffer(16);
+  // A task of a runner is the last stage of it.
+  let toldAt = 0;
+  let stops = 0;
+  port.subscribe(controlSubject('work'), () => {
+    toldAt = now();
+  });
+  const work = new Responder(port, 'work', async (_message, { signal }) => {
+    signal.addEventListener('abort', () => stops++);
+    return await runWaitingTask(shared);
+  });
   return [
+    work,
+    new Responder(port, 'work.started', async () => {
+      const { waitAsync } = Atomics as unknown as { waitAsync(...args: unknown[]): { value: unknown } };
+      await waitAsync(new Int32Array(shared), 0, 0).value;
+    }),
+    new Responder(port, 'work.report', async () => {
+      const task = await reportOf(shared);
+      const { running, queued, received, cancelled, expired, failed } = work.stats();
+      return { toldAt, stops, task, responder: { running, queued, received, failed, stopped: cancelled + expired } };
+    }),
     new Responder(port, 'echo', ({ payload }) => payload, { concurrency: 10_000 }),
     new Responder(port, 'order.read', () => order),
     new Responder(port, 'describe', ({ headers, subject }, { traceId, traceparent, deadline }) => ({

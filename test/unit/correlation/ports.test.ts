@@ -167,6 +167,7 @@ describe('thread', () => {
 
 describe('process', () => {
   const idle = fileURLToPath(new URL('./idle-child.mjs', import.meta.url));
+  const leaving = fileURLToPath(new URL('./leaving-child.mjs', import.meta.url));
 
   test('a channel of JSON is refused, with what to do', async () => {
     const child = fork(idle);
@@ -178,14 +179,27 @@ describe('process', () => {
     await once(child, 'exit');
   });
 
+  test.each([
+    ['ends a while after its channel has', 'ends', 'ended with exit code 7'],
+    ['only disconnects', 'lives', 'disconnected'],
+  ])('a child that %s is reported so', async (_what, what, message) => {
+    const child = fork(leaving, [what], { serialization: 'advanced' });
+    await once(child, 'message');
+    const port = new ProcessPort(child);
+    const broken = new Promise<Error | undefined>((resolve) => port.onClose(resolve));
+    child.send('leave');
+    expect((await broken)?.message).toContain(`the other process ${message}`);
+    child.kill('SIGKILL');
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  });
+
   test('the end of the other process, or one that has ended before, breaks the port', async () => {
     const child = fork(idle, { serialization: 'advanced' });
     await once(child, 'message');
     const port = new ProcessPort(child);
     const broken = new Promise<Error | undefined>((resolve) => port.onClose(resolve));
     child.kill('SIGKILL');
-    // The system says first that the channel ended, and may take its time with the rest.
-    expect((await broken)?.message).toMatch(/was ended by SIGKILL|disconnected/);
+    expect((await broken)?.message).toContain('was ended by SIGKILL');
     // One made too late learns it too.
     const late = new ProcessPort(child);
     expect(await new Promise((resolve) => late.onClose(resolve))).toBeInstanceOf(BrokenError);
