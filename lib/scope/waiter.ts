@@ -11,10 +11,10 @@
  * - a waiter that is parked in a cancelled scope is asked at once: see `settled` after `park` before doing what can't be undone.
  * - no user code runs inside any of these calls (but listeners of a scope's own signal, when it is cancelled).
  *
- * One object and one promise for each waiter; no closure but the promise's own.
+ * One object and one promise for each waiter; no closure but the promise's own, of which `reject` is kept only in a scope.
  */
 import { Cancelled } from '../errors.js';
-import { DeadlineEntry, type Deadlines } from './deadlines.js';
+import { DeadlineEntry, type Deadlines, realDeadlines } from './deadlines.js';
 import { activeScope, type Cancellable, type ScopeLink, type ScopeNode, unlinkWaiter } from './scope-tree.js';
 import { SignalLink, type SignalTarget } from './signal-link.js';
 
@@ -44,11 +44,14 @@ const SETTLED = 2;
 /** Asked to abort, or beyond that. */
 const ASKED = 4;
 const HAS_SIGNAL = 8;
+/** Its deadline is one of a virtual clock. */
+const IS_VIRTUAL = 16;
 
-let captured: (value: never) => void;
-/** Keeps only `resolve`: a rejection goes through it as well, which saves a closure for each waiter. */
-function capture(resolve: (value: never) => void): void {
-  captured = resolve;
+let resolver: (value: never) => void;
+let rejecter: (error: unknown) => void;
+function capture(resolve: (value: never) => void, reject: (error: unknown) => void): void {
+  resolver = resolve;
+  rejecter = reject;
 }
 
 let activityCount = 0;
@@ -66,7 +69,8 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
   #state = 0;
   #promise: Promise<T> | null = null;
   #resolve: ((value: T | PromiseLike<T>) => void) | null = null;
-  #timers: Deadlines | null = null;
+  /** Of a waiter in a scope, which may be cancelled together with very many. The others reject by way of `resolve`, and save a closure. */
+  #reject: ((error: unknown) => void) | null = null;
 
   constructor(owner: WaiterOwner<T>, key?: unknown) {
     super();
@@ -89,8 +93,9 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
     this.#state |= PARKED;
     const promise = new Promise<T>(capture as never);
     this.#promise = promise;
-    this.#resolve = captured as never;
+    this.#resolve = resolver as never;
     if (scope !== null) {
+      this.#reject = rejecter;
       if (scope.effective !== null) {
         this.cancelledBy(scope.effective);
       } else {
@@ -105,10 +110,12 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
     if (this.settled) {
       return;
     }
-    this.#timers?.remove(this);
-    this.#timers = null;
+    this.#leaveTimers();
     if (at < Number.POSITIVE_INFINITY) {
-      this.#timers = timers;
+      if (timers !== realDeadlines) {
+        this.#state |= IS_VIRTUAL;
+        virtualTimers.set(this, timers);
+      }
       timers.add(this, at);
     }
   }
@@ -133,6 +140,7 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
     }
     this.#resolve!(value);
     this.#resolve = null;
+    this.#reject = null;
     return true;
   }
 
@@ -141,8 +149,10 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
     if (!this.#settle()) {
       return false;
     }
-    this.#resolve!(new Rejection(error) as never);
+    if (this.#reject !== null) this.#reject(error);
+    else this.#resolve!(new Rejection(error) as never);
     this.#resolve = null;
+    this.#reject = null;
     if (error instanceof Cancelled) {
       ignoreRejection(this.#promise!);
     }
@@ -174,7 +184,6 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
 
   /** @internal */
   override onDeadline(): void {
-    this.#timers = null;
     this.owner.onExpire?.(this);
   }
 
@@ -183,10 +192,7 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
       return false;
     }
     activityCount++;
-    if (this.#timers !== null) {
-      this.#timers.remove(this);
-      this.#timers = null;
-    }
+    this.#leaveTimers();
     unlinkWaiter(this);
     if ((this.#state & HAS_SIGNAL) !== 0) {
       signalLinks.get(this)?.remove();
@@ -194,6 +200,15 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
     }
     this.#state |= SETTLED | ASKED;
     return true;
+  }
+
+  #leaveTimers(): void {
+    if ((this.#state & IS_VIRTUAL) === 0) {
+      realDeadlines.remove(this);
+    } else {
+      this.#state &= ~IS_VIRTUAL;
+      virtualTimers.get(this)?.remove(this);
+    }
   }
 }
 
@@ -210,6 +225,9 @@ class Rejection {
     reject(this.#error);
   }
 }
+
+/** Only waiters under a virtual clock have other timers than the real ones. */
+const virtualTimers = new WeakMap<DeadlineEntry, Deadlines>();
 
 /** Only waiters with a signal have one, so the others need no field for it. */
 const signalLinks = new WeakMap<DeadlineEntry, SignalLink>();
