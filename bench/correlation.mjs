@@ -206,6 +206,8 @@ async function peer(channel, Port) {
   new Responder(new Port(channel), 'echo', ({ payload }) => payload, { concurrency: 512 });
 }
 
+const report = (what, measured, target = '') =>
+  console.log(`${what.padEnd(38)} ${measured}${target === '' ? '' : `   [${target}]`}`);
 const round = (value, digits = 2) => Number(value.toFixed(digits));
 const inOwnProcess = (name) =>
   JSON.parse(
@@ -225,22 +227,29 @@ if (!isMainThread) {
   const asked = positionals.length > 0 ? positionals : ['registry', 'expiry', 'memory', 'thread', 'process'];
   for (const name of asked) {
     if (name === 'registry') {
-      const rows = { 'Map + setTimeout': inOwnProcess('registry-map'), WaiterRegistry: inOwnProcess('registry-ours') };
-      for (const [label, { createUs, settleUs, bytesEach, left }] of Object.entries(rows)) {
-        const sum = round(createUs + settleUs);
-        console.log(
-          `registry  ${label}: create ${round(createUs)} us, settle ${round(settleUs)} us, sum ${sum} us, ${round(bytesEach, 0)} B each, ${left} timers left`,
-        );
-      }
+      const map = inOwnProcess('registry-map');
+      const ours = inOwnProcess('registry-ours');
+      const sum = ({ createUs, settleUs }) => createUs + settleUs;
+      const each = (row) =>
+        `create ${round(row.createUs)} + settle ${round(row.settleUs)} = ${round(sum(row))} us, ${round(row.bytesEach, 0)} B each, ${row.left} timers left`;
+      report('Map + setTimeout, 1,000,000 waiters', each(map));
+      report('WaiterRegistry, 1,000,000 waiters', each(ours), 'at most 2.5 us, 320 B, 0 timers');
+      report('... cheaper than Map + setTimeout', `${round(sum(map) / sum(ours), 1)}x`, 'at least 3x');
     } else if (name === 'expiry') {
       const { meanLateMs, mostLateMs, left } = inOwnProcess('expiry');
-      console.log(
-        `expiry    ${round(meanLateMs)} ms late on average, ${round(mostLateMs)} ms at most, ${left} timers left`,
+      report(
+        'expiry',
+        `${round(meanLateMs)} ms late on average, ${round(mostLateMs)} ms at most, ${left} timers left`,
+        'at most 2 ms on average, 0 timers',
       );
     } else {
       const { many, alone } = await port(name);
-      console.log(
-        `${name.padEnd(9)} 256 in flight: ${round(many.perSecond, 0)}/s; one at a time: ${round(alone.perSecond, 0)}/s, p50 ${round(alone.p50 * 1000, 1)} us, p99 ${round(alone.p99 * 1000, 1)} us`,
+      const target = { memory: '500,000/s', thread: '150,000/s', process: '40,000/s' }[name];
+      report(`${name} port, 256 in flight`, `${round(many.perSecond, 0)}/s`, `at least ${target}`);
+      report(
+        '... one at a time',
+        `${round(alone.perSecond, 0)}/s, p50 ${round(alone.p50 * 1000, 1)} us, p99 ${round(alone.p99 * 1000, 1)} us`,
+        name === 'thread' ? 'p50 at most 120 us' : '',
       );
     }
   }
