@@ -19,5 +19,10 @@ const move = await movers[pool]();
 const takesOneValue = pool === 'piscina' || pool === 'tinypool';
 export const add = takesOneValue ? ([a, b]) => a + b : (a, b) => a + b;
 export const bounce = (bytes) => move(bytes);
+/** Holds the thread for so long. */
+export const burn = (ms) => {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+};
 
-if (pool === 'workerpool') (await import('workerpool')).default.worker({ add, bounce });
+if (pool === 'workerpool') (await import('workerpool')).default.worker({ add, bounce, burn });
