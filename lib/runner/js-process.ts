@@ -14,6 +14,7 @@ import {
   SLOT_WORDS,
 } from './job-memory.js';
 import type { FromWorker, ToWorker } from './messages.js';
+import { giveWay } from './priority.js';
 import {
   CHANNEL_FD,
   CONTROL_FD,
@@ -193,6 +194,7 @@ async function start(setup: ProcessSetup): Promise<(message: ToProcess) => void>
   // From here on it ends with its parent.
   new (loadBinding().ChildControl)(CONTROL_FD, memory.words, SLOT_WORDS, consumer.cancelled, () => consumer.onRing());
   channel.unref(); // so that a module that waits for nothing ends
+  giveWay(setup.niceIncrement);
   const module = await TaskModule.load(setup.module, setup.workerData);
   const never = Number.POSITIVE_INFINITY;
   const loop = new WorkerLoop(

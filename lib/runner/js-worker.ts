@@ -3,6 +3,7 @@ import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_
 import { loadBinding } from '../bridge/binding.js';
 import { JobMemory, Lane } from './job-memory.js';
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.js';
+import { giveWay } from './priority.js';
 import { plainError, TaskModule } from './task-module.js';
 import { canBeReturned } from './transfer.js';
 import { type Caller, WorkerLoop } from './worker-loop.js';
@@ -33,6 +34,8 @@ async function start(): Promise<void> {
   process.on('uncaughtExceptionMonitor', (error, origin) =>
     caller.post({ kind: 'fatal', origin, error: plainError(error) }),
   );
+  // Elsewhere threads have no priority of their own.
+  if (process.platform === 'linux') giveWay(setup.niceIncrement);
   const module = await TaskModule.load(setup.module, setup.workerData);
   const loop = new WorkerLoop(setup, {
     memory: new JobMemory(setup.slots),

@@ -16,6 +16,7 @@ export interface LoopSetup {
 /** A thread's workerData. The user's own is `workerData` in it, which the module sees as its workerData. */
 export interface WorkerSetup extends LoopSetup {
   readonly poolId: number;
+  readonly niceIncrement: number;
   readonly consumer: number;
   readonly slots: SharedArrayBuffer;
   readonly lane: SharedArrayBuffer;

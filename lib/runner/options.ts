@@ -46,6 +46,11 @@ export interface RunnerOptions {
   graceMs?: number;
   /** Microseconds to look for work, or for a result, before sleeping: quicker when tasks come one at a time, and costs processor time. Default 0. */
   spinUs?: number;
+  /**
+   * Where processors are short, the event loop goes first: how much less urgent (0 to 19, as nice(1) counts) the workers are than the thread that
+   * makes the runner. Of threads on Linux only; elsewhere theirs is that of the process. Default 0.
+   */
+  niceIncrement?: number;
   recycle?: RecycleOptions;
   /** As for a Worker of node:worker_threads. */
   resourceLimits?: ResourceLimits;
@@ -70,6 +75,7 @@ export interface CheckedRunnerOptions {
   readonly startTimeout: number;
   readonly graceMs: number;
   readonly spinUs: number;
+  readonly niceIncrement: number;
   readonly recycle: { readonly tasks: number; readonly ageMs: number; readonly heapBytes: number };
   readonly worker: Pick<RunnerOptions, 'resourceLimits' | 'env' | 'argv' | 'execArgv'>;
   readonly workerData: unknown;
@@ -88,6 +94,7 @@ const KNOWN = new Set([
   'startTimeout',
   'graceMs',
   'spinUs',
+  'niceIncrement',
   'recycle',
   'resourceLimits',
   'workerData',
@@ -131,6 +138,7 @@ export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions
     startTimeout: duration('startTimeout', options.startTimeout ?? 30_000),
     graceMs,
     spinUs: integer('spinUs', options.spinUs ?? 0, 0, 10_000),
+    niceIncrement: integer('niceIncrement', options.niceIncrement ?? 0, 0, 19),
     recycle: {
       tasks: duration('recycle.tasks', recycle.tasks ?? Number.POSITIVE_INFINITY, 'a number of tasks', 1),
       ageMs: duration('recycle.ageMs', recycle.ageMs ?? Number.POSITIVE_INFINITY),

@@ -13,6 +13,7 @@ export interface ProcessSetup {
   readonly module: string | undefined;
   readonly workerData: unknown;
   readonly tasksPerThread: number;
+  readonly niceIncrement: number;
   /** Its results say how much heap it uses. */
   readonly tellsHeap: boolean;
 }

@@ -29,7 +29,7 @@ export class WorkerProcesses extends WorkerPool<WorkerProcess> {
   }
 
   protected open(consumer: number, lane: Lane): WorkerProcess {
-    const { module, workerData, tasksPerThread, recycle, worker } = this.options;
+    const { module, workerData, tasksPerThread, niceIncrement, recycle, worker } = this.options;
     // First, for it throws where workerData cannot be cloned.
     const setup = toFrame({
       kind: 'setup',
@@ -38,6 +38,7 @@ export class WorkerProcesses extends WorkerPool<WorkerProcess> {
         module,
         workerData,
         tasksPerThread,
+        niceIncrement,
         tellsHeap: recycle.heapBytes < Number.POSITIVE_INFINITY,
       },
     } satisfies ToProcess);

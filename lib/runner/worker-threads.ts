@@ -80,7 +80,7 @@ export class WorkerThreads extends WorkerPool<WorkerThread> implements Messages 
   }
 
   protected open(consumer: number, lane: Lane): WorkerThread {
-    const { module, workerData, tasksPerThread, batchSize, spinUs, idleTimeout, recycle } = this.options;
+    const { module, workerData, tasksPerThread, batchSize, spinUs, niceIncrement, idleTimeout, recycle } = this.options;
     const { port1, port2 } = new MessageChannel();
     const setup: WorkerSetup = {
       poolId: this.table.pool.id(),
@@ -94,6 +94,7 @@ export class WorkerThreads extends WorkerPool<WorkerThread> implements Messages 
       tasksPerThread,
       batchSize,
       spinUs,
+      niceIncrement,
       idleTimeout: timerMs(idleTimeout),
       recycle,
     };

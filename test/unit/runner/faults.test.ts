@@ -4,8 +4,9 @@ import { PayloadError } from '../../../lib/errors.js';
 import type { RunnerOptions } from '../../../lib/runner/index.js';
 import { errorOf, isProcess, makeGate, makeRunner } from './support.js';
 
-/** In a row, on one runner. */
+/** In a row, on one runner. `npm run test:runner` takes a hundred. */
 const TIMES = Number(process.env['GAMMALOOP_FAULT_TIMES'] ?? 5);
+const patience = { timeout: 20_000 + TIMES * 1000 };
 
 describe('a fault of a task rejects that task alone', () => {
   const faults: [task: string, args: unknown[], expected: object, options?: RunnerOptions][] = [
@@ -39,7 +40,7 @@ describe('a fault of a task rejects that task alone', () => {
       faults.push(['die', [signal], { code: 'ERR_GAMMALOOP_WORKER_EXIT', signal, exitCode: undefined }]);
     }
   }
-  test.each(faults)('%s %j', async (task, args, expected, options) => {
+  test.each(faults)('%s %j', patience, async (task, args, expected, options) => {
     const runner = makeRunner(options);
     for (let i = 0; i < TIMES; i++) {
       const before = runner.run('add', [i, 0]);
@@ -102,7 +103,7 @@ describe('a worker that cannot start', () => {
     ],
     [
       'an init that hangs',
-      { workerData: { initGate: gate.token }, startTimeout: 300 },
+      { workerData: { initGate: gate.token }, startTimeout: 100 },
       { code: 'ERR_GAMMALOOP_WORKER_HANG' },
     ],
     [
@@ -124,16 +125,46 @@ describe('a worker that cannot start', () => {
           },
     ],
   ];
-  test.each(starts)('%s', async (_what, options, expected) => {
+  test.each(starts)('%s', patience, async (_what, options, expected) => {
     const runner = makeRunner(options);
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < TIMES; i++) {
       const errors = await Promise.all([errorOf(runner.run('add', [1, 2])), errorOf(runner.run('echo', [1]))]);
       expect(errors[0]).toMatchObject({ name: 'TaskError', task: 'add', ...expected });
       expect(errors[1]).toMatchObject({ task: 'echo', ...expected });
     }
     expect(await errorOf(runner.start())).toMatchObject({ name: 'TaskError', ...expected });
-    expect(runner.stats()).toMatchObject({ queued: 0, running: 0, failed: 6 });
+    expect(runner.stats()).toMatchObject({ queued: 0, running: 0, failed: 2 * TIMES });
   });
+
+  // Told by shared memory, which processes have not.
+  if (!isProcess()) {
+    test('fails only as long as its reason lasts', patience, async () => {
+      // What the next worker does while it loads its module.
+      const fault = new Int32Array(new SharedArrayBuffer(8));
+      const module = `data:text/javascript,
+      import { workerData } from 'node:worker_threads';
+      const fault = Atomics.load(workerData.fault, 0);
+      if (fault === 1) throw new Error('on load');
+      if (fault === 2) process.exit(4);
+      if (fault === 3) Atomics.wait(workerData.fault, 1, 0);
+      export const add = (a, b) => a + b;
+      export const exit = () => process.exit(0);`;
+      // Hanging is the longer wait: each fault is a runner's own.
+      const codes = ['', 'ERR_GAMMALOOP_WORKER_START', 'ERR_GAMMALOOP_WORKER_START', 'ERR_GAMMALOOP_WORKER_HANG'];
+      for (const kind of [1, 2, 3]) {
+        const options = kind === 3 ? { startTimeout: 1000 } : {};
+        const runner = makeRunner({ module, workerData: { fault }, ...options });
+        for (let i = 0; i < (kind === 3 ? Math.ceil(TIMES / 10) : TIMES); i++) {
+          Atomics.store(fault, 0, kind);
+          expect(await errorOf(runner.run('add', [i, 1]))).toMatchObject({ code: codes[kind], task: 'add' });
+          Atomics.store(fault, 0, 0);
+          expect(await runner.run('add', [i, 1])).toBe(i + 1);
+          expect(await errorOf(runner.run('exit'))).toMatchObject({ code: 'ERR_GAMMALOOP_WORKER_EXIT' });
+        }
+        await runner.close();
+      }
+    });
+  }
 
   test('one of several does not fail what the others can run, and is not tried again and again', async () => {
     const starts = makeGate(); // the second worker's init throws
@@ -148,6 +179,27 @@ describe('a worker that cannot start', () => {
     expect(await waiting).toBe('ran');
     expect(starts.count).toBe(2);
   });
+});
+
+test('what cannot be cloned harms nothing, however often', patience, async () => {
+  const runner = makeRunner();
+  for (let i = 0; i < TIMES; i++) {
+    const bad = [
+      runner.run('echo', [() => {}]),
+      runner.run('unclonable'),
+      runner.run('unclonableSymbol'),
+      runner.call(Math.max, [1, 2]),
+    ].map(errorOf);
+    const good = runner.run('add', [i, 1]);
+    expect((await Promise.all(bad)).map(({ code }) => code)).toEqual([
+      'ERR_GAMMALOOP_PAYLOAD',
+      'ERR_GAMMALOOP_TASK_RESULT',
+      'ERR_GAMMALOOP_TASK_RESULT',
+      'ERR_GAMMALOOP_TASK_FUNCTION',
+    ]);
+    expect(await good).toBe(i + 1);
+  }
+  expect(runner.stats()).toMatchObject({ done: TIMES, threads: { started: 1, ended: 0 } });
 });
 
 test('a port that its peer has closed on the way is a coded error', async () => {

@@ -2,12 +2,13 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { threadId } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { errorOf, library, makeGate, makeRunner, tasks } from './support.js';
+import { errorOf, isProcess, library, makeGate, makeRunner, tasks } from './support.js';
 
 /** Counts calls of `dispose`, and waits for them. */
 class Disposals {
@@ -29,6 +30,14 @@ describe('a worker', () => {
     expect(await runner.run('initialised')).toBe(true);
     expect(await runner.run('getWorkerData')).toEqual({ size: 3 });
     expect(await runner.run('worker')).not.toBe(`${process.pid} ${threadId}`);
+  });
+
+  test('gives way to the event loop by niceIncrement', async () => {
+    const own = getPriority();
+    expect(await makeRunner().run('priority')).toBe(own);
+    const expected = process.platform === 'linux' || isProcess() ? Math.min(own + 5, 19) : own;
+    expect(await makeRunner({ niceIncrement: 5 }).run('priority')).toBe(expected);
+    expect(getPriority()).toBe(own);
   });
 
   test('is torn down by dispose, async, once each', async () => {

@@ -1,4 +1,5 @@
 // The tasks of the tests.
+import { getPriority } from 'node:os';
 import { runInNewContext } from 'node:vm';
 import { threadId, workerData } from 'node:worker_threads';
 import { arrive, awaitOpen, count, isGate, leave, opened } from './gates.mjs';
@@ -97,6 +98,7 @@ export async function contextLater(gate) {
   return taskContext().traceId;
 }
 
+export const priority = () => getPriority();
 export const exit = (code) => process.exit(code);
 /** Of a process. */
 export const die = (signal) => (signal === 'SIGABRT' ? process.abort() : process.kill(process.pid, signal) && spin());
