@@ -148,6 +148,9 @@ function ownLines(message: HeadState): string {
     const announced = timeoutMs && message._defaultKeepAlive;
     const max = announced ? ~~message._maxRequestsPerSocket : 0;
     if (dated && announced && max <= 0) {
+      if (seen === 0 && message._hasBody && !message._removedContLen && typeof message._contentLength === 'number') {
+        return usualEnd(timeoutMs, message._contentLength);
+      }
       lines = usualLines(timeoutMs);
     } else {
       if (dated) lines = dateLine();
@@ -200,11 +203,25 @@ function forgetDate(): void {
   date = null;
 }
 
+let end = '';
+let endLength = -1;
+
+/** All after the application's own fields, of most responses: those of one length follow one another. */
+function usualEnd(timeoutMs: number, contentLength: number): string {
+  const lines = usualLines(timeoutMs);
+  if (endLength !== contentLength) {
+    endLength = contentLength;
+    end = `${lines}Content-Length: ${contentLength}\r\n\r\n`;
+  }
+  return end;
+}
+
 /** Date, Connection and Keep-Alive of most responses. */
 function usualLines(timeoutMs: number): string {
   const line = dateLine();
   if (usualTimeoutMs !== timeoutMs) {
     usualTimeoutMs = timeoutMs;
+    endLength = -1;
     usual = `${line}Connection: keep-alive\r\nKeep-Alive: timeout=${Math.floor(timeoutMs / 1000)}\r\n`;
   }
   return usual;

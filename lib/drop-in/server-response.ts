@@ -44,6 +44,7 @@ import {
   dropChunks,
   type Encoding,
   holdChunk,
+  isUtf8,
   lengthOf,
   output,
   releaseChunks,
@@ -286,12 +287,15 @@ const methods = {
       return this;
     }
     let last: Chunk = '';
+    let isAscii = false;
     if (chunk) {
       // Throws what node throws.
       if (!isChunk(chunk)) return nodeMethods['write']?.call(this, chunk);
       if (this.strictContentLength && !this.destroyed) countBytes(this, chunk, encoding as Encoding, true);
       if (!this._header && !this.destroyed) {
-        this._contentLength = lengthOf(chunk, encoding as Encoding);
+        const length = lengthOf(chunk, encoding as Encoding);
+        isAscii = length === chunk.length && isUtf8(encoding as Encoding);
+        this._contentLength = length;
         this._implicitHeader();
       }
       if (this._hasBody) last = chunk;
@@ -305,7 +309,7 @@ const methods = {
       else this.once('finish', callback as () => void);
     }
     if (this.strictContentLength) checkLength(this, this[kBytesWritten], true);
-    sendEnd(this, last, encoding as Encoding);
+    sendEnd(this, last, encoding as Encoding, isAscii);
     if (this[kTurnState] > TURN_WAITING) this._finish();
     return this;
   },
