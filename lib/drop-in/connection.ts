@@ -34,12 +34,13 @@ import {
 import { Exchanges } from './exchanges.js';
 import type { FedTransport } from './fed-transport.js';
 import { createRequest, type IncomingMessage } from './incoming-message.js';
+import { readsUpgradeBodies } from './node-version.js';
 import { ReadingGate } from './reading-gate.js';
 import { handle, hasBodyHeaders, ruleFor } from './request-rules.js';
 import type { Server } from './server.js';
 import { createResponse, ServerResponse } from './server-response.js';
 import type { ServerState } from './server-state.js';
-import { readsUpgradeBodies, Upgrade } from './upgrade.js';
+import { Upgrade } from './upgrade.js';
 import { answerTo, type ClientError, clientErrorOf, endOfFileError } from './wire-errors.js';
 import { WireOutput } from './wire-output.js';
 

@@ -13,11 +13,14 @@ import { HttpConnection } from './connection.js';
 import type { HttpSocket } from './connection-socket.js';
 import { FedTransport } from './fed-transport.js';
 import type { IncomingMessage } from './incoming-message.js';
+import { refusesExcessFields } from './node-version.js';
 import type { Server } from './server.js';
 import { requestTimeoutError } from './wire-errors.js';
 
-/** As node's parser; a program's own `maxHeadersCount` may ask for more. */
+/** Fields of a head, where a program's own `maxHeadersCount` does not ask for more. */
 const MAX_HEADERS = 2000;
+/** Where node refuses what is above the limit: its own. */
+const DEFAULT_HEADERS = 1000;
 const MOST_HEADERS = 10_000;
 /** What the engine can hold of a head. */
 const MOST_HEADER_BYTES = 262_144;
@@ -254,10 +257,9 @@ export class ServerState implements WireServer {
 
   #limits(): object {
     const { server } = this;
-    const most = server.maxHeadersCount;
     return {
       headerBytes: Math.min(server.maxHeaderSize || http.maxHeaderSize, MOST_HEADER_BYTES),
-      headerCount: typeof most === 'number' && (most <= 0 || most > MAX_HEADERS) ? MOST_HEADERS : MAX_HEADERS,
+      headerCount: mostFields(server.maxHeadersCount),
       bodyBytes: 0,
       // Node bounds the extensions of each chunk; without a bound on the whole, a body could be nothing else.
       chunkOverheadBytes: 16 * 1024 * 1024,
@@ -326,4 +328,11 @@ function settingsOf(server: Server) {
 /** What node takes for "none" is none: anything that is no duration. */
 function durationOf(value: unknown): number {
   return typeof value === 'number' && Number.isFinite(value) && value > 0 ? Math.min(Math.ceil(value), 0x7fff_ffff) : 0;
+}
+
+/** `most`: server.maxHeadersCount; null for the default, 0 for no limit. Where node drops what is above it, so do the maps (request-headers.ts). */
+function mostFields(most: number | null | undefined): number {
+  if (typeof most === 'number' && most <= 0) return MOST_HEADERS;
+  if (refusesExcessFields) return Math.min(most ?? DEFAULT_HEADERS, MOST_HEADERS);
+  return (most ?? 0) > MAX_HEADERS ? MOST_HEADERS : MAX_HEADERS;
 }

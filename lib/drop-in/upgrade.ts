@@ -3,16 +3,12 @@
  * before this tick is over, and the event has it as its `head`. Where the request's body is read first (node 26), and has not come by then, the
  * event hands out a stream that begins behind it.
  */
-import { versions } from 'node:process';
 import type { HttpConnection } from './connection.js';
 import { type HttpSocket, releaseSocket } from './connection-socket.js';
 import { kArrived, kEndBody, kPeerEnd, kPushData, kRun, kUpgraded } from './contract.js';
 import type { FedTransport } from './fed-transport.js';
 import type { IncomingMessage } from './incoming-message.js';
 import { UpgradeStream } from './upgrade-stream.js';
-
-/** Before, node took the body for the beginning of what comes after the upgrade. */
-export const readsUpgradeBodies = Number.parseInt(versions.node, 10) >= 26;
 
 export class Upgrade {
   readonly #connection: HttpConnection;

@@ -5,6 +5,7 @@ import type { RequestListener, ServerResponse as Response, Server } from 'node:h
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import ours from '../../../lib/drop-in/http.js';
+import { nodeMajor } from '../../support/drop-in.js';
 import { RawClient } from '../../support/raw-client.js';
 
 const { createServer, IncomingMessage, ServerResponse } = ours as unknown as typeof import('node:http');
@@ -104,7 +105,10 @@ describe('an application as the one listener', () => {
     const post = (path: string, body: string) =>
       `POST ${path} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
     client.send(post('/a', 'one') + post('/b', 'two'));
-    expect((await client.responses(2)).map(({ body }) => body.toString())).toEqual(['/a one', '/b two']);
+    expect((await client.responses(2)).map(({ body }) => body.toString())).toEqual(
+      // From node 24 on a context that is entered is not that of events which come later.
+      nodeMajor < 24 ? ['/a one', '/b two'] : ['undefined one', 'undefined two'],
+    );
     expect(seen).toEqual([undefined, undefined]);
     client.send('POST /c HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf');
     await expect.poll(() => seen.length).toBe(3);
