@@ -309,10 +309,39 @@ export class ResponderError extends GammaloopError {
   }
 }
 
-/** A payload or a reply cannot be sent through the port: it holds what structured cloning does not copy. */
+export type PayloadErrorCode = 'ERR_GAMMALOOP_PAYLOAD' | 'ERR_GAMMALOOP_PAYLOAD_SIZE';
+
+/** A payload or a reply cannot be sent through the port: it holds what structured cloning does not copy, or is larger than the broker takes. */
 export class PayloadError extends GammaloopError {
-  constructor(message: string, options?: ErrorOptions) {
-    super('ERR_GAMMALOOP_PAYLOAD', message, options);
+  declare readonly code: PayloadErrorCode;
+
+  constructor(message: string, options?: ErrorOptions, code: PayloadErrorCode = 'ERR_GAMMALOOP_PAYLOAD') {
+    super(code, message, options);
+  }
+}
+
+export type BrokerErrorCode =
+  | 'ERR_GAMMALOOP_BROKER_FULL'
+  | 'ERR_GAMMALOOP_BROKER_REFUSED'
+  | 'ERR_GAMMALOOP_BROKER_UNCONFIRMED'
+  | 'ERR_GAMMALOOP_DEAD_LETTER';
+
+/** A broker, or the port's own buffer before it, did not take a message, or gave up delivering it. */
+export class BrokerError extends GammaloopError {
+  declare readonly code: BrokerErrorCode;
+
+  constructor(code: BrokerErrorCode, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+  }
+}
+
+/** An optional package is needed and not installed. */
+export class PackageMissingError extends GammaloopError {
+  readonly package: string;
+
+  constructor(name: string, neededBy: string, options?: ErrorOptions) {
+    super('ERR_GAMMALOOP_PACKAGE_MISSING', `${neededBy} needs the package ${name}: npm install ${name}`, options);
+    this.package = name;
   }
 }
 

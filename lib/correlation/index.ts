@@ -14,6 +14,7 @@ export { type CorrelationId, createEnvelope, type Envelope, type EnvelopeInit, t
 export type {
   CloseListener,
   EnvelopeListener,
+  Outcome,
   Port,
   PortStats,
   SubscribeOptions,

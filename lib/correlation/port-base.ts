@@ -131,7 +131,12 @@ export abstract class PortBase implements Port {
         `Nobody responds to '${envelope.subject}' on the ${this.kind} port; start a Responder for it`,
       ),
     );
-    if (answer !== null) this.send(answer, undefined);
+    if (answer !== null) this.answer(answer);
+  }
+
+  /** An 'error' for whoever waits on this side. Must not call listeners before it returns. */
+  protected answer(envelope: Envelope): void {
+    this.send(envelope, undefined);
   }
 
   protected countReceived(): void {

@@ -24,6 +24,9 @@
  *   from its deadline, or from NoResponderError at the next request.
  * - Envelopes published in one turn travel together.
  *
+ * At least once: a port that repeats an envelope until it is settled has `settle`. Who subscribes with a group says there, once for each 'request' it got, that it
+ * needs it no longer.
+ *
  * Unspecified:
  * - Whether a port's own subscribers get what it publishes (memory and brokers: yes; threads and processes: no).
  * - Order between different subjects, and between different ports.
@@ -50,6 +53,9 @@ export interface Subscription {
 /** What `transfer` may hold, for example ArrayBuffer and MessagePort. */
 export type TransferList = readonly object[];
 
+/** 'done': answered, or nobody waits any more. 'failed': the handler threw. 'released': not carried out here, another may. */
+export type Outcome = 'done' | 'failed' | 'released';
+
 /** Counters since the port was made. */
 export interface PortStats {
   published: number;
@@ -72,5 +78,7 @@ export interface Port {
   onClose(listener: CloseListener): () => void;
   /** Idempotent. Resolves when what was published has been handed over. */
   close(): Promise<void>;
+  /** Only on ports that deliver at least once. Envelopes that came another way are ignored. */
+  settle?(envelope: Envelope, outcome: Outcome): void;
   stats(): PortStats;
 }

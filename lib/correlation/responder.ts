@@ -12,7 +12,7 @@ import { newParentId } from '../scope/trace-context.js';
 import { Waiter } from '../scope/waiter.js';
 import { type CorrelationId, controlSubject, createEnvelope, type Envelope } from './envelope.js';
 import { Job, type JobEnds } from './job.js';
-import type { Port } from './port.js';
+import type { Outcome, Port } from './port.js';
 import { decodeError, encodeError } from './wire-error.js';
 
 export interface HandlerContext {
@@ -187,6 +187,7 @@ export class Responder {
     let jobs = this.#jobs.get(replyTo);
     if (jobs?.has(key) === true) {
       this.#counts.duplicates++;
+      this.port.settle?.(envelope, 'done');
       return;
     }
     const isFull = this.#running >= this.#concurrency;
@@ -194,6 +195,7 @@ export class Responder {
       this.#counts.refused++;
       const text = `The responder of '${this.subject}' has ${this.#running} requests running and ${this.#queued} queued`;
       this.#send(envelope, 'error', 0, undefined, new ResponderError('ERR_GAMMALOOP_RESPONDER_BUSY', text));
+      this.port.settle?.(envelope, 'released');
       return;
     }
     if (jobs === undefined) {
@@ -256,13 +258,13 @@ export class Responder {
       job.addCredit(envelope.count);
     } else if (envelope.kind === 'cancel') {
       this.#counts.cancelled++;
-      this.#endQuietly(job, decodeError(envelope.error ?? {}));
+      this.#endQuietly(job, decodeError(envelope.error ?? {}), 'done');
     }
   }
 
   /** Nobody is to be told. A job that runs keeps its place until its handler has ended. */
-  #endQuietly(job: Job, reason: Error): void {
-    this.#release(job);
+  #endQuietly(job: Job, reason: Error, outcome: Outcome): void {
+    this.#release(job, outcome);
     job.stop(reason);
     if (!job.started) {
       this.#queued--;
@@ -275,7 +277,9 @@ export class Responder {
     this.#checkIdle();
   }
 
-  #release({ envelope: { replyTo = '' }, key }: Job): void {
+  #release({ envelope, key }: Job, outcome: Outcome): void {
+    const { replyTo = '' } = envelope;
+    this.port.settle?.(envelope, outcome);
     const jobs = this.#jobs.get(replyTo);
     if (jobs?.delete(key) === true && jobs.size === 0) this.#jobs.delete(replyTo);
   }
@@ -298,7 +302,7 @@ export class Responder {
       for (const job of [...jobs.values()]) {
         this.#counts.cut++;
         this.#send(job.envelope, 'error', 0, undefined, reason);
-        this.#endQuietly(job, reason);
+        this.#endQuietly(job, reason, 'released');
       }
     }
   }
@@ -335,22 +339,22 @@ export class Responder {
     },
     replied: (job, payload) => {
       this.#counts.replied++;
-      this.#release(job);
+      this.#release(job, 'done');
       this.#send(job.envelope, 'reply', 0, payload);
     },
     streamed: (job, count) => {
       this.#counts.replied++;
-      this.#release(job);
+      this.#release(job, 'done');
       this.#send(job.envelope, 'end', count, undefined);
     },
     failed: (job, error) => {
       this.#counts.failed++;
-      this.#release(job);
+      this.#release(job, 'failed');
       this.#send(job.envelope, 'error', 0, undefined, error);
     },
     expired: (job) => {
       this.#counts.expired++;
-      this.#release(job);
+      this.#release(job, 'done');
       this.#send(
         job.envelope,
         'error',
@@ -361,7 +365,7 @@ export class Responder {
     },
     surroundingsCancelled: (job) => {
       this.#counts.cut++;
-      this.#release(job);
+      this.#release(job, 'released');
       const error = new ResponderError(
         'ERR_GAMMALOOP_RESPONDER_CLOSED',
         `The scope of '${this.subject}' was cancelled`,

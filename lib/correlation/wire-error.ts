@@ -4,8 +4,11 @@
  */
 import {
   BrokenError,
+  BrokerError,
+  type BrokerErrorCode,
   NoResponderError,
   PayloadError,
+  type PayloadErrorCode,
   RemoteError,
   ResponderError,
   type ResponderErrorCode,
@@ -84,7 +87,12 @@ function decode(wire: WireError, depth: number, room: Room): Error {
     case 'ERR_GAMMALOOP_RESPONDER_KIND':
       return new ResponderError(code as ResponderErrorCode, message, options);
     case 'ERR_GAMMALOOP_PAYLOAD':
-      return new PayloadError(message, options);
+    case 'ERR_GAMMALOOP_PAYLOAD_SIZE':
+      return new PayloadError(message, options, code as PayloadErrorCode);
+    case 'ERR_GAMMALOOP_BROKER_FULL':
+    case 'ERR_GAMMALOOP_BROKER_REFUSED':
+    case 'ERR_GAMMALOOP_DEAD_LETTER':
+      return new BrokerError(code as BrokerErrorCode, message, options);
     case 'ERR_GAMMALOOP_TIMEOUT':
       return new TimeoutError(message, options);
     case 'ERR_GAMMALOOP_BROKEN':

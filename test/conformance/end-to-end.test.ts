@@ -5,19 +5,24 @@ import { BrokenError, Response } from '../../lib/index.js';
 import { Cancelled, CancelScope, moveOnAfter, openNursery, shield } from '../../lib/scope/index.js';
 import { backends, starter } from '../support/backends.js';
 import { RawClient } from '../support/raw-client.js';
+import { useBroker } from '../support/use-broker.js';
 import { fixtures, type Link } from './ports/fixtures.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 
+/** One broker stands for all: they share what is looked at here. */
+const chosen = fixtures.filter(({ broker }) => broker === undefined || broker === 'nats');
+
 describe.each(backends)('from a socket of %s', (backend) => {
   const start = starter(backend);
 
-  describe.each(fixtures)('to $name', (fixture) => {
+  describe.each(chosen)('to $name', (fixture) => {
+    const broker = useBroker(fixture.broker);
     let link: Link;
     let requester: Requester;
 
     beforeEach(async () => {
-      link = await fixture.open();
+      link = await fixture.open(broker.url);
       requester = new Requester(link.port, { timeout: 30_000 });
       expect(await requester.request('echo', 'ready')).toBe('ready');
     });

@@ -3,9 +3,12 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Port } from '../../../lib/correlation/index.js';
+import type { BrokerPort } from '../../../lib/ports/broker.js';
 import { MemoryPort } from '../../../lib/ports/memory.js';
+import { NatsPort } from '../../../lib/ports/nats.js';
 import { ProcessPort } from '../../../lib/ports/process.js';
 import { ThreadPort } from '../../../lib/ports/thread.js';
+import type { BrokerKind } from '../../support/brokers.js';
 import { startPeer } from './peer.js';
 
 export interface Link {
@@ -22,7 +25,10 @@ export interface PortFixture {
   readonly copies: boolean;
   /** The other side can die alone, and the port notices. */
   readonly breaks: boolean;
-  open(): Promise<Link>;
+  /** What has to run for it. */
+  readonly broker?: BrokerKind;
+  /** `url`: of the broker. */
+  open(url: string): Promise<Link>;
 }
 
 const main = new URL('./peer-main.mjs', import.meta.url);
@@ -78,10 +84,31 @@ function process(): Link {
   };
 }
 
+/** Two clients of one broker. */
+async function clients(make: (url: string) => BrokerPort, url: string): Promise<Link> {
+  const far = make(url);
+  const port = make(url);
+  startPeer(far);
+  await Promise.all([far.ready(), port.ready()]);
+  return {
+    port,
+    kill: () => far.close(),
+    stop: async () => {
+      await port.close();
+      await far.close();
+    },
+  };
+}
+
+function broker(kind: BrokerKind, make: (url: string) => BrokerPort): PortFixture {
+  return { name: kind, copies: true, breaks: false, broker: kind, open: (url) => clients(make, url) };
+}
+
 export const fixtures: PortFixture[] = [
   { name: 'memory', copies: false, breaks: false, open: async () => memory(false) },
   { name: 'memory, cloning', copies: true, breaks: false, open: async () => memory(true) },
   { name: 'thread, worker', copies: true, breaks: true, open: async () => worker(false) },
   { name: 'thread, channel', copies: true, breaks: true, open: async () => worker(true) },
   { name: 'process', copies: true, breaks: true, open: async () => process() },
+  broker('nats', (servers) => new NatsPort({ servers })),
 ];

@@ -13,6 +13,7 @@ import {
   TimeoutError,
 } from '../../../lib/errors.js';
 import { moveOnAfter } from '../../../lib/scope/index.js';
+import { useBroker } from '../../support/use-broker.js';
 import { fixtures, type Link } from './fixtures.js';
 
 /** How a promise ends: the error that it rejects with. */
@@ -26,11 +27,12 @@ async function failure(promise: Promise<unknown>): Promise<Error & { code?: stri
 }
 
 describe.each(fixtures)('$name', (fixture) => {
+  const broker = useBroker(fixture.broker);
   let link: Link;
   let requester: Requester;
 
   beforeEach(async () => {
-    link = await fixture.open();
+    link = await fixture.open(broker.url);
     requester = new Requester(link.port, { timeout: 10_000 });
     expect(await requester.request('echo', 'ready')).toBe('ready');
   });

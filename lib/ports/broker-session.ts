@@ -1,0 +1,57 @@
+/**
+ * The line between the broker port (broker.ts), which is one for all, and a broker's client. A session is one connection: made by `connect`, used until it is lost or
+ * closed, and never again. The port makes a new one, subscribes again, and sends what waited.
+ */
+import type { Envelope } from '../correlation/envelope.js';
+import type { Delivery } from './deliveries.js';
+
+/** A subject that is subscribed to, once for each group. */
+export interface Channel {
+  readonly subject: string;
+  /** Undefined: every such channel gets everything. */
+  readonly group: string | undefined;
+}
+
+/** What became a dead letter, and why. */
+export interface DeadFrame {
+  readonly frame: Uint8Array;
+  readonly reason: string;
+}
+
+export interface Session {
+  /** The largest frame that the broker takes. */
+  readonly maxBytes: number;
+  /** Resolves when what is published from then on arrives. Rejects with RefusedError where that will never be. */
+  subscribe(channel: Channel): Promise<void> | void;
+  unsubscribe(channel: Channel): void;
+  /** At most once, in order for each subject. Does not throw; what cannot be sent is lost with the session. */
+  send(frame: Buffer, envelope: Envelope): void;
+  /** Durable: resolves when the broker has stored it. Rejects with BrokerError where it refuses; any other error means that the fate is unknown. */
+  enqueue(frame: Buffer, subject: string, key: string): Promise<void>;
+  /** Takes dead letters of a subject away. */
+  takeDead(subject: string, limit: number): Promise<DeadFrame[]>;
+  /** Where replies to an inbox go, if the broker names such routes itself. */
+  learnRoute?(replyTo: string, route: string): void;
+  /** Resolves when the broker has taken everything before it. */
+  flush(): Promise<void>;
+  /** In order, after `flush`. */
+  close(): Promise<void>;
+  /** At once. `lost` need not be called. */
+  destroy(): void;
+}
+
+/** Whom a session tells. None of these throws. */
+export interface SessionOwner {
+  received(channel: Channel, frame: Uint8Array, route?: string): void;
+  /** Durable work. */
+  delivered(channel: Channel, frame: Uint8Array, delivery: Delivery): void;
+  /** Nobody subscribes to the subject of this request. */
+  unanswered(request: Envelope): void;
+  /** A reply from one who speaks no frames. */
+  answered(reply: Envelope): void;
+  /** The connection is gone. More than one call does nothing. */
+  lost(cause: unknown): void;
+}
+
+/** Connecting again will not help: rights, names, settings. */
+export class RefusedError extends Error {}

@@ -1,0 +1,184 @@
+/**
+ * Real brokers for the tests: each in a temporary folder, on a free port of 127.0.0.1, ended by whoever started it. Where a server is not installed the tests that
+ * need it say which package to install; with CI set they fail.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, constants } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface Broker {
+  readonly url: string;
+  readonly port: number;
+  /** SIGKILL; its files stay. */
+  kill(): Promise<void>;
+  /** On the same port, with the same files, after `kill`. */
+  restart(): Promise<void>;
+  /** Stops the process without ending it (SIGSTOP), and lets it go on. */
+  pause(): void;
+  resume(): void;
+  /** Ends it and removes its files. */
+  stop(): Promise<void>;
+}
+
+export type BrokerKind = 'nats' | 'redis' | 'amqp';
+
+interface Server {
+  readonly command: string;
+  readonly package: string;
+  readonly scheme: string;
+  start(folder: string, port: number): Promise<ChildProcess>;
+  /** What it answers when it takes clients: bytes to send, and what must come back. */
+  readonly hello: readonly [string, RegExp];
+}
+
+const MAX_PAYLOAD = 16 * 2 ** 20;
+const START_TIMEOUT_MS = 60_000;
+
+const servers: Record<BrokerKind, Server> = {
+  nats: {
+    command: 'nats-server',
+    package: 'nats-server',
+    scheme: 'nats',
+    hello: ['', /^INFO /],
+    async start(folder, port) {
+      const config = join(folder, 'nats.conf');
+      await writeFile(config, `max_payload: ${MAX_PAYLOAD}\njetstream { store_dir: "${folder}/jetstream" }\n`);
+      return launch('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-c', config], folder);
+    },
+  },
+  redis: {
+    command: 'redis-server',
+    package: 'redis-server',
+    scheme: 'redis',
+    hello: ['PING\r\n', /^\+PONG/],
+    async start(folder, port) {
+      const settings = ['--bind', '127.0.0.1', '--port', String(port), '--dir', folder];
+      return launch('redis-server', [...settings, '--save', '', '--appendonly', 'yes'], folder);
+    },
+  },
+  amqp: {
+    command: 'rabbitmq-server',
+    package: 'rabbitmq-server',
+    scheme: 'amqp',
+    hello: ['AMQP\0\0\x09\x01', /^\x01\0\0/],
+    async start(folder, port) {
+      const distribution = await freePort();
+      await writeFile(join(folder, 'rabbitmq.conf'), `listeners.tcp.1 = 127.0.0.1:${port}\nvm_memory_high_watermark.relative = 0.8\ndisk_free_limit.absolute = 50MB\n`);
+      await writeFile(join(folder, 'plugins'), '[].\n');
+      // A plain erl, without epmd: nothing else finds this node, and it needs to find none.
+      return launch('rabbitmq-server', [], folder, {
+        HOME: folder,
+        RABBITMQ_NODENAME: `gammaloop${port}@localhost`,
+        RABBITMQ_DIST_PORT: String(distribution),
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `-start_epmd false -erl_epmd_port ${distribution} -kernel inet_dist_use_interface {127,0,0,1}`,
+        RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
+        RABBITMQ_MNESIA_BASE: join(folder, 'mnesia'),
+        RABBITMQ_LOG_BASE: join(folder, 'log'),
+        RABBITMQ_ENABLED_PLUGINS_FILE: join(folder, 'plugins'),
+        RABBITMQ_PID_FILE: join(folder, 'pid'),
+      });
+    },
+  },
+};
+
+/** What to install, or null if the broker is there. */
+export function brokerMissing(kind: BrokerKind): string | null {
+  const { command, package: name } = servers[kind];
+  const found = pathOf(command) !== null;
+  return found ? null : `${command} is not installed: apt-get install ${name}`;
+}
+
+function pathOf(command: string): string | null {
+  for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/lib/rabbitmq/bin']) {
+    try {
+      const path = join(folder, command);
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not in this one.
+    }
+  }
+  return null;
+}
+
+function launch(command: string, args: string[], cwd: string, env: Record<string, string> = {}): ChildProcess {
+  const path = pathOf(command);
+  if (path === null) throw new Error(`${command} is not installed`);
+  // A group of its own: rabbitmq-server is a script around the machine that runs it.
+  return spawn(path, args, { cwd, env: { ...process.env, ...env }, stdio: 'ignore', detached: true });
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export async function startBroker(kind: BrokerKind): Promise<Broker> {
+  const missing = brokerMissing(kind);
+  if (missing !== null) throw new Error(missing);
+  const server = servers[kind];
+  const folder = await mkdtemp(join(tmpdir(), `gammaloop-${kind}-`));
+  const port = await freePort();
+  let child = await server.start(folder, port);
+  await answers(server, port, child);
+  const signal = (name: NodeJS.Signals): void => {
+    try {
+      process.kill(-(child.pid as number), name);
+    } catch {
+      // It has ended.
+    }
+  };
+  const end = async (name: NodeJS.Signals): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    signal(name);
+    await ended;
+  };
+  const onExit = (): void => signal('SIGKILL');
+  process.once('exit', onExit);
+  return {
+    url: `${server.scheme}://127.0.0.1:${port}`,
+    port,
+    kill: () => end('SIGKILL'),
+    restart: async () => {
+      child = await server.start(folder, port);
+      await answers(server, port, child);
+    },
+    pause: () => signal('SIGSTOP'),
+    resume: () => signal('SIGCONT'),
+    stop: async () => {
+      process.off('exit', onExit);
+      await end('SIGKILL');
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+/** A server says nothing when it is ready: it is asked until it answers. */
+async function answers({ hello: [bytes, answer], command }: Server, port: number, child: ChildProcess): Promise<void> {
+  const end = performance.now() + START_TIMEOUT_MS;
+  while (performance.now() < end) {
+    if (child.exitCode !== null) throw new Error(`${command} ended with exit code ${child.exitCode}`);
+    const socket = connect(port, '127.0.0.1');
+    const first = await new Promise<string>((resolve) => {
+      socket.once('connect', () => socket.write(bytes, 'latin1'));
+      socket.once('data', (chunk) => resolve(chunk.toString('latin1')));
+      socket.once('error', () => resolve(''));
+      socket.once('close', () => resolve(''));
+    });
+    socket.destroy();
+    if (answer.test(first)) return;
+    await delay(20);
+  }
+  throw new Error(`${command} did not answer within ${START_TIMEOUT_MS} ms`);
+}
