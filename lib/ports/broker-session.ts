@@ -27,7 +27,7 @@ export interface Session {
   /** At most once, in order for each subject. Does not throw; what cannot be sent is lost with the session. */
   send(frame: Buffer, envelope: Envelope): void;
   /** Durable: resolves when the broker has stored it. Rejects with BrokerError where it refuses; any other error means that the fate is unknown. */
-  enqueue(frame: Buffer, subject: string, key: string): Promise<void>;
+  enqueue(frame: Buffer, envelope: Envelope, key: string): Promise<void>;
   /** Takes dead letters of a subject away. */
   takeDead(subject: string, limit: number): Promise<DeadFrame[]>;
   /** Where replies to an inbox go, if the broker names such routes itself. */
@@ -47,6 +47,8 @@ export interface SessionOwner {
   delivered(channel: Channel, frame: Uint8Array, delivery: Delivery): void;
   /** Nobody subscribes to the subject of this request. */
   unanswered(request: Envelope): void;
+  /** The broker refused this message, alone. */
+  refused(envelope: Envelope, error: Error): void;
   /** A reply from one who speaks no frames. */
   answered(reply: Envelope): void;
   /** The connection is gone. More than one call does nothing. */

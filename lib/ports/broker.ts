@@ -304,7 +304,7 @@ export abstract class BrokerPort extends PortBase {
 
   #enqueue(session: Session, item: Outgoing, work: NonNullable<Outgoing['work']>): void {
     this.#unconfirmed.add(item);
-    session.enqueue(item.frame, item.envelope.subject, work.key).then(
+    session.enqueue(item.frame, item.envelope, work.key).then(
       () => {
         if (!this.#unconfirmed.delete(item)) return;
         work.waiter?.resolve();
@@ -347,6 +347,12 @@ export abstract class BrokerPort extends PortBase {
       delivered: (channel, frame, delivery) => this.#delivered(channel as SubscribedChannel, frame, delivery),
       unanswered: (request) => {
         if (!this.closed) this.bounce(request);
+      },
+      refused: (envelope, cause) => {
+        const full = /OOM|MISCONF/.test(cause.message);
+        const code = full ? 'ERR_GAMMALOOP_BROKER_FULL' : 'ERR_GAMMALOOP_BROKER_REFUSED';
+        const text = `The broker refused a message for '${envelope.subject}': ${cause.message}`;
+        if (!this.closed) this.#refuse(envelope, null, new BrokerError(code, text, { cause }));
       },
       answered: (reply) => {
         const inbox = this.#channels.get(channelName(reply.subject, undefined));

@@ -119,8 +119,8 @@ class NatsSession implements Session {
     this.#connection.publish(name, frame, awaits ? { reply: this.#replySubject(envelope, replyTo) } : undefined);
   }
 
-  enqueue(frame: Buffer, subject: string, key: string): Promise<void> {
-    return (this.#work as NatsWork).enqueue(frame, subject, key);
+  enqueue(frame: Buffer, envelope: Envelope, key: string): Promise<void> {
+    return (this.#work as NatsWork).enqueue(frame, envelope.subject, key);
   }
 
   takeDead(subject: string, limit: number): Promise<DeadFrame[]> {

@@ -8,6 +8,7 @@ import { MemoryPort } from '../../../lib/ports/memory.js';
 import { NatsPort } from '../../../lib/ports/nats.js';
 import { ProcessPort } from '../../../lib/ports/process.js';
 import { ThreadPort } from '../../../lib/ports/thread.js';
+import { RedisPort } from '../../../lib/ports/redis.js';
 import type { BrokerKind } from '../../support/brokers.js';
 import { startPeer } from './peer.js';
 
@@ -111,4 +112,5 @@ export const fixtures: PortFixture[] = [
   { name: 'thread, channel', copies: true, breaks: true, open: async () => worker(true) },
   { name: 'process', copies: true, breaks: true, open: async () => process() },
   broker('nats', (servers) => new NatsPort({ servers })),
+  broker('redis', (url) => new RedisPort({ url })),
 ];

@@ -1,0 +1,202 @@
+/**
+ * A port over Redis 6.2 or newer: one server, or Sentinel; not Redis Cluster.
+ *
+ *     const port = new RedisPort({ url: 'redis://127.0.0.1:6379' });
+ *
+ * Each subject is a channel of publish/subscribe; each member of a group has a channel of its own, and a script gives a message to one of them. Redis says how many
+ * a message reached, so that requests without a responder fail at once, and members that died are passed over. Durable: streams (redis-work.ts).
+ */
+import type { Redis } from 'ioredis';
+import type { Envelope } from '../correlation/envelope.js';
+import { newParentId } from '../correlation/trace-context.js';
+import { BrokerPort } from './broker.js';
+import type { BrokerPortOptions, CheckedBrokerOptions } from './broker-options.js';
+import { type Channel, type DeadFrame, RefusedError, type Session, type SessionOwner } from './broker-session.js';
+import { requirePackage } from './client-package.js';
+import { PUBLISH } from './redis-scripts.js';
+import { RedisWork } from './redis-work.js';
+
+export interface RedisPortOptions extends BrokerPortOptions {
+  /** 'redis://[user:password@]host:6379[/db]', 'rediss://' for TLS. Default 127.0.0.1:6379. */
+  url?: string;
+  /** Further options of the Redis class of ioredis: username, password, tls, sentinels ... */
+  client?: Record<string, unknown>;
+}
+
+/** proto-max-bulk-len, unless the server is set otherwise. */
+const MAX_BYTES = 512 * 2 ** 20;
+
+/** A connection of the client that never comes back by itself. */
+export type Connect = () => Promise<Redis>;
+
+export class RedisPort extends BrokerPort {
+  readonly kind = 'redis';
+  readonly #url: string;
+  readonly #client: Record<string, unknown>;
+
+  /** Throws PackageMissingError without ioredis. */
+  constructor(options: RedisPortOptions = {}) {
+    super(options);
+    requirePackage('ioredis', 'gammaloop/ports/redis');
+    this.#url = options.url ?? 'redis://127.0.0.1:6379';
+    this.#client = options.client ?? {};
+  }
+
+  protected async connect(owner: SessionOwner): Promise<Session> {
+    const { Redis: Client } = await import('ioredis');
+    const open: Redis[] = [];
+    const connect: Connect = async () => {
+      const redis = new Client(this.#url, {
+        ...this.#client,
+        lazyConnect: true,
+        retryStrategy: () => null,
+        maxRetriesPerRequest: null,
+        enableAutoPipelining: false,
+      });
+      open.push(redis);
+      let problem: unknown;
+      redis.on('error', (error) => {
+        problem = error;
+      });
+      try {
+        await redis.connect();
+        await redis.ping();
+      } catch (error) {
+        throw refusal(problem ?? error) ?? problem ?? error;
+      }
+      redis.once('close', () => owner.lost(problem ?? new Error('the connection was closed')));
+      return redis;
+    };
+    try {
+      const [commands, subscriber] = await Promise.all([connect(), connect()]);
+      return new RedisSession(commands, subscriber, connect, open, owner, this.options);
+    } catch (error) {
+      for (const redis of open) redis.disconnect();
+      throw error;
+    }
+  }
+}
+
+interface Scripts {
+  glPublish(key: string, frame: Buffer, channel: string): Promise<number>;
+}
+
+class RedisSession implements Session {
+  readonly maxBytes = MAX_BYTES;
+  readonly #commands: Redis & Scripts;
+  readonly #subscriber: Redis;
+  readonly #open: readonly Redis[];
+  readonly #owner: SessionOwner;
+  readonly #prefix: string;
+  readonly #work: RedisWork | null;
+  /** Names this end among the members of a group. */
+  readonly #id = newParentId();
+  /** Channel of Redis -> ours. */
+  readonly #channels = new Map<string, Channel>();
+
+  constructor(
+    commands: Redis,
+    subscriber: Redis,
+    connect: Connect,
+    open: readonly Redis[],
+    owner: SessionOwner,
+    options: CheckedBrokerOptions,
+  ) {
+    commands.defineCommand('glPublish', { numberOfKeys: 1, lua: PUBLISH });
+    this.#commands = commands as Redis & Scripts;
+    this.#subscriber = subscriber;
+    this.#open = open;
+    this.#owner = owner;
+    this.#prefix = options.prefix;
+    const { durable, prefix } = options;
+    this.#work = durable === null ? null : new RedisWork(commands, connect, owner, prefix, durable, this.#id);
+    subscriber.on('messageBuffer', (name: Buffer, message: Buffer) => {
+      const channel = this.#channels.get(name.toString());
+      if (channel !== undefined) owner.received(channel, message);
+    });
+  }
+
+  async subscribe(channel: Channel): Promise<void> {
+    const { subject, group } = channel;
+    const name = this.#channelOf(channel);
+    this.#channels.set(name, channel);
+    await this.#subscriber.subscribe(name);
+    if (group === undefined) {
+      return;
+    }
+    const key = this.#groupsOf(subject);
+    await Promise.all([this.#commands.sadd(`${key}:${group}`, name), this.#commands.sadd(key, group)]);
+    await this.#work?.consume(channel);
+  }
+
+  unsubscribe(channel: Channel): void {
+    const { subject, group } = channel;
+    const name = this.#channelOf(channel);
+    this.#work?.stop(channel);
+    const left = group === undefined ? null : this.#commands.srem(`${this.#groupsOf(subject)}:${group}`, name);
+    // What was given to this member before comes first.
+    Promise.resolve(left)
+      .then(() => this.#subscriber.unsubscribe(name))
+      .then(() => this.#channels.delete(name))
+      .catch(ignore);
+  }
+
+  send(frame: Buffer, envelope: Envelope): void {
+    const { subject } = envelope;
+    const name = this.#name(subject);
+    // Inboxes and the like have no groups.
+    const sent = subject.startsWith('_')
+      ? this.#commands.publish(name, frame)
+      : this.#commands.glPublish(this.#groupsOf(subject), frame, name);
+    sent.then(
+      (reached) => {
+        if (reached === 0) this.#owner.unanswered(envelope);
+      },
+      (error: Error) => this.#owner.refused(envelope, error),
+    );
+  }
+
+  enqueue(frame: Buffer, envelope: Envelope, key: string): Promise<void> {
+    return (this.#work as RedisWork).enqueue(frame, envelope.subject, key);
+  }
+
+  takeDead(subject: string, limit: number): Promise<DeadFrame[]> {
+    return (this.#work as RedisWork).takeDead(subject, limit);
+  }
+
+  async flush(): Promise<void> {
+    await Promise.all([this.#commands.ping(), this.#subscriber.ping()]);
+  }
+
+  async close(): Promise<void> {
+    await this.#work?.leave();
+    this.destroy();
+  }
+
+  destroy(): void {
+    for (const redis of this.#open) redis.disconnect();
+  }
+
+  #name(subject: string): string {
+    return `${this.#prefix}:${subject}`;
+  }
+
+  #channelOf({ subject, group }: Channel): string {
+    return group === undefined ? this.#name(subject) : `${this.#name(subject)}:${group}:${this.#id}`;
+  }
+
+  /** The set of the names of a subject's groups. */
+  #groupsOf(subject: string): string {
+    return `${this.#prefix}:groups:${subject}`;
+  }
+}
+
+/** What connecting again does not mend; null for anything else. */
+function refusal(error: unknown): RefusedError | null {
+  const text = (error as Error).message;
+  return /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH)/.test(text)
+    ? new RefusedError('the server refuses the credentials', { cause: error })
+    : null;
+}
+
+function ignore(): void {}
