@@ -46,7 +46,8 @@ export function checkBrokerOptions(options: BrokerPortOptions): CheckedBrokerOpt
 }
 
 function checkDurable(options: DurableOptions): Required<DurableOptions> {
-  if (typeof options !== 'object' || options === null) throw new OptionError('durable', 'a boolean or an object', options);
+  if (typeof options !== 'object' || options === null)
+    throw new OptionError('durable', 'a boolean or an object', options);
   return {
     maxDeliveries: whole('durable.maxDeliveries', options.maxDeliveries ?? 5, 1),
     ackWait: whole('durable.ackWait', options.ackWait ?? 30_000, 100),

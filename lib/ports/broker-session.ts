@@ -3,6 +3,7 @@
  * closed, and never again. The port makes a new one, subscribes again, and sends what waited.
  */
 import type { Envelope } from '../correlation/envelope.js';
+import type { BrokerError } from '../errors.js';
 import type { Delivery } from './deliveries.js';
 
 /** A subject that is subscribed to, once for each group. */
@@ -44,11 +45,11 @@ export interface Session {
 export interface SessionOwner {
   received(channel: Channel, frame: Uint8Array, route?: string): void;
   /** Durable work. */
-  delivered(channel: Channel, frame: Uint8Array, delivery: Delivery): void;
+  delivered(channel: Channel, frame: Uint8Array, delivery: Delivery, route?: string): void;
   /** Nobody subscribes to the subject of this request. */
   unanswered(request: Envelope): void;
   /** The broker refused this message, alone. */
-  refused(envelope: Envelope, error: Error): void;
+  refused(envelope: Envelope, error: BrokerError): void;
   /** A reply from one who speaks no frames. */
   answered(reply: Envelope): void;
   /** The connection is gone. More than one call does nothing. */

@@ -9,16 +9,17 @@ import { randomUUID } from 'node:crypto';
 import { createEnvelope, type Envelope, failureOf } from '../correlation/envelope.js';
 import type { EnvelopeListener, Outcome, SubscribeOptions, Subscription } from '../correlation/port.js';
 import { PortBase, payloadError } from '../correlation/port-base.js';
-import { throwLater } from '../correlation/subscriptions.js';
 import { newTraceparent } from '../correlation/trace-context.js';
 import { BrokerError, ClosedError, OptionError, PayloadError, TimeoutError } from '../errors.js';
 import { activeDeadlines } from '../scope/scope-tree.js';
 import { Waiter } from '../scope/waiter.js';
+import { BrokerConnection, within } from './broker-connection.js';
 import { type BrokerPortOptions, type CheckedBrokerOptions, checkBrokerOptions } from './broker-options.js';
-import { type Channel, RefusedError, type Session, type SessionOwner } from './broker-session.js';
+import type { Session, SessionOwner } from './broker-session.js';
 import { Deliveries, type Delivery, type DeliveryStats } from './deliveries.js';
 import { decodeFrame, encodeFrame, touchFrame } from './frame.js';
-import { type Outgoing, Outbox } from './outbox.js';
+import { Outbox, type Outgoing } from './outbox.js';
+import { channelName, SubscribedChannel } from './subscribed-channel.js';
 
 /** The header that names work for the de-duplication. */
 export const IDEMPOTENCY_KEY = 'idempotency-key';
@@ -47,35 +48,17 @@ const FLUSH_BYTES = 2 ** 20;
 const MAX_UNCONFIRMED = 1024;
 const CLOSE_TIMEOUT_MS = 5000;
 
-class SubscribedChannel implements Channel {
-  readonly subject: string;
-  readonly group: string | undefined;
-  members: EnvelopeListener[] = [];
-  turn = 0;
-
-  constructor(subject: string, group: string | undefined) {
-    this.subject = subject;
-    this.group = group;
-  }
-}
-
 export abstract class BrokerPort extends PortBase {
   protected readonly options: CheckedBrokerOptions;
   readonly #channels = new Map<string, SubscribedChannel>();
   readonly #outbox: Outbox;
   readonly #deliveries: Deliveries | null;
   readonly #unconfirmed = new Set<Outgoing>();
-  #session: Session | null = null;
+  readonly #connection: BrokerConnection;
   /** Subscriptions that the broker has not confirmed: what is published after them waits. */
   #subscribing = 0;
   #unflushed = 0;
   #flushing = false;
-  #probing = false;
-  #heartbeat: NodeJS.Timeout | null = null;
-  #retryTimer: NodeJS.Timeout | null = null;
-  #delay: number;
-  #lastError: unknown;
-  #connections = 0;
   #expired = 0;
   #unreadable = 0;
   #onChange: (() => void)[] = [];
@@ -83,18 +66,20 @@ export abstract class BrokerPort extends PortBase {
   constructor(options: BrokerPortOptions) {
     super();
     this.options = checkBrokerOptions(options);
-    this.#delay = this.options.minDelay;
     this.#outbox = new Outbox(this.options.bufferBytes);
     this.#deliveries = this.options.durable === null ? null : new Deliveries(this.options.durable);
-    // When the subclass is made.
-    queueMicrotask(() => void this.#connect());
+    this.#connection = new BrokerConnection((owner) => this.connect(owner), this.#owner, this.options, {
+      opened: this.#onOpened,
+      lost: this.#onLost,
+      refused: (error) => this.break(error.cause ?? error, error.message),
+    });
   }
 
   /** Throws RefusedError where trying again will not help. */
   protected abstract connect(owner: SessionOwner): Promise<Session>;
 
   get connected(): boolean {
-    return this.#session !== null;
+    return this.#connection.session !== null;
   }
 
   /** Resolves when the broker has taken everything that was published and subscribed so far. Rejects with TimeoutError after `timeout` ms (30,000). */
@@ -102,7 +87,7 @@ export abstract class BrokerPort extends PortBase {
     const end = performance.now() + timeout;
     for (;;) {
       this.assertUsable();
-      const session = this.#session;
+      const { session } = this.#connection;
       if (session !== null && this.#subscribing === 0 && this.#outbox.size === 0 && !this.#flushing) {
         if (await within(session.flush(), end - performance.now())) {
           return;
@@ -111,7 +96,7 @@ export abstract class BrokerPort extends PortBase {
         continue;
       }
       if (performance.now() >= end) {
-        const cause = this.#lastError;
+        const cause = this.#connection.lastError;
         throw new TimeoutError(`The ${this.kind} port had no connection to its broker for ${timeout} ms`, { cause });
       }
     }
@@ -122,8 +107,7 @@ export abstract class BrokerPort extends PortBase {
    * with PayloadError, BrokerError (ERR_GAMMALOOP_BROKER_UNCONFIRMED: not known, submit again with the same key), ClosedError, or the scope's Cancelled.
    */
   async submit(subject: string, payload?: unknown, options: SubmitOptions = {}): Promise<void> {
-    this.assertUsable();
-    if (this.#deliveries === null) throw new OptionError('durable', 'true, for a port that work is submitted to', false);
+    this.#assertDurable();
     const { key = randomUUID(), timeout = 30_000, traceparent = newTraceparent(), headers, deadline } = options;
     const envelope = createEnvelope({
       kind: 'request',
@@ -148,13 +132,18 @@ export abstract class BrokerPort extends PortBase {
 
   /** Takes dead letters of a subject from the broker: they are yours then. */
   async takeDeadLetters(subject: string, limit = 100): Promise<DeadLetter[]> {
-    this.assertUsable();
+    this.#assertDurable();
     await this.ready();
-    const taken = (await this.#session?.takeDead(subject, limit)) ?? [];
+    const taken = (await this.#connection.session?.takeDead(subject, limit)) ?? [];
     return taken.flatMap(({ frame, reason }) => {
       const decoded = decodeFrame(frame, performance.now());
       return decoded === null ? [] : [{ envelope: decoded.envelope, key: keyOf(decoded.envelope), reason }];
     });
+  }
+
+  #assertDurable(): void {
+    this.assertUsable();
+    if (this.#deliveries === null) throw new OptionError('durable', 'true, for a port that has work', false);
   }
 
   settle(envelope: Envelope, outcome: Outcome): void {
@@ -168,24 +157,16 @@ export abstract class BrokerPort extends PortBase {
     if (channel === undefined) {
       channel = new SubscribedChannel(subject, options.group);
       this.#channels.set(name, channel);
-      if (this.#session !== null) this.#subscribeOn(this.#session, channel);
+      if (this.#connection.session !== null) this.#subscribeOn(this.#connection.session, channel);
     }
-    const { members } = channel;
-    const member: EnvelopeListener = (envelope) => listener(envelope);
-    channel.members = [...members, member];
-    return { subject, unsubscribe: () => this.#unsubscribe(name, member) };
-  }
-
-  #unsubscribe(name: string, member: EnvelopeListener): void {
-    const channel = this.#channels.get(name);
-    if (channel?.members.includes(member) !== true) {
-      return;
-    }
-    channel.members = channel.members.filter((other) => other !== member);
-    if (channel.members.length === 0) {
-      this.#channels.delete(name);
-      this.#session?.unsubscribe(channel);
-    }
+    const leave = channel.add(listener);
+    return {
+      subject,
+      unsubscribe: () => {
+        if (leave() && channel.members.length === 0 && this.#channels.delete(name))
+          this.#connection.session?.unsubscribe(channel);
+      },
+    };
   }
 
   protected override subscriptionCount(): number {
@@ -197,7 +178,7 @@ export abstract class BrokerPort extends PortBase {
   protected override dropSubscriptions(): void {
     for (const channel of this.#channels.values()) {
       channel.members = [];
-      this.#session?.unsubscribe(channel);
+      this.#connection.session?.unsubscribe(channel);
     }
     this.#channels.clear();
   }
@@ -206,7 +187,7 @@ export abstract class BrokerPort extends PortBase {
     return {
       ...super.stats(),
       connected: this.connected,
-      connections: this.#connections,
+      connections: this.#connection.count,
       /** Waits for the broker, or for its confirmation. */
       waiting: this.#outbox.size,
       waitingBytes: this.#outbox.bytes,
@@ -237,7 +218,7 @@ export abstract class BrokerPort extends PortBase {
       this.#refuse(envelope, work, payloadError(envelope, cause));
       return;
     }
-    const session = this.#session;
+    const { session } = this.#connection;
     const limit = Math.min(this.options.maxBytes, session?.maxBytes ?? Number.POSITIVE_INFINITY);
     if (frame.length > limit) {
       this.#refuse(envelope, work, tooLarge(envelope, frame.length, limit));
@@ -269,18 +250,22 @@ export abstract class BrokerPort extends PortBase {
     this.#flushing = true;
     session.flush().then(
       () => {
-        if (session !== this.#session) return;
+        if (session !== this.#connection.session) return;
         this.#unflushed = 0;
         this.#flushing = false;
         this.#drain();
       },
-      (error) => this.#lose(session, error),
+      (error) => this.#connection.lose(session, error),
     );
   }
 
   #drain(): void {
-    const session = this.#session;
-    for (let next = this.#outbox.first; next !== undefined && session !== null && !this.#held; next = this.#outbox.first) {
+    const { session } = this.#connection;
+    for (
+      let next = this.#outbox.first;
+      next !== undefined && session !== null && !this.#held;
+      next = this.#outbox.first
+    ) {
       const { frame, envelope, work } = next;
       if (work !== null && this.#unconfirmed.size >= MAX_UNCONFIRMED) {
         return;
@@ -312,7 +297,7 @@ export abstract class BrokerPort extends PortBase {
       },
       (error) => {
         if (!(error instanceof BrokerError)) {
-          this.#lose(session, error);
+          this.#connection.lose(session, error);
         } else if (this.#unconfirmed.delete(item)) {
           this.#refuse(item.envelope, work, error);
           this.#drain();
@@ -341,28 +326,21 @@ export abstract class BrokerPort extends PortBase {
 
   // The way in.
 
-  #ownerOf(current: { session: Session | null }): SessionOwner {
-    return {
-      received: (channel, frame, route) => this.#received(channel as SubscribedChannel, frame, route),
-      delivered: (channel, frame, delivery) => this.#delivered(channel as SubscribedChannel, frame, delivery),
-      unanswered: (request) => {
-        if (!this.closed) this.bounce(request);
-      },
-      refused: (envelope, cause) => {
-        const full = /OOM|MISCONF/.test(cause.message);
-        const code = full ? 'ERR_GAMMALOOP_BROKER_FULL' : 'ERR_GAMMALOOP_BROKER_REFUSED';
-        const text = `The broker refused a message for '${envelope.subject}': ${cause.message}`;
-        if (!this.closed) this.#refuse(envelope, null, new BrokerError(code, text, { cause }));
-      },
-      answered: (reply) => {
-        const inbox = this.#channels.get(channelName(reply.subject, undefined));
-        if (inbox !== undefined) this.#deliver(inbox, reply);
-      },
-      lost: (cause) => {
-        if (current.session !== null) this.#lose(current.session, cause);
-      },
-    };
-  }
+  readonly #owner: Omit<SessionOwner, 'lost'> = {
+    received: (channel, frame, route) => this.#received(channel as SubscribedChannel, frame, route),
+    delivered: (channel, frame, delivery, route) =>
+      this.#delivered(channel as SubscribedChannel, frame, delivery, route),
+    unanswered: (request) => {
+      if (!this.closed) this.bounce(request);
+    },
+    refused: (envelope, error) => {
+      if (!this.closed) this.#refuse(envelope, null, error);
+    },
+    answered: (reply) => {
+      const inbox = this.#channels.get(channelName(reply.subject, undefined));
+      if (inbox !== undefined) this.#deliver(inbox, reply);
+    },
+  };
 
   #received(channel: SubscribedChannel, frame: Uint8Array, route: string | undefined): void {
     const decoded = decodeFrame(frame, performance.now());
@@ -371,10 +349,11 @@ export abstract class BrokerPort extends PortBase {
       return;
     }
     const { envelope } = decoded;
-    if (route !== undefined && envelope.replyTo !== undefined) this.#session?.learnRoute?.(envelope.replyTo, route);
+    this.#learnRoute(envelope, route);
     if (channel.members.length === 0) {
       // It came while the subscription was given up: to another member of the group, or back.
-      if (channel.group !== undefined) this.#session?.send(encodeFrame(envelope, performance.now()), envelope);
+      if (channel.group !== undefined)
+        this.#connection.session?.send(encodeFrame(envelope, performance.now()), envelope);
     } else if (decoded.payloadError !== undefined) {
       this.#unreadablePayload(channel, envelope, decoded.payloadError);
     } else {
@@ -382,7 +361,7 @@ export abstract class BrokerPort extends PortBase {
     }
   }
 
-  #delivered(channel: SubscribedChannel, frame: Uint8Array, delivery: Delivery): void {
+  #delivered(channel: SubscribedChannel, frame: Uint8Array, delivery: Delivery, route: string | undefined): void {
     const decoded = decodeFrame(frame, performance.now());
     if (decoded === null) {
       this.#unreadable++;
@@ -390,6 +369,7 @@ export abstract class BrokerPort extends PortBase {
       return;
     }
     const { envelope } = decoded;
+    this.#learnRoute(envelope, route);
     if (this.#deliveries === null || channel.members.length === 0) {
       delivery.retry();
     } else if (decoded.payloadError !== undefined) {
@@ -403,6 +383,10 @@ export abstract class BrokerPort extends PortBase {
         this.#refuseOther(envelope, new BrokerError('ERR_GAMMALOOP_DEAD_LETTER', text));
       }
     }
+  }
+
+  #learnRoute({ replyTo }: Envelope, route: string | undefined): void {
+    if (route !== undefined && replyTo !== undefined) this.#connection.session?.learnRoute?.(replyTo, route);
   }
 
   #unreadablePayload(channel: SubscribedChannel, envelope: Envelope, cause: unknown): void {
@@ -426,55 +410,25 @@ export abstract class BrokerPort extends PortBase {
       return;
     }
     this.countReceived();
-    const { members } = channel;
-    if (channel.group === undefined) {
-      for (const member of members) if (channel.members.includes(member)) call(member, envelope);
-      return;
-    }
-    if (channel.turn >= members.length) channel.turn = 0;
-    const member = members[channel.turn++];
-    if (member !== undefined) call(member, envelope);
+    channel.deliver(envelope);
   }
 
   // The connection.
 
-  async #connect(): Promise<void> {
-    if (this.closed) {
-      return;
-    }
-    const current: { session: Session | null } = { session: null };
-    let session: Session;
-    try {
-      session = await this.connect(this.#ownerOf(current));
-    } catch (error) {
-      this.#lastError = error;
-      if (error instanceof RefusedError) this.break(error.cause ?? error, error.message);
-      else this.#connectLater();
-      return;
-    }
-    if (this.closed) {
-      session.destroy();
-      return;
-    }
-    current.session = session;
-    this.#session = session;
-    this.#connections++;
-    this.#delay = this.options.minDelay;
-    this.#heartbeat = setInterval(() => this.#probe(session), this.options.heartbeat).unref();
+  readonly #onOpened = (session: Session): void => {
     for (const channel of this.#channels.values()) this.#subscribeOn(session, channel);
     this.#drain();
     this.#changed();
-  }
+  };
 
-  #connectLater(): void {
-    if (this.closed) {
-      return;
-    }
-    // Half of it by chance: a thousand clients of one broker do not return at once.
-    const delay = this.#delay * (0.5 + Math.random() / 2);
-    this.#delay = Math.min(this.#delay * 2, this.options.maxDelay);
-    this.#retryTimer = setTimeout(() => void this.#connect(), delay);
-  }
+  /** Unconfirmed work is sent again, first. */
+  readonly #onLost = (): void => {
+    this.#subscribing = 0;
+    this.#unflushed = 0;
+    this.#flushing = false;
+    this.#outbox.unshift([...this.#unconfirmed]);
+    this.#unconfirmed.clear();
+  };
 
   #subscribeOn(session: Session, channel: SubscribedChannel): void {
     const confirmed = session.subscribe(channel);
@@ -484,53 +438,32 @@ export abstract class BrokerPort extends PortBase {
     this.#subscribing++;
     confirmed.then(
       () => {
-        if (session !== this.#session) return;
+        if (session !== this.#connection.session) return;
         this.#subscribing--;
         this.#drain();
         this.#changed();
       },
-      (error) => {
-        if (session !== this.#session) return;
-        if (error instanceof RefusedError) this.break(error.cause ?? error, error.message);
-        else this.#lose(session, error);
-      },
+      (error) => this.#connection.lose(session, error),
     );
   }
 
-  /** A broker that does not answer for a whole heartbeat is gone. */
-  #probe(session: Session): void {
-    if (this.#probing) {
-      this.#lose(session, new TimeoutError(`The broker did not answer for ${this.options.heartbeat} ms`));
-      return;
+  /** What waits is sent, if the broker is there and takes it within five seconds. */
+  protected async finish(): Promise<void> {
+    const { session } = this.#connection;
+    this.#deliveries?.close();
+    const end = performance.now() + CLOSE_TIMEOUT_MS;
+    while (session !== null && session === this.#connection.session) {
+      const done = this.#outbox.size === 0 && this.#unconfirmed.size === 0 && !this.#held;
+      if (!(await within(session.flush(), end - performance.now())) || done) break;
     }
-    this.#probing = true;
-    session.flush().then(
-      () => {
-        if (session === this.#session) this.#probing = false;
-      },
-      (error) => this.#lose(session, error),
-    );
+    await this.#connection.close(end);
+    this.#stop();
   }
 
-  #lose(session: Session, cause: unknown): void {
-    if (session !== this.#session) {
-      return;
-    }
-    this.#lastError = cause;
-    this.#forgetSession();
-    session.destroy();
-    this.#outbox.unshift([...this.#unconfirmed]);
-    this.#unconfirmed.clear();
-    this.#connectLater();
-  }
-
-  #forgetSession(): void {
-    this.#session = null;
-    this.#subscribing = 0;
-    this.#unflushed = 0;
-    this.#flushing = false;
-    this.#probing = false;
-    if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
+  protected abandon(): void {
+    this.#deliveries?.close();
+    this.#connection.destroy();
+    this.#stop();
   }
 
   #changed(): void {
@@ -539,32 +472,8 @@ export abstract class BrokerPort extends PortBase {
     for (const resolve of waiting) resolve();
   }
 
-  /** What waits is sent, if the broker is there and takes it within five seconds. */
-  protected async finish(): Promise<void> {
-    const session = this.#session;
-    this.#deliveries?.close();
-    if (session !== null) {
-      const end = performance.now() + CLOSE_TIMEOUT_MS;
-      while (session === this.#session && (this.#outbox.size > 0 || this.#unconfirmed.size > 0 || this.#held)) {
-        if (!(await within(session.flush(), end - performance.now()))) break;
-      }
-      if (session === this.#session) await within(session.flush(), end - performance.now());
-      this.#forgetSession();
-      await within(session.close(), end - performance.now());
-      session.destroy();
-    }
-    this.#stop(new ClosedError(`The ${this.kind} port`));
-  }
-
-  protected abandon(): void {
-    this.#deliveries?.close();
-    this.#session?.destroy();
-    this.#forgetSession();
-    this.#stop(new ClosedError(`The ${this.kind} port`));
-  }
-
-  #stop(error: Error): void {
-    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
+  #stop(): void {
+    const error = new ClosedError(`The ${this.kind} port`);
     for (const { work } of [...this.#unconfirmed, ...this.#outbox.takeAll()]) work?.waiter?.reject(error);
     this.#unconfirmed.clear();
     this.#changed();
@@ -575,38 +484,7 @@ function keyOf(envelope: Envelope): string {
   return envelope.headers?.[IDEMPOTENCY_KEY] ?? `${envelope.replyTo ?? ''}/${envelope.id}`;
 }
 
-function channelName(subject: string, group: string | undefined): string {
-  return group === undefined ? subject : `${subject}\u0000${group}`;
-}
-
 function tooLarge(envelope: Envelope, bytes: number, limit: number): PayloadError {
   const text = `A message for '${envelope.subject}' has ${bytes} bytes, and the broker takes ${limit}; send less, or in parts`;
   return new PayloadError(text, undefined, 'ERR_GAMMALOOP_PAYLOAD_SIZE');
-}
-
-function call(listener: EnvelopeListener, envelope: Envelope): void {
-  try {
-    listener(envelope);
-  } catch (error) {
-    throwLater(error);
-  }
-}
-
-/** Whether it resolved, or rejected, in time: true, false. */
-async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(resolve, Math.max(0, ms), false);
-  });
-  try {
-    return await Promise.race([
-      promise.then(
-        () => true,
-        () => false,
-      ),
-      late,
-    ]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -61,7 +61,10 @@ export function touchFrame(frame: Buffer, deadline: number, now: number): void {
 function textOf(envelope: Envelope): string {
   const { id, subject, replyTo = '', traceparent = '', headers, error } = envelope;
   let text = `${subject}${SEPARATOR}${replyTo}${SEPARATOR}${traceparent}`;
-  if (text.indexOf(SEPARATOR, subject.length + replyTo.length + 2) !== -1 || text.indexOf(SEPARATOR) !== subject.length) {
+  if (
+    text.indexOf(SEPARATOR, subject.length + replyTo.length + 2) !== -1 ||
+    text.indexOf(SEPARATOR) !== subject.length
+  ) {
     throw new TypeError('a subject, replyTo or traceparent must not hold U+0000');
   }
   if (typeof id === 'string' || headers !== undefined || error !== undefined) {

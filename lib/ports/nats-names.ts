@@ -21,7 +21,9 @@ export function subjectOf(name: string): string {
 
 /** A name of one token, of those that streams and consumers may have. */
 export function natsToken(subject: string): string {
-  return encodeURIComponent(subject).replace(/[^A-Za-z0-9_-]/g, (char) => (char === '%' ? '=' : percent(char)).replace('%', '='));
+  return encodeURIComponent(subject).replace(/[^A-Za-z0-9_-]/g, (char) =>
+    (char === '%' ? '=' : percent(char)).replace('%', '='),
+  );
 }
 
 function percent(char: string): string {

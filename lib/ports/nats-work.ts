@@ -2,7 +2,14 @@
  * Durable work on JetStream: one stream of retention 'workqueue' holds it (a message goes when it is acknowledged), one durable pull consumer for each subject
  * hands it out, another stream holds the dead letters. Both streams are made where they are missing; settings of existing ones (replicas, limits) are left alone.
  */
-import type { Consumer, JetStreamClient, JetStreamManager, JsMsg, MsgRequest, NextMsgRequest } from '@nats-io/jetstream';
+import type {
+  Consumer,
+  JetStreamClient,
+  JetStreamManager,
+  JsMsg,
+  MsgRequest,
+  NextMsgRequest,
+} from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { BrokerError } from '../errors.js';
 import { type Channel, type DeadFrame, RefusedError, type SessionOwner } from './broker-session.js';
@@ -72,7 +79,12 @@ export class NatsWork {
 
   async #ensureStream(name: string, subjects: string, config: Record<string, unknown>): Promise<void> {
     try {
-      await this.#manager.streams.add({ name, subjects: [subjects], storage: this.#library.StorageType.File, ...config });
+      await this.#manager.streams.add({
+        name,
+        subjects: [subjects],
+        storage: this.#library.StorageType.File,
+        ...config,
+      });
     } catch (error) {
       // It is there, with settings of its own.
       if (errorCode(error) !== STREAM_NAME_IN_USE) throw error;
@@ -86,7 +98,9 @@ export class NatsWork {
       if (errorCode(error) === 0) throw error;
       const full = /maximum|insufficient|resources/i.test((error as Error).message);
       const code = full ? 'ERR_GAMMALOOP_BROKER_FULL' : 'ERR_GAMMALOOP_BROKER_REFUSED';
-      throw new BrokerError(code, `JetStream did not store work for '${subject}': ${(error as Error).message}`, { cause: error });
+      throw new BrokerError(code, `JetStream did not store work for '${subject}': ${(error as Error).message}`, {
+        cause: error,
+      });
     }
   }
 

@@ -48,7 +48,10 @@ export class NatsPort extends BrokerPort {
       throw error;
     }
     try {
-      const work = this.options.durable === null ? null : await NatsWork.open(connection, owner, this.options.prefix, this.options.durable);
+      const work =
+        this.options.durable === null
+          ? null
+          : await NatsWork.open(connection, owner, this.options.prefix, this.options.durable);
       return new NatsSession(connection, owner, this.options, work);
     } catch (error) {
       void connection.close();
@@ -159,7 +162,9 @@ class NatsSession implements Session {
     if (message.data.length === 0 && message.headers?.code === NO_RESPONDERS) {
       this.#owner.unanswered(createEnvelope({ kind: 'request', id, subject, replyTo }));
     } else {
-      this.#owner.answered(createEnvelope({ kind: 'reply', id, subject: replyTo, payload: new Uint8Array(message.data) }));
+      this.#owner.answered(
+        createEnvelope({ kind: 'reply', id, subject: replyTo, payload: new Uint8Array(message.data) }),
+      );
     }
   }
 }

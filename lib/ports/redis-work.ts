@@ -70,10 +70,7 @@ export class RedisWork {
         this.#options.dedupWindow,
       );
     } catch (error) {
-      const { name, message } = error as Error;
-      if (name !== 'ReplyError') throw error;
-      const code = /OOM|MISCONF/.test(message) ? 'ERR_GAMMALOOP_BROKER_FULL' : 'ERR_GAMMALOOP_BROKER_REFUSED';
-      throw new BrokerError(code, `Redis did not store work for '${subject}': ${message}`, { cause: error });
+      throw refusalOf(error, subject) ?? error;
     }
   }
 
@@ -143,7 +140,9 @@ export class RedisWork {
       const claimed = entries.filter((entry): entry is Entry => entry !== null);
       const counts = await Promise.all(claimed.map(([id]) => this.#deliveriesOf(stream, String(id))));
       slots.free(-claimed.length);
-      claimed.forEach((entry, index) => this.#deliver(channel, stream, slots, entry, counts[index] as number));
+      for (const [index, entry] of claimed.entries()) {
+        this.#deliver(channel, stream, slots, entry, counts[index] as number);
+      }
     } catch (error) {
       if (!slots.closed) this.#owner.lost(error);
     }
@@ -157,7 +156,11 @@ export class RedisWork {
   #deliver(channel: Channel, stream: string, slots: Slots, [id, fields]: Entry, deliveries: number): void {
     const frame = fields[1] as Buffer;
     const attempt = Number(fields[3]) + deliveries - 1;
-    this.#owner.delivered(channel, frame, this.#delivery(stream, this.#dead(channel.subject), String(id), attempt, slots));
+    this.#owner.delivered(
+      channel,
+      frame,
+      this.#delivery(stream, this.#dead(channel.subject), String(id), attempt, slots),
+    );
   }
 
   #delivery(stream: string, dead: string, id: string, attempt: number, slots: Slots): Delivery {
@@ -191,6 +194,16 @@ export class RedisWork {
   #dead(subject: string): string {
     return `${this.#prefix}:dead:${subject}`;
   }
+}
+
+/** Null where it was no answer of the server: the connection went. */
+export function refusalOf(error: unknown, subject: string): BrokerError | null {
+  const { name, message } = error as Error;
+  if (name !== 'ReplyError') {
+    return null;
+  }
+  const code = /OOM|MISCONF/.test(message) ? 'ERR_GAMMALOOP_BROKER_FULL' : 'ERR_GAMMALOOP_BROKER_REFUSED';
+  return new BrokerError(code, `Redis refused a message for '${subject}': ${message}`, { cause: error });
 }
 
 function ignore(): void {}

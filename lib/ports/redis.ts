@@ -14,7 +14,7 @@ import type { BrokerPortOptions, CheckedBrokerOptions } from './broker-options.j
 import { type Channel, type DeadFrame, RefusedError, type Session, type SessionOwner } from './broker-session.js';
 import { requirePackage } from './client-package.js';
 import { PUBLISH } from './redis-scripts.js';
-import { RedisWork } from './redis-work.js';
+import { RedisWork, refusalOf } from './redis-work.js';
 
 export interface RedisPortOptions extends BrokerPortOptions {
   /** 'redis://[user:password@]host:6379[/db]', 'rediss://' for TLS. Default 127.0.0.1:6379. */
@@ -48,6 +48,8 @@ export class RedisPort extends BrokerPort {
     const connect: Connect = async () => {
       const redis = new Client(this.#url, {
         ...this.#client,
+        // Replies have the same form whatever the client's version.
+        protocol: 2,
         lazyConnect: true,
         retryStrategy: () => null,
         maxRetriesPerRequest: null,
@@ -62,7 +64,7 @@ export class RedisPort extends BrokerPort {
         await redis.connect();
         await redis.ping();
       } catch (error) {
-        throw refusal(problem ?? error) ?? problem ?? error;
+        throw credentialsRefused(problem ?? error) ?? problem ?? error;
       }
       redis.once('close', () => owner.lost(problem ?? new Error('the connection was closed')));
       return redis;
@@ -152,7 +154,10 @@ class RedisSession implements Session {
       (reached) => {
         if (reached === 0) this.#owner.unanswered(envelope);
       },
-      (error: Error) => this.#owner.refused(envelope, error),
+      (error) => {
+        const refusal = refusalOf(error, subject);
+        if (refusal !== null) this.#owner.refused(envelope, refusal);
+      },
     );
   }
 
@@ -192,7 +197,7 @@ class RedisSession implements Session {
 }
 
 /** What connecting again does not mend; null for anything else. */
-function refusal(error: unknown): RefusedError | null {
+function credentialsRefused(error: unknown): RefusedError | null {
   const text = (error as Error).message;
   return /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH)/.test(text)
     ? new RefusedError('the server refuses the credentials', { cause: error })

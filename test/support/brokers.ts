@@ -68,14 +68,17 @@ const servers: Record<BrokerKind, Server> = {
     hello: ['AMQP\0\0\x09\x01', /^\x01\0\0/],
     async start(folder, port) {
       const distribution = await freePort();
-      await writeFile(join(folder, 'rabbitmq.conf'), `listeners.tcp.1 = 127.0.0.1:${port}\nvm_memory_high_watermark.relative = 0.8\ndisk_free_limit.absolute = 50MB\n`);
+      await writeFile(
+        join(folder, 'rabbitmq.conf'),
+        `listeners.tcp.1 = 127.0.0.1:${port}\nvm_memory_high_watermark.relative = 0.8\ndisk_free_limit.absolute = 50MB\n`,
+      );
       await writeFile(join(folder, 'plugins'), '[].\n');
       // A plain erl, without epmd: nothing else finds this node, and it needs to find none.
       return launch('rabbitmq-server', [], folder, {
         HOME: folder,
         RABBITMQ_NODENAME: `gammaloop${port}@localhost`,
         RABBITMQ_DIST_PORT: String(distribution),
-        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `-start_epmd false -erl_epmd_port ${distribution} -kernel inet_dist_use_interface {127,0,0,1}`,
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `+sbwt none -start_epmd false -erl_epmd_port ${distribution} -kernel inet_dist_use_interface {127,0,0,1}`,
         RABBITMQ_CONFIG_FILE: join(folder, 'rabbitmq.conf'),
         RABBITMQ_MNESIA_BASE: join(folder, 'mnesia'),
         RABBITMQ_LOG_BASE: join(folder, 'log'),
@@ -94,7 +97,8 @@ export function brokerMissing(kind: BrokerKind): string | null {
 }
 
 function pathOf(command: string): string | null {
-  for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/lib/rabbitmq/bin']) {
+  // Debian's rabbitmq-server in /usr/sbin changes to a user and a folder of its own; the one behind it does not.
+  for (const folder of ['/usr/lib/rabbitmq/bin', ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin']) {
     try {
       const path = join(folder, command);
       accessSync(path, constants.X_OK);
@@ -130,7 +134,6 @@ export async function startBroker(kind: BrokerKind): Promise<Broker> {
   const folder = await mkdtemp(join(tmpdir(), `gammaloop-${kind}-`));
   const port = await freePort();
   let child = await server.start(folder, port);
-  await answers(server, port, child);
   const signal = (name: NodeJS.Signals): void => {
     try {
       process.kill(-(child.pid as number), name);
@@ -146,6 +149,15 @@ export async function startBroker(kind: BrokerKind): Promise<Broker> {
   };
   const onExit = (): void => signal('SIGKILL');
   process.once('exit', onExit);
+  const stop = async (): Promise<void> => {
+    process.off('exit', onExit);
+    await end('SIGKILL');
+    await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  };
+  await answers(server, port, child).catch(async (error) => {
+    await stop();
+    throw error;
+  });
   return {
     url: `${server.scheme}://127.0.0.1:${port}`,
     port,
@@ -156,11 +168,7 @@ export async function startBroker(kind: BrokerKind): Promise<Broker> {
     },
     pause: () => signal('SIGSTOP'),
     resume: () => signal('SIGCONT'),
-    stop: async () => {
-      process.off('exit', onExit);
-      await end('SIGKILL');
-      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
-    },
+    stop,
   };
 }
 

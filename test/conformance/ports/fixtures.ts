@@ -3,12 +3,13 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Port } from '../../../lib/correlation/index.js';
+import { AmqpPort } from '../../../lib/ports/amqp.js';
 import type { BrokerPort } from '../../../lib/ports/broker.js';
 import { MemoryPort } from '../../../lib/ports/memory.js';
 import { NatsPort } from '../../../lib/ports/nats.js';
 import { ProcessPort } from '../../../lib/ports/process.js';
-import { ThreadPort } from '../../../lib/ports/thread.js';
 import { RedisPort } from '../../../lib/ports/redis.js';
+import { ThreadPort } from '../../../lib/ports/thread.js';
 import type { BrokerKind } from '../../support/brokers.js';
 import { startPeer } from './peer.js';
 
@@ -112,5 +113,6 @@ export const fixtures: PortFixture[] = [
   { name: 'thread, channel', copies: true, breaks: true, open: async () => worker(true) },
   { name: 'process', copies: true, breaks: true, open: async () => process() },
   broker('nats', (servers) => new NatsPort({ servers })),
+  broker('amqp', (url) => new AmqpPort({ url })),
   broker('redis', (url) => new RedisPort({ url })),
 ];

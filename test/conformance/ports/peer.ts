@@ -43,7 +43,10 @@ export function startPeer(port: Port): Responder[] {
     return found;
   };
   const order: unknown[] = [];
-  port.subscribe('order', ({ payload }) => order.push(payload));
+  port.subscribe('order', ({ payload }) => {
+    order.push(payload);
+    counter('order').add();
+  });
   // One reply too many, and one for an id that nobody gave.
   port.subscribe('twice', ({ id, replyTo, payload }) => {
     for (const each of [id, id, 'nobody', 2 ** 52]) {

@@ -83,6 +83,8 @@ describe.each(fixtures)('$name', (fixture) => {
         // Also over several turns.
         if (i % 500 === 0) await requester.request('echo');
       }
+      // Order between subjects is not promised.
+      await requester.request('reached', ['order', sent.length]);
       expect(await requester.request('order.read')).toEqual(sent);
     });
 
