@@ -2,6 +2,7 @@
  * Durable work on RabbitMQ: one quorum queue for each subject, its messages persistent and confirmed, acknowledged after the handler; `prefetch` is what a worker
  * holds at a time. What is given up goes through the dead-letter exchange into a queue beside it. The broker notices a worker's death by its connection.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Channel as AmqpChannel, ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import { BrokerError } from '../errors.js';
 import { amqpName } from './amqp-names.js';
@@ -10,6 +11,8 @@ import type { Delivery, DurableOptions } from './deliveries.js';
 
 /** Counts the deliveries of a quorum queue before this one. */
 const DELIVERY_COUNT = 'x-delivery-count';
+const MAX_NACKS = 5;
+const NACK_DELAY_MS = 50;
 
 export class AmqpWork {
   readonly #connection: ChannelModel;
@@ -48,14 +51,22 @@ export class AmqpWork {
     return work;
   }
 
+  /** A queue that has just been made, or whose leader changes, may refuse for a moment. */
   async enqueue(frame: Buffer, subject: string, options: Options.Publish): Promise<void> {
     const queue = await this.#queueOf(subject);
+    for (let attempt = 1; !(await this.#confirmed(queue, frame, options)); attempt++) {
+      if (attempt === MAX_NACKS) throw full(subject);
+      await delay(NACK_DELAY_MS * attempt);
+    }
+  }
+
+  #confirmed(queue: string, frame: Buffer, options: Options.Publish): Promise<boolean> {
     // What waits in the queue is dropped by its workers, who know the time; the broker would bury it.
     const { expiration: _, ...kept } = options;
-    await new Promise<void>((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       this.#publishing.sendToQueue(queue, frame, { ...kept, persistent: true }, (error) => {
-        if (error === null || error === undefined) resolve();
-        else if (/nacked/.test(String(error.message))) reject(full(subject, error));
+        if (error === null || error === undefined) resolve(true);
+        else if (/nacked/.test(String(error.message))) resolve(false);
         else reject(error);
       });
     });
@@ -148,9 +159,9 @@ export class AmqpWork {
   }
 }
 
-function full(subject: string, cause: Error): BrokerError {
+function full(subject: string): BrokerError {
   const text = `The broker did not store work for '${subject}': its queue is full, or not available`;
-  return new BrokerError('ERR_GAMMALOOP_BROKER_FULL', text, { cause });
+  return new BrokerError('ERR_GAMMALOOP_BROKER_FULL', text);
 }
 
 function ignore(): void {}

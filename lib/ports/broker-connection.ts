@@ -139,11 +139,14 @@ export class BrokerConnection {
   }
 }
 
+/** Timers take no more. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** Whether it resolved, or rejected, in time: true, false. */
 export async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(resolve, Math.max(0, ms), false);
+    timer = setTimeout(resolve, Math.min(Math.max(0, ms), MAX_TIMER_MS), false);
   });
   try {
     return await Promise.race([

@@ -61,9 +61,11 @@ export function touchFrame(frame: Buffer, deadline: number, now: number): void {
 function textOf(envelope: Envelope): string {
   const { id, subject, replyTo = '', traceparent = '', headers, error } = envelope;
   let text = `${subject}${SEPARATOR}${replyTo}${SEPARATOR}${traceparent}`;
+  // Two separators, and those where they belong.
   if (
-    text.indexOf(SEPARATOR, subject.length + replyTo.length + 2) !== -1 ||
-    text.indexOf(SEPARATOR) !== subject.length
+    text.indexOf(SEPARATOR) !== subject.length ||
+    text.indexOf(SEPARATOR, subject.length + 1) !== subject.length + 1 + replyTo.length ||
+    traceparent.includes(SEPARATOR)
   ) {
     throw new TypeError('a subject, replyTo or traceparent must not hold U+0000');
   }

@@ -8,7 +8,7 @@
  */
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { createEnvelope, type Envelope } from '../correlation/envelope.js';
-import { newParentId } from '../correlation/trace-context.js';
+import { newParentId } from '../scope/trace-context.js';
 import { BrokerPort } from './broker.js';
 import type { BrokerPortOptions, CheckedBrokerOptions } from './broker-options.js';
 import { type Channel, type DeadFrame, RefusedError, type Session, type SessionOwner } from './broker-session.js';
@@ -33,7 +33,13 @@ export class NatsPort extends BrokerPort {
     requirePackage('@nats-io/transport-node', 'gammaloop/ports/nats');
     if (this.options.durable !== null) requirePackage('@nats-io/jetstream', "gammaloop/ports/nats with 'durable'");
     const { servers = '127.0.0.1:4222', client = {} } = options;
-    this.#client = { name: 'gammaloop', ...client, servers, reconnect: false };
+    this.#client = {
+      name: 'gammaloop',
+      ...credentialsOf(servers),
+      ...client,
+      servers: withoutCredentials(servers),
+      reconnect: false,
+    };
   }
 
   protected async connect(owner: SessionOwner): Promise<Session> {
@@ -58,6 +64,19 @@ export class NatsPort extends BrokerPort {
       throw error;
     }
   }
+}
+
+/** Of nats://user:password@host and nats://token@host, which the client itself does not read. */
+function credentialsOf(servers: string | string[]): Record<string, string> {
+  const [first = ''] = [servers].flat();
+  const [, user, pass] = /^\w+:\/\/([^:@/]+)(?::([^@/]*))?@/.exec(first) ?? [];
+  if (user === undefined) return {};
+  const decoded = decodeURIComponent(user);
+  return pass === undefined ? { token: decoded } : { user: decoded, pass: decodeURIComponent(pass) };
+}
+
+function withoutCredentials(servers: string | string[]): string[] {
+  return [servers].flat().map((server) => server.replace(/\/\/[^@/]*@/, '//'));
 }
 
 const NO_RESPONDERS = 503;

@@ -70,6 +70,10 @@ function countPlain(value: unknown, count: number): number {
 }
 
 function countObject(value: object, start: number): number {
+  // Also the end of a cycle.
+  if (start > MAX_JSON_VALUES) {
+    return TOO_MANY;
+  }
   const prototype = Object.getPrototypeOf(value);
   const isArray = Array.isArray(value);
   if (!isArray && prototype !== Object.prototype && prototype !== null) {

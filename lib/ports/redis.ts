@@ -8,7 +8,7 @@
  */
 import type { Redis } from 'ioredis';
 import type { Envelope } from '../correlation/envelope.js';
-import { newParentId } from '../correlation/trace-context.js';
+import { newParentId } from '../scope/trace-context.js';
 import { BrokerPort } from './broker.js';
 import type { BrokerPortOptions, CheckedBrokerOptions } from './broker-options.js';
 import { type Channel, type DeadFrame, RefusedError, type Session, type SessionOwner } from './broker-session.js';

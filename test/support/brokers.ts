@@ -2,7 +2,7 @@
  * Real brokers for the tests: each in a temporary folder, on a free port of 127.0.0.1, ended by whoever started it. Where a server is not installed the tests that
  * need it say which package to install; with CI set they fail.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -32,6 +32,8 @@ interface Server {
   readonly package: string;
   readonly scheme: string;
   start(folder: string, port: number): Promise<ChildProcess>;
+  /** What it leaves running. */
+  cleanUp?(port: number): void;
   /** What it answers when it takes clients: bytes to send, and what must come back. */
   readonly hello: readonly [string, RegExp];
 }
@@ -66,6 +68,9 @@ const servers: Record<BrokerKind, Server> = {
     package: 'rabbitmq-server',
     scheme: 'amqp',
     hello: ['AMQP\0\0\x09\x01', /^\x01\0\0/],
+    cleanUp: (port) => {
+      spawnSync('epmd', ['-port', String(epmdPort(port)), '-kill'], { stdio: 'ignore' });
+    },
     async start(folder, port) {
       const distribution = await freePort();
       await writeFile(
@@ -76,6 +81,9 @@ const servers: Record<BrokerKind, Server> = {
       // A plain erl, without epmd: nothing else finds this node, and it needs to find none.
       return launch('rabbitmq-server', [], folder, {
         HOME: folder,
+        // RabbitMQ starts an epmd all the same: on a port of its own, where it can be ended.
+        ERL_EPMD_PORT: String(epmdPort(port)),
+        ERL_EPMD_ADDRESS: '127.0.0.1',
         RABBITMQ_NODENAME: `gammaloop${port}@localhost`,
         RABBITMQ_DIST_PORT: String(distribution),
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `+sbwt none -start_epmd false -erl_epmd_port ${distribution} -kernel inet_dist_use_interface {127,0,0,1}`,
@@ -88,6 +96,11 @@ const servers: Record<BrokerKind, Server> = {
     },
   },
 };
+
+/** Below the ephemeral ports, from which `port` comes. */
+function epmdPort(port: number): number {
+  return 10_000 + (port % 20_000);
+}
 
 /** What to install, or null if the broker is there. */
 export function brokerMissing(kind: BrokerKind): string | null {
@@ -152,6 +165,7 @@ export async function startBroker(kind: BrokerKind): Promise<Broker> {
   const stop = async (): Promise<void> => {
     process.off('exit', onExit);
     await end('SIGKILL');
+    server.cleanUp?.(port);
     await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   };
   await answers(server, port, child).catch(async (error) => {

@@ -1,0 +1,5 @@
+export const add = (a, b) => a + b;
+export const fail = () => {
+  throw Object.assign(new Error('no such thing'), { code: 'ENOTHING' });
+};
+export const slow = (ms) => new Promise((resolve) => setTimeout(resolve, ms, 'slept'));

@@ -1,0 +1,125 @@
+/** Brokers that are away, come back, fall silent, are full or refuse: every port to a broker, as docs/ports.md has it. */
+import { afterEach, describe, expect, test } from 'vitest';
+import { Requester, Responder } from '../../../lib/correlation/index.js';
+import { BrokenError, PayloadError, TimeoutError } from '../../../lib/errors.js';
+import type { BrokerPort } from '../../../lib/ports/broker.js';
+import type { BrokerPortOptions } from '../../../lib/ports/broker-options.js';
+import { brokerKinds, openPort } from '../../support/broker-ports.js';
+import { useBroker } from '../../support/use-broker.js';
+
+describe.each(brokerKinds)('%s', (kind) => {
+  const server = useBroker(kind);
+  const open: BrokerPort[] = [];
+
+  /** A port with a requester, and a responder of its own subject. */
+  const side = (subject: string, options: BrokerPortOptions = {}) => {
+    const port = openPort(kind, server.url, options);
+    open.push(port);
+    const started: unknown[] = [];
+    let onHeld = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      onHeld = resolve;
+    });
+    let release = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    new Responder(port, subject, async ({ payload }) => {
+      started.push(payload);
+      if (payload !== 'hold') return payload;
+      onHeld();
+      await gate;
+      return 'held';
+    });
+    return { port, requester: new Requester(port, { timeout: 60_000 }), started, held, release };
+  };
+
+  afterEach(async () => {
+    for (const port of open.splice(0)) await port.close();
+  });
+
+  test('away at the start, lost and back', async () => {
+    const there = side('there');
+    await there.port.ready();
+    const holding = there.requester.request('there', 'hold');
+    await there.held;
+    await server.broker.kill();
+    await expect.poll(() => there.port.connected).toBe(false);
+
+    const late = side('late');
+    await expect(late.port.ready(50)).rejects.toBeInstanceOf(TimeoutError);
+    const waiting = late.requester.request('late', 'first');
+    await expect(late.requester.request('late', 'over', { timeout: 50 })).rejects.toBeInstanceOf(TimeoutError);
+    const small = side('small', { bufferBytes: 4000 });
+    const fits = small.requester.request('small', new Uint8Array(2000));
+    await expect(small.requester.request('small', new Uint8Array(2000))).rejects.toMatchObject({
+      code: 'ERR_GAMMALOOP_BROKER_FULL',
+    });
+    there.release();
+
+    await server.broker.restart();
+    expect(await Promise.all([holding, waiting])).toEqual(['held', 'first']);
+    expect(await fits).toHaveLength(2000);
+    // What was out of time was not sent.
+    expect(late.started).toEqual(['first']);
+    expect(late.port.stats()).toMatchObject({ connections: 1, expired: 1, waiting: 0, waitingBytes: 0 });
+    expect(await there.requester.request('there', 'again')).toBe('again');
+    expect(there.port.stats()).toMatchObject({ connections: 2 });
+  }, 90_000);
+
+  test('silent: found out, and used again when it answers', async () => {
+    const { port, requester } = side('silent', { heartbeat: 300 });
+    await port.ready();
+    server.broker.pause();
+    const during = requester.request('silent', 'during', { timeout: 100 });
+    await expect(during).rejects.toBeInstanceOf(TimeoutError);
+    await expect.poll(() => port.connected, { timeout: 10_000 }).toBe(false);
+    const meanwhile = requester.request('silent', 'meanwhile');
+    server.broker.resume();
+    expect(await meanwhile).toBe('meanwhile');
+  }, 60_000);
+
+  test('slow: what it has not taken yet waits here, in order', async () => {
+    const { port, requester, started } = side('slow', { heartbeat: 60_000 });
+    await port.ready();
+    server.broker.pause();
+    const sent = Array.from({ length: 300 }, (_, i) => requester.request('slow', new Uint8Array(20_000).fill(i)));
+    expect(port.stats().waitingBytes).toBeGreaterThan(1_000_000);
+    server.broker.resume();
+    await Promise.all(sent);
+    expect(started.map((bytes) => (bytes as Uint8Array)[0])).toEqual(sent.map((_, i) => i % 256));
+    expect(port.stats()).toMatchObject({ waiting: 0, waitingBytes: 0 });
+  }, 60_000);
+
+  test('too large a payload, or reply, fails before it is sent', async () => {
+    const { port, requester } = side('size', { maxBytes: 10_000 });
+    const other = openPort(kind, server.url);
+    open.push(other);
+    new Responder(port, 'large', () => 'x'.repeat(20_000));
+    await Promise.all([port.ready(), other.ready()]);
+    const before = port.stats().published;
+    const error = await requester.request('size', 'x'.repeat(20_000)).catch((thrown: Error) => thrown);
+    expect(error).toBeInstanceOf(PayloadError);
+    expect(error).toMatchObject({ code: 'ERR_GAMMALOOP_PAYLOAD_SIZE' });
+    expect((error as Error).message).toContain('10000');
+    expect(port.stats()).toMatchObject({ published: before + 1, unsendable: 1 });
+    const asked = new Requester(other).request('large');
+    await expect(asked).rejects.toMatchObject({ code: 'ERR_GAMMALOOP_PAYLOAD_SIZE' });
+    if (kind !== 'nats') return;
+    // The server's own limit, without `maxBytes`.
+    const big = new Requester(other).request('size', new Uint8Array(17 * 2 ** 20));
+    await expect(big).rejects.toMatchObject({ code: 'ERR_GAMMALOOP_PAYLOAD_SIZE' });
+    expect(other.connected).toBe(true);
+  });
+
+  if (kind !== 'nats')
+    test('that refuses the credentials breaks the port', async () => {
+      const port = openPort(kind, server.url.replace('://', '://nobody:wrong@'));
+      open.push(port);
+      const broken = new Promise<Error | undefined>((resolve) => port.onClose(resolve));
+      const asked = new Requester(port).request('any');
+      expect(await broken).toBeInstanceOf(BrokenError);
+      await expect(asked).rejects.toBeInstanceOf(BrokenError);
+      expect(((await broken) as Error).cause).toBeInstanceOf(Error);
+    });
+});
