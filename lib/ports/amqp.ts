@@ -191,7 +191,10 @@ class AmqpSession implements Session {
 
   /** What was confirmed the broker has; the question after it is answered last. */
   async flush(): Promise<void> {
-    await this.#channel.waitForConfirms();
+    await this.#channel.waitForConfirms().catch((error: Error) => {
+      // Work that a queue refused: who enqueued it knows.
+      if (!/nacked/.test(error.message)) throw error;
+    });
     await this.#channel.checkExchange(this.#prefix);
   }
 

@@ -89,7 +89,7 @@ class NatsSession implements Session {
   readonly #work: NatsWork | null;
   /** What the server answers requests with goes here. */
   readonly #inbox: string;
-  readonly #open = new Map<Channel, { unsubscribe(): void }>();
+  readonly #open = new Map<Channel, () => void>();
 
   constructor(connection: NatsConnection, owner: SessionOwner, options: CheckedBrokerOptions, work: NatsWork | null) {
     this.#connection = connection;
@@ -112,22 +112,22 @@ class NatsSession implements Session {
         else this.#owner.received(channel, message.data);
       },
     });
+    // What the server has sent already still comes.
+    const drain = (): void => void subscription.drain().catch(() => {});
     if (group === undefined || this.#work === null) {
-      this.#open.set(channel, subscription);
+      this.#open.set(channel, drain);
       return;
     }
     const consumer = this.#work.consume(channel);
-    this.#open.set(channel, {
-      unsubscribe: () => {
-        subscription.unsubscribe();
-        consumer.stop();
-      },
+    this.#open.set(channel, () => {
+      drain();
+      consumer.stop();
     });
     return consumer.started;
   }
 
   unsubscribe(channel: Channel): void {
-    this.#open.get(channel)?.unsubscribe();
+    this.#open.get(channel)?.();
     this.#open.delete(channel);
   }
 

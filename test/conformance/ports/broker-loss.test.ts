@@ -24,14 +24,14 @@ describe.each(brokerKinds)('%s', (kind) => {
     const gate = new Promise<void>((resolve) => {
       release = resolve;
     });
-    new Responder(port, subject, async ({ payload }) => {
+    const responder = new Responder(port, subject, async ({ payload }) => {
       started.push(payload);
       if (payload !== 'hold') return payload;
       onHeld();
       await gate;
       return 'held';
     });
-    return { port, requester: new Requester(port, { timeout: 60_000 }), started, held, release };
+    return { port, requester: new Requester(port, { timeout: 60_000 }), responder, started, held, release };
   };
 
   afterEach(async () => {
@@ -89,6 +89,25 @@ describe.each(brokerKinds)('%s', (kind) => {
     await Promise.all(sent);
     expect(started.map((bytes) => (bytes as Uint8Array)[0])).toEqual(sent.map((_, i) => i % 256));
     expect(port.stats()).toMatchObject({ waiting: 0, waitingBytes: 0 });
+  }, 60_000);
+
+  test('a responder that closes under load loses nothing', async () => {
+    const asking = side('asking');
+    const [staying, leaving] = [side('shared'), side('shared')];
+    await Promise.all([asking, staying, leaving].map(({ port }) => port.ready()));
+    let next = 0;
+    let closed: Promise<void> | undefined;
+    const client = async (): Promise<void> => {
+      for (let n = next++; n < 2000; n = next++) {
+        if (n === 700) closed = leaving.responder.close().then(() => leaving.port.close());
+        expect(await asking.requester.request('shared', n)).toBe(n);
+      }
+    };
+    await Promise.all(Array.from({ length: 100 }, client));
+    await closed;
+    expect(leaving.started.length).toBeGreaterThan(0);
+    // Each was carried out once.
+    expect(leaving.started.length + staying.started.length).toBe(2000);
   }, 60_000);
 
   test('too large a payload, or reply, fails before it is sent', async () => {
