@@ -36,6 +36,8 @@ export interface Import {
   readonly specifier: string;
   /** Erased by the compiler: `import type`, `export type`. */
   readonly typeOnly: boolean;
+  /** By `import()`, or only as a type in one. */
+  later: boolean;
 }
 
 /** Imports of a TypeScript file: static, re-exporting and dynamic ones. */
@@ -44,7 +46,8 @@ export function importsOf(path: string): Import[] {
   const pattern =
     /^\s*(?:import|export)\b(?:(\s+type\b)?[^;'"]*?\bfrom\s*'([^']+)'|\s*'([^']+)')|\bimport\(\s*'([^']+)'\s*\)/gm;
   for (const [, type, from, bare, dynamic] of read(path).matchAll(pattern)) {
-    imports.push({ specifier: (from ?? bare ?? dynamic) as string, typeOnly: type !== undefined });
+    const specifier = (from ?? bare ?? dynamic) as string;
+    imports.push({ specifier, typeOnly: type !== undefined, later: dynamic !== undefined });
   }
   return imports;
 }
