@@ -9,7 +9,8 @@ import { openNursery } from '../../lib/scope/index.js';
 import { backends, starter } from '../support/backends.js';
 import { compiledUrl } from '../support/compiled-library.js';
 import { RawClient } from '../support/raw-client.js';
-import { fixtures, type Link } from './ports/fixtures.js';
+import { useBroker } from '../support/use-broker.js';
+import { type Link, oneOfEachKind } from './ports/fixtures.js';
 import { COMPILED, closeRunner } from './ports/peer-runner.js';
 import type { TaskReport } from './ports/peer-tasks.mjs';
 
@@ -50,12 +51,13 @@ const causes: Record<string, (server: Server, client: RawClient) => Promise<numb
 describe.each(backends)('from a socket of %s', (backend) => {
   const start = starter(backend);
 
-  describe.each(fixtures)('to a task behind $name', (fixture) => {
+  describe.each(oneOfEachKind)('to a task behind $name', (fixture) => {
+    const broker = useBroker(fixture.broker);
     let link: Link;
     let requester: Requester;
 
     beforeEach(async () => {
-      link = await fixture.open();
+      link = await fixture.open(broker.url);
       requester = new Requester(link.port, { timeout: 30_000 });
     });
 

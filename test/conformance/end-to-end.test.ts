@@ -6,17 +6,14 @@ import { Cancelled, CancelScope, moveOnAfter, openNursery, shield } from '../../
 import { backends, starter } from '../support/backends.js';
 import { RawClient } from '../support/raw-client.js';
 import { useBroker } from '../support/use-broker.js';
-import { fixtures, type Link } from './ports/fixtures.js';
+import { type Link, oneOfEachKind } from './ports/fixtures.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
-
-/** One broker stands for all: they share what is looked at here. */
-const chosen = fixtures.filter(({ broker }) => broker === undefined || broker === 'nats');
 
 describe.each(backends)('from a socket of %s', (backend) => {
   const start = starter(backend);
 
-  describe.each(chosen)('to $name', (fixture) => {
+  describe.each(oneOfEachKind)('to $name', (fixture) => {
     const broker = useBroker(fixture.broker);
     let link: Link;
     let requester: Requester;

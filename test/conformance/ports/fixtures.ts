@@ -116,3 +116,6 @@ export const fixtures: PortFixture[] = [
   broker('amqp', (url) => new AmqpPort({ url })),
   broker('redis', (url) => new RedisPort({ url })),
 ];
+
+/** One broker stands for all, where what they share is looked at. */
+export const oneOfEachKind = fixtures.filter(({ broker: kind }) => kind === undefined || kind === 'nats');
