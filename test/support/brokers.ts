@@ -159,6 +159,8 @@ export async function startBroker(kind: BrokerKind): Promise<Broker> {
     const ended = once(child, 'exit');
     signal(name);
     await ended;
+    // The machine behind the script may take longer, and hold the port.
+    while (groupLives(child.pid as number)) await delay(10);
   };
   const onExit = (): void => signal('SIGKILL');
   process.once('exit', onExit);
@@ -184,6 +186,15 @@ export async function startBroker(kind: BrokerKind): Promise<Broker> {
     resume: () => signal('SIGCONT'),
     stop,
   };
+}
+
+function groupLives(pid: number): boolean {
+  try {
+    process.kill(-pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A server says nothing when it is ready: it is asked until it answers. */
