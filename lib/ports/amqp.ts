@@ -17,6 +17,9 @@ import { type Channel, type DeadFrame, RefusedError, type Session, type SessionO
 import { requirePackage } from './client-package.js';
 import { decodeFrame } from './frame.js';
 
+export type { BrokerPortOptions, DeadLetter, SubmitOptions } from './broker-options.js';
+export type { DurableOptions } from './deliveries.js';
+
 export interface AmqpPortOptions extends BrokerPortOptions {
   /** 'amqp://[user:password@]host:5672[/vhost]', 'amqps://' for TLS. Default 127.0.0.1:5672. */
   url?: string;
@@ -209,7 +212,10 @@ class AmqpSession implements Session {
 
   #optionsOf({ id, replyTo, traceparent, deadline }: Envelope): Options.Publish {
     const options: Options.Publish = { contentType: CONTENT_TYPE, correlationId: String(id) };
-    if (replyTo?.startsWith(INBOX) === true) options.replyTo = DIRECT_REPLY;
+    if (replyTo?.startsWith(INBOX) === true) {
+      // What is passed on for another port keeps the way to that one.
+      options.replyTo = this.#bound.has(replyTo) ? DIRECT_REPLY : (this.#routes.get(replyTo) ?? DIRECT_REPLY);
+    }
     if (traceparent !== undefined) options.headers = { traceparent };
     const left = deadline - performance.now();
     if (left < MAX_EXPIRATION_MS) options.expiration = Math.max(1, Math.ceil(left));

@@ -1,4 +1,5 @@
-/** The options that all broker ports have, checked. */
+/** The options that all broker ports have, checked; those of durable work. */
+import type { Envelope } from '../correlation/envelope.js';
 import { OptionError } from '../errors.js';
 import type { DurableOptions } from './deliveries.js';
 
@@ -15,6 +16,24 @@ export interface BrokerPortOptions {
   reconnect?: { min?: number; max?: number };
   /** Requests are stored by the broker and delivered until they are acknowledged. Default false. */
   durable?: boolean | DurableOptions;
+}
+
+export interface SubmitOptions {
+  /** Names the work: submitted twice within the de-duplication window it is done once. Default: random. */
+  key?: string;
+  /** Milliseconds to wait for the broker's confirmation. Default 30,000. */
+  timeout?: number;
+  /** Instant of `performance.now()` after which the work is not begun any more. Default: none. */
+  deadline?: number;
+  traceparent?: string;
+  headers?: Readonly<Record<string, string>>;
+}
+
+export interface DeadLetter {
+  /** The work as it was submitted. */
+  readonly envelope: Envelope;
+  readonly key: string;
+  readonly reason: string;
 }
 
 export interface CheckedBrokerOptions {

@@ -14,7 +14,13 @@ import { activeDeadlines } from '../scope/scope-tree.js';
 import { newTraceparent } from '../scope/trace-context.js';
 import { Waiter } from '../scope/waiter.js';
 import { BrokerConnection, within } from './broker-connection.js';
-import { type BrokerPortOptions, type CheckedBrokerOptions, checkBrokerOptions } from './broker-options.js';
+import {
+  type BrokerPortOptions,
+  type CheckedBrokerOptions,
+  checkBrokerOptions,
+  type DeadLetter,
+  type SubmitOptions,
+} from './broker-options.js';
 import type { Session, SessionOwner } from './broker-session.js';
 import { Deliveries, type Delivery, type DeliveryStats } from './deliveries.js';
 import { decodeFrame, encodeFrame, touchFrame } from './frame.js';
@@ -23,24 +29,6 @@ import { channelName, SubscribedChannel } from './subscribed-channel.js';
 
 /** The header that names work for the de-duplication. */
 export const IDEMPOTENCY_KEY = 'idempotency-key';
-
-export interface SubmitOptions {
-  /** Names the work: submitted twice within the de-duplication window it is done once. Default: random. */
-  key?: string;
-  /** Milliseconds to wait for the broker's confirmation. Default 30,000. */
-  timeout?: number;
-  /** Instant of `performance.now()` after which the work is not begun any more. Default: none. */
-  deadline?: number;
-  traceparent?: string;
-  headers?: Readonly<Record<string, string>>;
-}
-
-export interface DeadLetter {
-  /** The work as it was submitted. */
-  readonly envelope: Envelope;
-  readonly key: string;
-  readonly reason: string;
-}
 
 /** Sent without asking the broker whether it keeps up. */
 const FLUSH_BYTES = 2 ** 20;
@@ -61,7 +49,7 @@ export abstract class BrokerPort extends PortBase {
   #flushing = false;
   #expired = 0;
   #unreadable = 0;
-  #onChange: (() => void)[] = [];
+  #onChange: Waiter<void>[] = [];
 
   constructor(options: BrokerPortOptions) {
     super();
@@ -92,8 +80,8 @@ export abstract class BrokerPort extends PortBase {
         if (await within(session.flush(), end - performance.now())) {
           return;
         }
-      } else if (await within(new Promise<void>((resolve) => this.#onChange.push(resolve)), end - performance.now())) {
-        continue;
+      } else {
+        await this.#change(end - performance.now());
       }
       if (performance.now() >= end) {
         const cause = this.#connection.lastError;
@@ -469,7 +457,17 @@ export abstract class BrokerPort extends PortBase {
   #changed(): void {
     const waiting = this.#onChange;
     this.#onChange = [];
-    for (const resolve of waiting) resolve();
+    for (const waiter of waiting) waiter.resolve();
+  }
+
+  /** Resolves at the next change, or after `ms`. */
+  #change(ms: number): Promise<void> {
+    const waiter = new Waiter<void>({ onAbort: () => true, onExpire: (expired) => expired.resolve() });
+    const parked = waiter.park();
+    const timers = activeDeadlines();
+    if (!waiter.settled) waiter.expireAt(timers.now() + Math.max(0, ms), timers);
+    this.#onChange.push(waiter);
+    return parked;
   }
 
   #stop(): void {

@@ -16,6 +16,9 @@ import { requirePackage } from './client-package.js';
 import { natsSubject, subjectOf } from './nats-names.js';
 import { NatsWork } from './nats-work.js';
 
+export type { BrokerPortOptions, DeadLetter, SubmitOptions } from './broker-options.js';
+export type { DurableOptions } from './deliveries.js';
+
 export interface NatsPortOptions extends BrokerPortOptions {
   /** 'nats://host:4222', 'host:4222', or several of one cluster. Default 127.0.0.1:4222. */
   servers?: string | string[];

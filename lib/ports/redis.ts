@@ -16,6 +16,9 @@ import { requirePackage } from './client-package.js';
 import { PUBLISH } from './redis-scripts.js';
 import { RedisWork, refusalOf } from './redis-work.js';
 
+export type { BrokerPortOptions, DeadLetter, SubmitOptions } from './broker-options.js';
+export type { DurableOptions } from './deliveries.js';
+
 export interface RedisPortOptions extends BrokerPortOptions {
   /** 'redis://[user:password@]host:6379[/db]', 'rediss://' for TLS. Default 127.0.0.1:6379. */
   url?: string;

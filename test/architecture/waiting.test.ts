@@ -22,6 +22,12 @@ const exceptions: Record<string, string> = {
   'timer lib/runner/worker-loop.ts': 'the idle time of a worker, which must not keep its thread',
   'timer lib/runner/worker-process.ts': 'the same of a process',
   'timer lib/runner/runner.ts': 'the deadline of close()',
+  'timer lib/ports/broker-connection.ts': 'heartbeat and reconnection, which belong to no task',
+  'promise lib/ports/broker-connection.ts': 'a promise of the client against the end of close()',
+  'timer lib/ports/deliveries.ts': 'signs of life and repetitions of work, which belong to no task',
+  'timer lib/ports/redis-work.ts': 'looks for stalled work, which belongs to no task',
+  'timer lib/ports/amqp-work.ts': 'before what a queue refused is sent to it again, for no task',
+  'promise lib/ports/amqp-work.ts': "the client's callback for a confirmation",
 };
 
 test('waiting goes through waiter.ts, and time through one timer', () => {
