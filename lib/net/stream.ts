@@ -1,5 +1,12 @@
 /** Streams: a connection read by awaiting: exactly so many bytes, up to a separator, a line. As asyncio's streams, over a protocol of their own. */
-import { BusyResourceError, ClosedError, IncompleteReadError, OptionError, ReadLimitError } from '../errors.js';
+import {
+  BusyResourceError,
+  ClosedError,
+  ConnectionError,
+  IncompleteReadError,
+  OptionError,
+  ReadLimitError,
+} from '../errors.js';
 import { Waiter, type WaiterOwner } from '../scope/waiter.js';
 import { connect } from './connect.js';
 import { listen, type StreamServer } from './listen.js';
@@ -241,7 +248,7 @@ export async function connectStream(options: ConnectOptions): Promise<Stream> {
 
 /**
  * A server whose connections are streams; see `listen`. `handler` runs for each. When it has returned the stream is closed; what it throws aborts
- * the connection and is an unhandledRejection.
+ * the connection and is an unhandledRejection, but for the ConnectionError of a connection that broke.
  */
 export function listenStreams(
   options: ListenOptions,
@@ -269,7 +276,8 @@ class ServedStream extends Stream {
       await this.#handler(this);
     } catch (error) {
       this.abort();
-      throw error;
+      // A peer that went away is no mistake of the handler's.
+      if (!(error instanceof ConnectionError)) throw error;
     }
     await this.close();
   }

@@ -30,6 +30,8 @@ export abstract class Transport extends AsyncResource {
   #eofWritten = false;
   #abortedBy: Error | null = null;
   #writingPaused = false;
+  /** No fewer bytes than wait to be sent: that is asked for only where it may be too much. */
+  #mayWait = 0;
   /** @internal The server's: the connection is gone. */
   onGone: (() => void) | null = null;
   #high = DEFAULT_HIGH_WATER_BYTES;
@@ -101,8 +103,10 @@ export abstract class Transport extends AsyncResource {
       throw new OptionError('data', 'a string or a Uint8Array', data);
     }
     if (this.#closing || data.length === 0) return;
-    this.bytesWritten += this.send(data);
-    if (!this.#writingPaused) this.#checkHigh();
+    const byteCount = this.send(data);
+    this.bytesWritten += byteCount;
+    this.#mayWait += byteCount;
+    if (this.#mayWait > this.#high && !this.#writingPaused) this.#checkHigh();
   }
 
   /** The same for several in one call. */
@@ -189,11 +193,13 @@ export abstract class Transport extends AsyncResource {
   protected drained(): void {
     if (!this.#writingPaused || this.#lost) return;
     this.#writingPaused = false;
+    this.#mayWait = this.#low;
     this.#call(() => this.#protocol?.resumeWriting?.());
   }
 
   #checkHigh(): void {
-    if (this.writeBufferSize() <= this.#high) return;
+    this.#mayWait = this.writeBufferSize();
+    if (this.#mayWait <= this.#high) return;
     this.#writingPaused = true;
     this.watchDrain(this.#low);
     this.#call(() => this.#protocol?.pauseWriting?.());

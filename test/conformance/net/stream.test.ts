@@ -151,10 +151,19 @@ describe.each(backends)('streams on the %s backend', (backend) => {
     process.removeAllListeners('unhandledRejection');
     process.on('unhandledRejection', (error) => rejections.push(error));
     try {
+      let broken = false;
+      const resetting = await serve(async (peer) => {
+        await peer.readLine().catch((error) => {
+          broken = true;
+          throw error; // its connection's own: dropped
+        });
+      });
+      resetting.transport.reset();
       const stream = await serve(async () => {
         throw new Error('handler');
       });
       expect(await stream.read()).toBe(null);
+      while (!broken) await new Promise((done) => setImmediate(done));
       await new Promise((done) => setImmediate(done));
       expect(rejections).toMatchObject([{ message: 'handler' }]);
     } finally {
