@@ -44,7 +44,7 @@ export interface RunnerOptions {
   startTimeout?: number;
   /** Milliseconds that a cancelled task is given to end by itself before its worker is terminated. Default 1000; Infinity: never. */
   graceMs?: number;
-  /** Microseconds to look for work, or for a result, before sleeping: quicker when tasks come one at a time, and costs processor time. Default 0. */
+  /** Microseconds to look for work, or for a result, before sleeping: quicker when tasks come one at a time, and costs processor time. Default 0, of native tasks 30. */
   spinUs?: number;
   /**
    * Where processors are short, the event loop goes first: how much less urgent (0 to 19, as nice(1) counts) the workers are than the thread that
@@ -75,6 +75,8 @@ export interface CheckedRunnerOptions {
   readonly startTimeout: number;
   readonly graceMs: number;
   readonly spinUs: number;
+  /** Of native tasks, which are quick as a rule. */
+  readonly nativeSpinUs: number;
   readonly niceIncrement: number;
   readonly recycle: { readonly tasks: number; readonly ageMs: number; readonly heapBytes: number };
   readonly worker: Pick<RunnerOptions, 'resourceLimits' | 'env' | 'argv' | 'execArgv'>;
@@ -82,6 +84,8 @@ export interface CheckedRunnerOptions {
 }
 
 const MAX_SLOTS = 1_000_000;
+/** As long as a wake-up takes: two of them would be most of the time of a quick task. */
+const NATIVE_SPIN_US = 30;
 
 const KNOWN = new Set([
   'lane',
@@ -138,6 +142,7 @@ export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions
     startTimeout: duration('startTimeout', options.startTimeout ?? 30_000),
     graceMs,
     spinUs: integer('spinUs', options.spinUs ?? 0, 0, 10_000),
+    nativeSpinUs: options.spinUs ?? NATIVE_SPIN_US,
     niceIncrement: integer('niceIncrement', options.niceIncrement ?? 0, 0, 19),
     recycle: {
       tasks: duration('recycle.tasks', recycle.tasks ?? Number.POSITIVE_INFINITY, 'a number of tasks', 1),

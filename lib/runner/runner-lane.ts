@@ -74,12 +74,13 @@ export class RunnerLane {
 
   /** A thread runs one native task at a time, whatever it may run of others. */
   static natives(options: CheckedRunnerOptions): RunnerLane {
-    const { capacity, threads } = options;
+    const { capacity, threads, nativeSpinUs } = options;
+    const own = { ...options, tasksPerThread: 1, slots: capacity + threads, spinUs: nativeSpinUs };
     let values!: NativeValues;
     const lane = new RunnerLane(
       'native',
-      { ...options, tasksPerThread: 1, slots: capacity + threads },
-      () => new NativeThreads(options, loadBinding()),
+      own,
+      () => new NativeThreads(own, loadBinding()),
       (_workers, memory) => {
         values = new NativeValues(memory);
         return values;

@@ -1,0 +1,86 @@
+/**
+ * Native tasks of the runner: `npm run build && npm run build:ts && make -C examples/native-task && node bench/runner-native.mjs [--quick]`.
+ * A CRC-32 of 1 KiB on one native thread, many in flight and one at a time, and the processor time of an idle pool of four.
+ */
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { crc32 } from 'node:zlib';
+
+const quick = process.argv.includes('--quick');
+const dist = process.env.GAMMALOOP_DIST
+  ? `${pathToFileURL(process.env.GAMMALOOP_DIST).href}/`
+  : new URL('../dist/', import.meta.url).href;
+const { Runner } = await import(new URL('runner/index.js', dist).href);
+const library = fileURLToPath(new URL('../examples/native-task/build/crc32.so', import.meta.url));
+
+const ROUNDS = quick ? 3 : 7;
+const WINDOW_MS = quick ? 300 : 1000;
+const IN_FLIGHT = 1000;
+const ONE_AT_A_TIME = quick ? 2000 : 20_000;
+const IDLE_MS = quick ? 2000 : 10_000;
+
+const bytes = Uint8Array.from({ length: 1024 }, (_, i) => i * 31);
+const expected = crc32(bytes);
+const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+
+function check(result) {
+  if (Buffer.from(result.buffer, result.byteOffset, 4).readUInt32BE() !== expected) throw new Error('a wrong sum');
+}
+
+async function rate(runner) {
+  const end = performance.now() + WINDOW_MS;
+  const start = performance.now();
+  let count = 0;
+  await Promise.all(
+    Array.from({ length: IN_FLIGHT }, async () => {
+      while (performance.now() < end) {
+        const result = await runner.native(library, 'crc32', bytes);
+        count++;
+        if (count % 64 === 0) check(result);
+      }
+    }),
+  );
+  return (count * 1000) / (performance.now() - start);
+}
+
+async function latency(runner) {
+  const times = new Float64Array(ONE_AT_A_TIME);
+  for (let i = 0; i < ONE_AT_A_TIME; i++) {
+    const start = performance.now();
+    check(await runner.native(library, 'crc32', bytes));
+    times[i] = (performance.now() - start) * 1000;
+  }
+  times.sort();
+  return { p50: times[times.length >> 1], p99: times[Math.floor(times.length * 0.99)] };
+}
+
+/** Percent of one processor that the whole process uses while four threads have nothing to do. */
+async function idle() {
+  const runner = new Runner({ threads: 4 });
+  // All four start: each holds its task until there are four.
+  const slow = new Uint8Array(64 << 20);
+  await Promise.all([1, 2, 3, 4].map(() => runner.native(library, 'crc32', slow)));
+  const threads = runner.stats().threads.ready;
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const before = process.cpuUsage();
+  const start = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
+  const { user, system } = process.cpuUsage(before);
+  await runner.close();
+  return { threads, percent: (user + system) / 10 / (performance.now() - start) };
+}
+
+const runner = new Runner({ threads: 1, queue: { capacity: 2000 } });
+const rates = [];
+const latencies = [];
+for (let round = 0; round <= ROUNDS; round++) {
+  const perSecond = await rate(runner);
+  const times = await latency(runner);
+  if (round === 0) continue; // it warms up
+  rates.push(perSecond);
+  latencies.push(times);
+}
+await runner.close();
+const { threads, percent } = await idle();
+console.log(`crc32 of 1 KiB, one thread, ${IN_FLIGHT} in flight: ${Math.round(median(rates))}/s (target: 500,000/s)
+one at a time: p50 ${median(latencies.map(({ p50 }) => p50)).toFixed(1)} us, p99 ${median(latencies.map(({ p99 }) => p99)).toFixed(1)} us (target: p50 at most 30 us)
+${threads} idle threads: ${percent.toFixed(3)} % of a processor over ${IDLE_MS / 1000} s (target: less than 0.1 %)`);
