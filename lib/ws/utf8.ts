@@ -28,6 +28,11 @@ export class Utf8Validator {
   #cutLength = 0;
   #missing = 0;
 
+  /** The last piece ended within a sequence. */
+  get isCut(): boolean {
+    return this.#missing > 0;
+  }
+
   /** @returns false as soon as the text cannot be UTF-8 any more; then it is of no further use */
   push(piece: Uint8Array): boolean {
     let at = 0;
