@@ -90,6 +90,9 @@ export interface BackendServer {
    * `deadlineMs` (undefined: never) cuts the rest. Idempotent: later calls return the first one's promise, but may bring the deadline forward.
    */
   close(deadlineMs: number | undefined): Promise<CloseReport>;
+  /** A message to all WebSockets of this server that have subscribed to the topic. Flags: SEND_BINARY, SEND_COMPRESS (lib/ws/contract.ts). */
+  publish(topic: string, data: string | Uint8Array, flags: number): void;
+  subscriberCount(topic: string): number;
 }
 
 export interface Backend {

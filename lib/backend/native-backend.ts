@@ -14,10 +14,12 @@ import {
   STAT_REQUESTS_COMPLETED,
   STAT_REQUESTS_RECEIVED,
 } from '../bridge/binding.js';
+import { WS_SERVER_FLAG } from '../bridge/records.js';
 import { AddonMissingError, ListenError } from '../errors.js';
 import type { App } from '../http/exchange.js';
 import type { Backend, BackendServer, CloseReport, Limits, ListenTarget, ServerStats, Timeouts } from './contract.js';
 import { type LoopServer, type NativeLoop, nativeLoop } from './native-loop.js';
+import { publishBy } from './native-websocket.js';
 
 /** Whether the addon loads here. */
 export function probeNative(): { ok: true } | { ok: false; error: AddonMissingError } {
@@ -131,6 +133,18 @@ class NativeServer implements BackendServer, LoopServer {
       }, deadlineMs);
     }
     return this.#closing;
+  }
+
+  publish(topic: string, data: string | Uint8Array, flags: number): void {
+    const server = { index: this.#index, generation: 0 };
+    if (this.#lastCounters === null) publishBy(this.#loop.submissions, server, topic, data, flags | WS_SERVER_FLAG);
+  }
+
+  /** Subscriptions that were submitted are carried out first. */
+  subscriberCount(topic: string): number {
+    if (this.#lastCounters !== null) return 0;
+    this.#loop.engine.flush();
+    return this.#loop.engine.subscriberCount(this.#index, topic);
   }
 
   onClosed(): void {

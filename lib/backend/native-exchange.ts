@@ -15,6 +15,7 @@ import {
   REQUEST_HAS_BODY_FLAG,
 } from '../bridge/records.js';
 import { type AbortReason, type BodySink, Exchange, type Peer, type ResponseHead } from '../http/exchange.js';
+import type { SessionOptions, WebSocketListener, WebSocketSession } from '../ws/contract.js';
 import type { NativeLoop } from './native-loop.js';
 
 const ABORT_REASONS: Record<number, AbortReason> = {
@@ -275,6 +276,19 @@ export class NativeExchange extends Exchange {
     this.#loop.submissions.destroy(this);
     this.#loop.retire(this);
     this.#abortNow('local');
+  }
+
+  override acceptWebSocket(
+    headerBlock: string,
+    options: SessionOptions,
+    listener: WebSocketListener,
+  ): WebSocketSession | null {
+    if (this.responseStarted || this.abortReason !== null) return null;
+    this.responseStarted = true;
+    this.responseEnded = true;
+    const connection = { index: this.#connectionIndex, generation: this.#connectionGeneration };
+    this.#retire();
+    return this.#loop.webSockets.accept(this, connection, headerBlock, options, listener);
   }
 
   #streamedResponse(): StreamedResponse {

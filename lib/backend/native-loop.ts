@@ -34,11 +34,13 @@ import {
   TAIL_WORD,
   WIRE_OPEN,
   WRITABLE,
+  WS_MESSAGE,
 } from '../bridge/records.js';
 import { createRing, SubmissionWriter } from '../bridge/submission-writer.js';
 import { OptionError } from '../errors.js';
 import type { App, Peer } from '../http/exchange.js';
 import { NativeExchange } from './native-exchange.js';
+import { WebSocketReader } from './native-websocket.js';
 import { WireReader } from './wire.js';
 
 /** A server whose last connection is waited for. */
@@ -61,6 +63,7 @@ export class NativeLoop {
   readonly completionBytes: Buffer;
   readonly lent: LentBuffers;
   readonly wire: WireReader;
+  readonly webSockets: WebSocketReader;
   readonly #control: Uint32Array;
   readonly #words: Uint32Array;
   readonly #servers: (ClosingServer | undefined)[] = [];
@@ -91,6 +94,7 @@ export class NativeLoop {
     this.submissions = new SubmissionWriter(submissions, () => this.engine.flush());
     this.lent = new LentBuffers(this.engine, completions);
     this.wire = new WireReader(this, completions);
+    this.webSockets = new WebSocketReader(this, completions);
   }
 
   addServer(index: number, server: ClosingServer): void {
@@ -150,6 +154,10 @@ export class NativeLoop {
   #dispatch(opcode: number, flags: number, at: number, word: number): void {
     if (opcode === REQUEST) {
       this.#onRequest(flags, at, word);
+      return;
+    }
+    if (opcode >= WS_MESSAGE) {
+      this.webSockets.dispatch(opcode, flags, at, word);
       return;
     }
     if (opcode >= WIRE_OPEN) {

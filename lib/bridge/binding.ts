@@ -56,6 +56,10 @@ export interface NativeEngine {
   setKeepAlive(index: number, generation: number, on: boolean, delaySeconds: number): number;
   connectionFd(index: number, generation: number): number;
   setConnectionReferenced(index: number, generation: number, on: boolean): void;
+  /** Bytes that wait to be sent on a connection; 0 where it has gone. */
+  queuedBytes(index: number, generation: number): number;
+  /** Who has subscribed to a topic of the server. */
+  subscriberCount(server: number, topic: string): number;
   address(server: number): NativeEndpoint | string;
   setReferenced(server: number, referenced: boolean): void;
   closeServer(server: number): void;
@@ -203,6 +207,8 @@ export interface Binding {
   headerNames?: string[];
   httpErrors: string[];
   sessionErrors: string[];
+  /** Whether permessage-deflate can be done natively: the process has a zlib. */
+  hasZlib: boolean;
 }
 
 let binding: Binding | null = null;

@@ -43,6 +43,27 @@ import {
   WRITE_BYTES,
   WRITE_LENGTH_OFFSET,
   WRITE_NOTIFY_FLAG,
+  WS_ACCEPT_BYTES,
+  WS_CLOSE,
+  WS_CLOSE_BYTES,
+  WS_CLOSE_CODE_OFFSET,
+  WS_CLOSE_LENGTH_OFFSET,
+  WS_CONNECTION_GENERATION_OFFSET,
+  WS_CONNECTION_INDEX_OFFSET,
+  WS_FIELD_LENGTH_OFFSET,
+  WS_NOTIFY,
+  WS_PAYLOAD_LIMIT_OFFSET,
+  WS_PUBLISH,
+  WS_PUBLISH_BYTES,
+  WS_PUBLISH_LENGTH_OFFSET,
+  WS_PUBLISH_TOPIC_LENGTH_OFFSET,
+  WS_READING,
+  WS_SEND,
+  WS_SEND_BYTES,
+  WS_SEND_LENGTH_OFFSET,
+  WS_SEND_TOTAL_HIGH_OFFSET,
+  WS_SEND_TOTAL_LOW_OFFSET,
+  WS_TERMINATE,
 } from './records.js';
 
 /** Whom a submission is for: an exchange, or the connection of a wire session. */
@@ -214,6 +235,81 @@ export class SubmissionWriter {
     this.#plain(WIRE_TAP, 0, to);
   }
 
+  // To WebSockets.
+
+  /** WS_ACCEPT or WS_ATTACH. `settings`: the words from WS_PAYLOAD_LIMIT_OFFSET on; `block`: header fields, latin1. */
+  wsOpen(opcode: number, flags: number, to: RecordKey, connection: RecordKey, settings: Uint32Array, block: string): void {
+    const at = this.#reserve(WS_ACCEPT_BYTES + block.length);
+    const word = at >>> 2;
+    const words = this.#words;
+    words[word + (WS_CONNECTION_INDEX_OFFSET >>> 2)] = connection.index;
+    words[word + (WS_CONNECTION_GENERATION_OFFSET >>> 2)] = connection.generation;
+    words.set(settings, word + (WS_PAYLOAD_LIMIT_OFFSET >>> 2));
+    words[word + (WS_FIELD_LENGTH_OFFSET >>> 2)] = block.length;
+    if (block !== '') this.#bytes.latin1Write(block, at + WS_ACCEPT_BYTES);
+    this.#commit(word, opcode, flags, to, WS_ACCEPT_BYTES + block.length);
+  }
+
+  /** A message as UTF-8; flags: WS_SEND_*. Returns the number of bytes. */
+  wsText(to: RecordKey, text: string, flags: number): number {
+    const at = this.#reserve(WS_SEND_BYTES + text.length * 3);
+    const length = this.#bytes.utf8Write(text, at + WS_SEND_BYTES);
+    this.#commitWsSend(to, at, length, length, flags);
+    return length;
+  }
+
+  /** A message, or the beginning of one of `total` bytes, whose rest follows by wsData(WS_SEND_REST). */
+  wsBytes(to: RecordKey, chunk: Uint8Array, total: number, flags: number): void {
+    const at = this.#reserve(WS_SEND_BYTES + chunk.byteLength);
+    this.#bytes.set(chunk, at + WS_SEND_BYTES);
+    this.#commitWsSend(to, at, chunk.byteLength, total, flags);
+  }
+
+  /** WS_BEGIN, WS_SEND_REST, WS_SEND_PING, WS_SEND_PONG, WS_SUBSCRIBE, WS_UNSUBSCRIBE. */
+  wsData(opcode: number, to: RecordKey, chunk: Uint8Array): void {
+    const at = this.#reserve(WRITE_BYTES + chunk.byteLength);
+    this.#bytes.set(chunk, at + WRITE_BYTES);
+    this.#words[(at + WRITE_LENGTH_OFFSET) >>> 2] = chunk.byteLength;
+    this.#commit(at >>> 2, opcode, 0, to, WRITE_BYTES + chunk.byteLength);
+  }
+
+  wsClose(to: RecordKey, code: number, reason: Uint8Array): void {
+    const at = this.#reserve(WS_CLOSE_BYTES + reason.byteLength);
+    this.#bytes.set(reason, at + WS_CLOSE_BYTES);
+    this.#words[(at + WS_CLOSE_CODE_OFFSET) >>> 2] = code;
+    this.#words[(at + WS_CLOSE_LENGTH_OFFSET) >>> 2] = reason.byteLength;
+    this.#commit(at >>> 2, WS_CLOSE, 0, to, WS_CLOSE_BYTES + reason.byteLength);
+  }
+
+  wsTerminate(to: RecordKey): void {
+    this.#plain(WS_TERMINATE, 0, to);
+  }
+
+  wsReading(to: RecordKey, on: boolean): void {
+    this.#plain(WS_READING, on ? WIRE_READING_ON_FLAG : 0, to);
+  }
+
+  /** 0: by WS_DRAINED; else by WS_FLUSHED. */
+  wsNotify(to: RecordKey, number: number): void {
+    this.#count(WS_NOTIFY, to, number);
+  }
+
+  /** `chunk`: of a message, and all of it without WS_SEND_MORE_FLAG. */
+  wsPublish(to: RecordKey, topic: Uint8Array, chunk: Uint8Array, flags: number): void {
+    const size = WS_PUBLISH_BYTES + topic.byteLength + chunk.byteLength;
+    const at = this.#reserve(size);
+    this.#bytes.set(topic, at + WS_PUBLISH_BYTES);
+    this.#bytes.set(chunk, at + WS_PUBLISH_BYTES + topic.byteLength);
+    this.#words[(at + WS_PUBLISH_TOPIC_LENGTH_OFFSET) >>> 2] = topic.byteLength;
+    this.#words[(at + WS_PUBLISH_LENGTH_OFFSET) >>> 2] = chunk.byteLength;
+    this.#commit(at >>> 2, WS_PUBLISH, flags, to, size);
+  }
+
+  /** Nothing that was submitted waits to be carried out. */
+  get isEmpty(): boolean {
+    return this.#control[HEAD_WORD] === this.#control[TAIL_WORD];
+  }
+
   // Records.
 
   #plain(opcode: number, flags: number, to: RecordKey): void {
@@ -263,6 +359,14 @@ export class SubmissionWriter {
     this.#words[word + (WRITE_LENGTH_OFFSET >>> 2)] = length;
     this.#commit(word, WIRE_WRITE, flags, to, WRITE_BYTES + length);
     return length;
+  }
+
+  #commitWsSend(to: RecordKey, at: number, length: number, total: number, flags: number): void {
+    const word = at >>> 2;
+    this.#words[word + (WS_SEND_LENGTH_OFFSET >>> 2)] = length;
+    this.#words[word + (WS_SEND_TOTAL_LOW_OFFSET >>> 2)] = total % TWO_POW_32;
+    this.#words[word + (WS_SEND_TOTAL_HIGH_OFFSET >>> 2)] = total < TWO_POW_32 ? 0 : Math.floor(total / TWO_POW_32);
+    this.#commit(word, WS_SEND, flags, to, WS_SEND_BYTES + length);
   }
 
   #commit(word: number, opcode: number, flags: number, to: RecordKey, size: number): void {

@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { AbortReason } from '../errors.js';
+import type { SessionOptions, WebSocketListener, WebSocketSession } from '../ws/contract.js';
 
 export type { AbortReason };
 
@@ -112,6 +113,17 @@ export abstract class Exchange extends AsyncResource {
   abstract onceFlushed(callback: () => void): void;
   /** Closes the connection at once; what was not sent is lost. */
   abstract destroy(): void;
+  /**
+   * Instead of a response: 101 (upgrade and connection are added to `headerBlock`), and the connection is a WebSocket from here on. Null: the
+   * exchange is over, or its connection cannot become one. Nothing of the WebSocket is told before this has returned.
+   */
+  acceptWebSocket(
+    _headerBlock: string,
+    _options: SessionOptions,
+    _listener: WebSocketListener,
+  ): WebSocketSession | null {
+    return null;
+  }
 }
 
 /** What an app interface is to a backend. */

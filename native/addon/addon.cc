@@ -9,6 +9,7 @@
 #include "addon/selector_wrap.h"
 #include "http/http_server.h"
 #include "http/http_types.h"
+#include "sys/zlib_streams.h"
 
 namespace gammaloop {
 
@@ -36,6 +37,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
                                     [](uint32_t i) { return nameOf(static_cast<HttpError>(i)); }));
   exports.Set("sessionErrors", namesOf(env, static_cast<uint32_t>(SessionError::Count),
                                        [](uint32_t i) { return nameOf(static_cast<SessionError>(i)); }));
+  exports.Set("hasZlib", Napi::Boolean::New(env, isZlibAvailable()));
   return exports;
 }
 

@@ -57,6 +57,8 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::setNoDelay>("setNoDelay"),
                          InstanceMethod<&EngineWrap::setKeepAlive>("setKeepAlive"),
                          InstanceMethod<&EngineWrap::setConnectionReferenced>("setConnectionReferenced"),
+                         InstanceMethod<&EngineWrap::queuedBytes>("queuedBytes"),
+                         InstanceMethod<&EngineWrap::subscriberCount>("subscriberCount"),
                      });
 }
 

@@ -59,6 +59,10 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value setKeepAlive(const Napi::CallbackInfo& info);
   void setConnectionReferenced(const Napi::CallbackInfo& info);
 
+  // WebSockets (engine_wrap_wire.cc).
+  Napi::Value queuedBytes(const Napi::CallbackInfo& info);
+  Napi::Value subscriberCount(const Napi::CallbackInfo& info);
+
   bool hasServer(const Napi::CallbackInfo& info) const;
   Connection* connectionOf(const Napi::CallbackInfo& info);
   void callBatch();

@@ -147,4 +147,17 @@ void EngineWrap::setConnectionReferenced(const Napi::CallbackInfo& info) {
   if (engine_ != nullptr) engine_->setConnectionReferenced(keyOf(info), info[2].ToBoolean());
 }
 
+// (index, generation): bytes that wait to be sent
+Napi::Value EngineWrap::queuedBytes(const Napi::CallbackInfo& info) {
+  const size_t count = engine_ == nullptr ? 0 : engine_->queuedBytes(keyOf(info));
+  return Napi::Number::New(info.Env(), static_cast<double>(count));
+}
+
+// (server, topic)
+Napi::Value EngineWrap::subscriberCount(const Napi::CallbackInfo& info) {
+  if (engine_ == nullptr) return Napi::Number::New(info.Env(), 0);
+  const std::string topic = info[1].As<Napi::String>().Utf8Value();
+  return Napi::Number::New(info.Env(), static_cast<double>(engine_->subscriberCount(uint32Of(info[0]), topic)));
+}
+
 }  // namespace gammaloop

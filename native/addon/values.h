@@ -83,6 +83,7 @@ inline HttpLimits limitsOf(const Napi::Value& value) {
   limits.requestsPerConnection = numberOf(object, "requestsPerConnection");
   limits.pipelinedRequests = numberOf(object, "pipelinedRequests");
   limits.writeBufferBytes = numberOf(object, "writeBufferBytes");
+  limits.upgrades = isTrue(object, "upgrades");
   return limits;
 }
 

@@ -57,7 +57,7 @@ size_t Completions::bodyRoom() {
 }
 
 void Completions::onBody(const Exchange& exchange, std::span<const uint8_t> bytes) {
-  putBytes(kBody, exchange.key, bytes);
+  putBytes(kBody, 0, exchange.key, bytes);
 }
 
 void Completions::onBodyEnd(const Exchange& exchange, std::span<const HeaderField> trailers,
@@ -86,26 +86,26 @@ void Completions::replenish() {
     producer_.commit();
     overflow_.pop_front();
   }
-  IntrusiveList<RequestReader, StalledTag> stalled;
+  IntrusiveList<Stallable, StalledTag> stalled;
   stalled.takeAll(stalled_);
-  while (RequestReader* session = stalled.popFront()) session->resume();
+  while (Stallable* session = stalled.popFront()) session->resume();
 }
 
 // Layouts that several records share.
 
-void Completions::putBytes(uint32_t opcode, SlabKey key, std::span<const uint8_t> bytes) {
+void Completions::putBytes(uint32_t opcode, uint32_t flags, SlabKey key, std::span<const uint8_t> bytes) {
   const auto size = static_cast<uint32_t>(bytes.size());
   if (const std::optional<LentBuffers::Piece> piece = lent_.take(bytes)) {
-    const uint32_t flags = kBodyLentFlag | (piece->isLast ? kBodyLentLastFlag : 0);
+    flags |= kBodyLentFlag | (piece->isLast ? kBodyLentLastFlag : 0);
     uint8_t* record = mustReserve(opcode, flags, kBodyLentBytes, key);
     storeWord(record, kBodyLengthOffset, size);
     storeWord(record, kBodyLentSlotOffset, piece->slot);
     storeWord(record, kBodyLentStartOffset, piece->start);
     return commit();
   }
-  uint8_t* record = mustReserve(opcode, 0, kBodyBytes + size, key);
+  uint8_t* record = mustReserve(opcode, flags, kBodyBytes + size, key);
   storeWord(record, kBodyLengthOffset, size);
-  std::memcpy(record + kBodyBytes, bytes.data(), size);
+  if (size != 0) std::memcpy(record + kBodyBytes, bytes.data(), size);
   commit();
 }
 

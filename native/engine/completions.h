@@ -12,16 +12,17 @@
 #include "http/wire_sink.h"
 #include "ring/lent_buffers.h"
 #include "ring/record_ring.h"
+#include "ws/ws_sink.h"
 
 namespace gammaloop {
 
-class Completions final : public SinkRoom, public ExchangeSink, public WireSink {
+class Completions final : public SinkRoom, public ExchangeSink, public WireSink, public WsSink {
  public:
   Completions(RingMemory memory, LentBuffers& lent) : producer_(memory), lent_(lent), capacity_(memory.capacity) {}
 
   // SinkRoom.
   size_t bodyRoom() override;
-  void stall(RequestReader& session) override { stalled_.pushBack(session); }
+  void stall(Stallable& session) override { stalled_.pushBack(session); }
 
   // ExchangeSink.
   bool onRequest(const Exchange& exchange, const ArrivedRequest& request) override;
@@ -47,6 +48,20 @@ class Completions final : public SinkRoom, public ExchangeSink, public WireSink 
   void onWireOutput(SlabKey connection, std::span<const uint8_t> bytes) override;
   void onWireTransport(SlabKey connection, TransportCommand command) override;
 
+  // WsSink (completions_ws.cc).
+  uint8_t* beginMessage(SlabKey connection, uint32_t size) override;
+  void commitMessage(uint32_t flags) override;
+  void onWsPiece(SlabKey connection, uint32_t flags, std::span<const uint8_t> bytes) override;
+  void onWsPing(SlabKey connection, std::span<const uint8_t> payload) override;
+  void onWsPong(SlabKey connection, std::span<const uint8_t> payload) override;
+  void onWsPeerClose(SlabKey connection, uint16_t code, std::span<const uint8_t> reason) override;
+  void onWsFailure(SlabKey connection, WsError error) override;
+  void onWsDrained(SlabKey connection) override;
+  void onWsFlushed(SlabKey connection, uint32_t number) override;
+  void onWsClosed(SlabKey connection, int error) override;
+  // The session of a wire connection has been replaced: everything of the old one has been told.
+  void wsAttached(SlabKey connection);
+
   void serverClosed(uint32_t server);
   bool hasWaiting() const { return !overflow_.empty(); }
   // Moves what waited into the ring, then lets stalled sessions go on, as far as there is room.
@@ -57,7 +72,7 @@ class Completions final : public SinkRoom, public ExchangeSink, public WireSink 
 
   bool putRequest(uint32_t opcode, uint32_t flags, SlabKey key, uint32_t server, SlabKey connection,
                   const ArrivedRequest& request);
-  void putBytes(uint32_t opcode, SlabKey key, std::span<const uint8_t> bytes);
+  void putBytes(uint32_t opcode, uint32_t flags, SlabKey key, std::span<const uint8_t> bytes);
   // In records that the ring can take.
   void putPieces(uint32_t opcode, SlabKey key, std::span<const uint8_t> bytes);
   void putTrailers(uint32_t opcode, SlabKey key, std::span<const HeaderField> trailers, std::span<const uint8_t> bytes);
@@ -72,7 +87,8 @@ class Completions final : public SinkRoom, public ExchangeSink, public WireSink 
   uint32_t capacity_;
   std::deque<std::vector<uint8_t>> overflow_;
   bool inOverflow_ = false;
-  IntrusiveList<RequestReader, StalledTag> stalled_;
+  uint8_t* message_ = nullptr;  // begun
+  IntrusiveList<Stallable, StalledTag> stalled_;
 };
 
 }  // namespace gammaloop

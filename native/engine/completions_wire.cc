@@ -44,7 +44,7 @@ bool Completions::onWireRequest(SlabKey connection, uint32_t server, const Arriv
 }
 
 void Completions::onWireBody(SlabKey connection, std::span<const uint8_t> bytes) {
-  putBytes(kWireBody, connection, bytes);
+  putBytes(kWireBody, 0, connection, bytes);
 }
 
 void Completions::onWireBodyEnd(SlabKey connection, std::span<const HeaderField> trailers,
@@ -92,7 +92,7 @@ void Completions::onWireTransport(SlabKey connection, TransportCommand command) 
 void Completions::putPieces(uint32_t opcode, SlabKey key, std::span<const uint8_t> bytes) {
   const size_t most = std::min<size_t>(kMaxPieceBytes, capacity_ / 4);
   for (size_t at = 0; at < bytes.size(); at += most) {
-    putBytes(opcode, key, bytes.subspan(at, std::min(most, bytes.size() - at)));
+    putBytes(opcode, 0, key, bytes.subspan(at, std::min(most, bytes.size() - at)));
   }
 }
 

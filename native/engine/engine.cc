@@ -10,6 +10,10 @@ namespace gammaloop {
 
 using namespace records;  // NOLINT: the border's names
 
+namespace {
+constexpr size_t kMaxWholeMessageBytes = 64 * 1024;
+}  // namespace
+
 Engine::Engine(std::unique_ptr<Poller> poller, RingMemory completions, RingMemory submissions, Doorbell doorbell,
                Reactor::Clock clock)
     : completionMemory_(completions),
@@ -17,6 +21,7 @@ Engine::Engine(std::unique_ptr<Poller> poller, RingMemory completions, RingMemor
       submissions_(submissions),
       completions_(completions, lentBuffers_),
       http_{completions_, completions_, completions_, {}, {}, {}},
+      ws_{completions_, completions_, {}, std::min<size_t>(kMaxWholeMessageBytes, completions.capacity / 4), {}, {}},
       doorbell_(std::move(doorbell)),
       reactor_(std::move(poller), *this, clock) {}
 
@@ -107,7 +112,8 @@ void Engine::closeIdle(uint32_t index) {
   sessions.takeAll(server.http.sessions);
   while (RequestReader* session = sessions.popFront()) {
     server.http.sessions.pushBack(*session);
-    session->closeIfIdle();
+    Session* above = session->connection().session();
+    above == session ? session->closeIfIdle() : above->onServerClosing();
   }
   // Outside of a turn: let one come, to flush, to report and to hand over what the last look has found.
   reactor_.poller().wake();
@@ -117,9 +123,10 @@ CutReport Engine::cut(uint32_t index) {
   Server& server = *servers_[index];
   CutReport report;
   while (RequestReader* session = server.http.sessions.front()) {  // cutting takes it from the list
+    const bool upgraded = session->connection().session() != session;
     const uint32_t exchanges = session->cut();
     report.exchanges += exchanges;
-    if (exchanges != 0) report.connections++;
+    if (exchanges != 0 || upgraded) report.connections++;
   }
   reactor_.poller().wake();
   return report;
@@ -216,6 +223,7 @@ void Engine::onFlushed() {
 void Engine::carryOut(const uint8_t* record) {
   const uint32_t opcode = loadWord(record, kOpcodeOffset) & 0xffff;
   const uint32_t flags = loadWord(record, kOpcodeOffset) >> 16;
+  if (opcode >= kWsAccept) return carryOutWebSocket(record, opcode, flags);
   if (opcode >= kWireWrite) return carryOutWire(record, opcode, flags);
   // An exchange that is over has no taker for what comes late.
   Exchange* found =

@@ -16,6 +16,7 @@
 #include "reactor/driver.h"
 #include "reactor/reactor.h"
 #include "ring/record_ring.h"
+#include "ws/ws_session.h"
 
 namespace gammaloop {
 
@@ -92,6 +93,10 @@ class Engine final : public ReactorDelegate {
   bool isReceiving(SlabKey connection);
   void setConnectionReferenced(SlabKey connection, bool referenced);
 
+  // WebSockets (engine_ws.cc).
+  size_t subscriberCount(uint32_t server, std::string_view topic);
+  size_t queuedBytes(SlabKey connection);
+
   // A turn, and the later half of one.
   Result<void> turn();
   void settleIfNeeded();
@@ -117,6 +122,7 @@ class Engine final : public ReactorDelegate {
     Engine& engine;
     const ServerKind kind;
     HttpServer http;
+    TopicTable topics;
     SlabKey listener;
     std::string unixPath;
     bool ownsUnixPath = false;  // bound here; a socket that was handed over keeps its path
@@ -128,6 +134,10 @@ class Engine final : public ReactorDelegate {
   void carryOut(const uint8_t* record);
   void carryOutHead(Exchange& exchange, const uint8_t* record, uint32_t opcode, uint32_t flags);
   void carryOutWire(const uint8_t* record, uint32_t opcode, uint32_t flags);
+  void carryOutWebSocket(const uint8_t* record, uint32_t opcode, uint32_t flags);
+  void accept(const uint8_t* record, uint32_t flags);
+  void attach(Connection& connection, const uint8_t* record, uint32_t flags);
+  void publish(const uint8_t* record, uint32_t flags);
   Connection* fedConnection(SlabKey key);
   void stopListening(Server& server);
   void reportClosed();
@@ -139,6 +149,8 @@ class Engine final : public ReactorDelegate {
   LentBuffers lentBuffers_;
   Completions completions_;
   HttpContext http_;
+  WsContext ws_;
+  std::vector<uint8_t> published_;  // the beginning of a large message to a topic
   Doorbell doorbell_;
   std::vector<std::unique_ptr<Server>> servers_;
   Reactor reactor_;

@@ -12,8 +12,14 @@ using namespace records;  // NOLINT: the border's names
 void Engine::carryOutWire(const uint8_t* record, uint32_t opcode, uint32_t flags) {
   // A connection that is over has no taker for what comes late.
   Connection* found = connection({loadWord(record, kExchangeIndexOffset), loadWord(record, kExchangeGenerationOffset)});
-  if (found == nullptr || !static_cast<RequestReader*>(found->session())->isWire()) return;
-  auto& session = *static_cast<WireSession*>(found->session());
+  if (found == nullptr) return;
+  Session* below = found->session();
+  if (below->isWebSocket()) {  // what a program may still do to the socket under one
+    if (opcode != kWireWrite && opcode != kWireShutdown && opcode != kWireDestroy) return;
+    below = &static_cast<WsSession*>(below)->below();
+  }
+  if (!static_cast<RequestReader*>(below)->isWire()) return;
+  auto& session = *static_cast<WireSession*>(below);
   switch (opcode) {
     case kWireWrite:
       return session.write({record + kWriteBytes, loadWord(record, kWriteLengthOffset)}, flags);
@@ -41,6 +47,7 @@ void Engine::carryOutWire(const uint8_t* record, uint32_t opcode, uint32_t flags
 Connection* Engine::connection(SlabKey key) {
   Connection* found = reactor_.connection(key);
   if (found == nullptr || found->state() == ConnectionState::Closed) return nullptr;
+  if (found->session()->isWebSocket()) return found;
   auto* session = static_cast<RequestReader*>(found->session());
   return session->isWire() && static_cast<WireSession*>(session)->isOver() ? nullptr : found;
 }
@@ -107,7 +114,8 @@ void Engine::feedClosed(SlabKey key, int error) {
 bool Engine::isReceiving(SlabKey key) {
   reactor_.updateNow();
   Connection* found = connection(key);
-  const bool receiving = found != nullptr && static_cast<WireSession*>(found->session())->isReceiving();
+  const bool isHttp = found != nullptr && !found->session()->isWebSocket();
+  const bool receiving = isHttp && static_cast<WireSession*>(found->session())->isReceiving();
   updateDriver();
   return receiving;
 }

@@ -36,6 +36,10 @@ class Http1Session final : public RequestReader {
   void consume(Exchange& exchange, uint32_t byteCount);
   void sendContinue(Exchange& exchange);
   void destroyExchange(Exchange& exchange);
+  // The answer that ends HTTP on the connection: 101 with `fields`, which end in CRLF each. False: it cannot be given.
+  // After it another session takes over, with what takeInput() has.
+  bool upgrade(Exchange& exchange, std::string_view fields);
+  std::vector<uint8_t> takeInput() { return std::move(input_); }
 
   // From the engine.
   bool isWire() const override { return false; }

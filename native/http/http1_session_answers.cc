@@ -98,6 +98,22 @@ void Http1Session::destroyExchange(Exchange& exchange) {
   connection_.destroy(CloseReason::Local, true);
 }
 
+bool Http1Session::upgrade(Exchange& exchange, std::string_view fields) {
+  const bool alone = &exchange == first_ && first_ == last_;
+  if (exchange.responseStarted || exchange.detached || !alone || read_ != ReadState::Held) return false;
+  static constexpr std::string_view kHead =
+      "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n";
+  for (const std::string_view text : {kHead, fields, kCrlf}) emit(exchange, text);
+  server_.counters.requestsCompleted++;
+  context_.exchanges.destroy(exchange.key);
+  first_ = last_ = nullptr;
+  inFlight_ = 0;
+  stopReading();
+  ListNode<StalledTag>::unlink();
+  connection_.setDeadline(0);
+  return true;
+}
+
 Exchange& Http1Session::append() {
   Exchange* exchange = context_.exchanges.create(*this);
   (last_ == nullptr ? first_ : last_->next) = exchange;
@@ -204,6 +220,7 @@ void Http1Session::advance() {
     }
   }
   if (first_ == nullptr && connection_.isWritable()) {
+    release();
     if (inputEnded_ && input_.empty()) return closeGracefully(true);
     if (server_.closing && input_.empty()) return closeGracefully(false);
     if (read_ == ReadState::Head && input_.empty()) becomeIdle();

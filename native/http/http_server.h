@@ -13,6 +13,7 @@
 #include "http/http1_parser.h"
 #include "http/http_types.h"
 #include "http/response_writer.h"
+#include "reactor/sink_room.h"
 #include "reactor/slab.h"
 
 namespace gammaloop {
@@ -31,6 +32,8 @@ struct HttpLimits {
   uint32_t requestsPerConnection = 0;
   uint32_t pipelinedRequests = 64;
   uint32_t writeBufferBytes = 1024 * 1024;
+  // Exchanges: what comes behind a request that upgrades waits until it has been answered (http1_session.h, upgrade).
+  bool upgrades = false;
 };
 
 struct HttpTimeouts {
@@ -117,17 +120,6 @@ struct ArrivedRequest {
   bool complete = false;           // nothing more of the request will come
 };
 
-// Room on the way to the application. Where there is none (bodyRoom 0, or a request that was not taken) the reader
-// keeps its bytes, asks to be resumed (stall), and goes on in RequestReader::resume.
-class SinkRoom {
- public:
-  virtual ~SinkRoom() = default;
-  // How many bytes of a body may be handed over next.
-  virtual size_t bodyRoom() = 0;
-  // Resume this session when there is room.
-  virtual void stall(RequestReader& session) = 0;
-};
-
 // The way to the application that answers through exchanges. Everything but onRequest always succeeds; bodies are
 // bounded by SinkRoom.
 class ExchangeSink {
@@ -151,7 +143,6 @@ struct HttpContext {
 };
 
 struct ServerTag {};
-struct StalledTag {};
 
 struct HttpServer {
   uint32_t index = 0;

@@ -161,8 +161,12 @@ size_t RequestReader::beginRequest(const RequestHead& head, std::span<const uint
     refuse(HttpError::BodyTooLarge, false, bytes, head.headLength);
     return bytes.size();
   }
-  const bool held = holdsUpgrades_ && head.upgrade;
   const bool hasBody = head.chunked || head.contentLength != 0;
+  const bool held = head.upgrade && (holdsUpgrades_ || (limits.upgrades && !hasBody));
+  if (held && !holdsUpgrades_ && inFlight_ != 0) {  // its answer may not wait behind others
+    block();
+    return 0;
+  }
   const uint64_t behindHead = bytes.size() - head.headLength;
   const bool bodyIsHere =
       hasBody && !head.chunked && !held && head.contentLength <= std::min(behindHead, kMaxCompleteBodyBytes);
@@ -352,6 +356,10 @@ void RequestReader::proceed(bool upgraded, bool afterBody) {
   dataAfterBody_ = upgraded && afterBody && isInBody();
   if (upgraded && !dataAfterBody_) beginData();
   resume();
+}
+
+void RequestReader::release() {
+  if (read_ == ReadState::Held) read_ = afterHold_;
 }
 
 void RequestReader::beginData() {

@@ -20,7 +20,7 @@
 
 namespace gammaloop {
 
-class RequestReader : public Session, public ListNode<ServerTag>, public ListNode<StalledTag> {
+class RequestReader : public Session, public ListNode<ServerTag>, public Stallable {
  public:
   // A body that nobody reads is read and dropped up to this many bytes, so that the connection can be kept.
   static constexpr uint64_t kMaxDiscardBytes = 256 * 1024;
@@ -35,7 +35,7 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
 
   // From the engine.
   virtual bool isWire() const = 0;
-  void resume();
+  void resume() final;
   // The server is closing: closed if nothing is in flight, after a last look for a request that has just arrived.
   virtual void closeIfIdle() = 0;
   // Cuts the connection; returns the number of requests that were in flight.
@@ -91,6 +91,8 @@ class RequestReader : public Session, public ListNode<ServerTag>, public ListNod
   void beginData();
   // After a held upgrade; `afterBody`: its body is read first.
   void proceed(bool upgraded, bool afterBody);
+  // The same, without going on at once: the request was answered like any other.
+  void release();
   bool isInBody() const { return read_ == ReadState::Fixed || read_ == ReadState::Chunked; }
   // In the middle of a request.
   bool isInMessage() const;

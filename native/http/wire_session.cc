@@ -134,6 +134,14 @@ void WireSession::proceedWith(bool upgraded, bool afterBody) {
   proceed(upgraded, afterBody);
 }
 
+std::vector<uint8_t> WireSession::handOver() {
+  stopReading();
+  inactivityMs_ = 0;
+  ListNode<StalledTag>::unlink();
+  connection_.setDeadline(0);
+  return std::move(input_);
+}
+
 // Time.
 
 void WireSession::onIdle() { context_.wire.onWireIdle(key(), WireIdle::KeepAlive); }

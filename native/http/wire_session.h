@@ -40,6 +40,8 @@ class WireSession final : public RequestReader {
   bool isWire() const override { return true; }
   // In the middle of a request, or with a part of the next one's head, after a look at what has come.
   bool isReceiving();
+  // After an upgrade: another session takes over, with what was read and not told.
+  std::vector<uint8_t> handOver();
   void closeIfIdle() override;
   uint32_t cut() override;
 

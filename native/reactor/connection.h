@@ -62,6 +62,9 @@ class Session {
   // The deadline set with setDeadline() has passed.
   virtual void onDeadline(uint64_t nowMs) = 0;
   virtual void onClosed(CloseReason reason) = 0;
+  // The server is closing. Asked only of the session that took a connection over from one of the server's.
+  virtual void onServerClosing() {}
+  virtual bool isWebSocket() const { return false; }
 };
 
 struct DirtyTag {};
@@ -77,6 +80,8 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   void start(std::unique_ptr<Session> session) { session_ = std::move(session); }
   // After start(), where the descriptor's connect() has only begun.
   void awaitConnect();
+  // For the session that takes over, and is started next.
+  std::unique_ptr<Session> giveUpSession() { return std::move(session_); }
 
   SlabKey key() const { return key_; }
   int fd() const { return transport_->fd(); }  // -1: fed

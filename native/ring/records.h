@@ -48,6 +48,17 @@ inline constexpr uint32_t kWireOutput = 17;     // fed connections: bytes for th
 inline constexpr uint32_t kWireTransport = 18;  // fed connections: a command for the transport
 inline constexpr uint32_t kWireConnected = 19;  // a connection that was asked for is there; header only
 
+// Completions of WebSockets (ws/ws_session.h): the key is the connection's.
+inline constexpr uint32_t kWsMessage = 20;    // a message, or a piece of one [kBody]
+inline constexpr uint32_t kWsPing = 21;       // [kBody]
+inline constexpr uint32_t kWsPong = 22;       // [kBody]
+inline constexpr uint32_t kWsPeerClose = 23;  // the peer's close frame
+inline constexpr uint32_t kWsFailure = 24;    // the connection is being failed [kWireClosed: WsError]
+inline constexpr uint32_t kWsDrained = 25;    // what was to be sent has fallen to the low watermark; header only
+inline constexpr uint32_t kWsFlushed = 26;    // up to the notification of that number, all has left [kWireClosed]
+inline constexpr uint32_t kWsClosed = 27;     // the connection is gone, or ends: the last record [kWireClosed]
+inline constexpr uint32_t kWsAttached = 28;   // a wire session has been replaced: its last record came before this one
+
 // kRequest
 inline constexpr uint32_t kRequestServerOffset = 16;                // u32: server index
 inline constexpr uint32_t kRequestMethodOffset = 20;                // u32: index into METHODS
@@ -132,6 +143,17 @@ inline constexpr uint32_t kWireTransportEnd = 3;      // end the sending side, a
 inline constexpr uint32_t kWireTransportDestroy = 4;  // destroy it
 // kServerClosed: kExchangeIndex holds the server index; header only.
 
+// kWsMessage
+inline constexpr uint32_t kWsBinaryFlag = 1;
+inline constexpr uint32_t kWsAsciiFlag = 2;  // it is known to be
+inline constexpr uint32_t kWsFirstFlag = 4;
+inline constexpr uint32_t kWsLastFlag = 8;
+
+// kWsPeerClose
+inline constexpr uint32_t kWsPeerCloseCodeOffset = 16;    // u32
+inline constexpr uint32_t kWsPeerCloseLengthOffset = 20;  // u32: bytes of the reason
+inline constexpr uint32_t kWsPeerCloseBytes = 24;         // then the reason
+
 // Submissions: JavaScript to native.
 inline constexpr uint32_t kRespond = 1;   // a whole response
 inline constexpr uint32_t kStart = 2;     // the head of a streamed response
@@ -152,6 +174,23 @@ inline constexpr uint32_t kWireInactivity =
     14;                                    // the connection's inactivity timeout [kConsume: milliseconds, 0: none]
 inline constexpr uint32_t kWireSent = 15;  // fed connections: bytes of output that the transport has sent [kConsume]
 inline constexpr uint32_t kWireTap = 16;   // from now on each read is also told as kWireData, before it is parsed
+
+// Submissions to WebSockets: the key is the connection's, where nothing else is said.
+inline constexpr uint32_t kWsAccept = 17;  // the key is the exchange's: 101, and a WebSocket from here on
+inline constexpr uint32_t kWsAttach =
+    18;                                   // a wire session after its upgrade becomes one; not read from before kWsBegin
+inline constexpr uint32_t kWsBegin = 19;  // after kWsAttached: what was read behind the handshake [kWrite]
+inline constexpr uint32_t kWsSend = 20;   // a message, or its beginning
+inline constexpr uint32_t kWsSendRest = 21;     // the next bytes of it [kWrite]
+inline constexpr uint32_t kWsSendPing = 22;     // [kWrite]
+inline constexpr uint32_t kWsSendPong = 23;     // [kWrite]
+inline constexpr uint32_t kWsClose = 24;        // the close handshake begins
+inline constexpr uint32_t kWsTerminate = 25;    // header only
+inline constexpr uint32_t kWsReading = 26;      // [kWireReading]
+inline constexpr uint32_t kWsNotify = 27;       // 0: tell with kWsDrained; else with kWsFlushed [kConsume: its number]
+inline constexpr uint32_t kWsSubscribe = 28;    // [kWrite: the topic]
+inline constexpr uint32_t kWsUnsubscribe = 29;  // [kWrite: the topic]
+inline constexpr uint32_t kWsPublish = 30;      // to all others; with kWsServerFlag the key's index is the server's
 
 // kRespond and kStart
 inline constexpr uint32_t kHeadStatusOffset =
@@ -182,6 +221,45 @@ inline constexpr uint32_t kWireProceedUpgradeFlag = 1;  // what follows the head
 inline constexpr uint32_t kWireProceedBodyFlag = 2;     // with it: what follows the body is
 inline constexpr uint32_t kWireDestroyResetFlag = 1;    // with RST
 inline constexpr uint32_t kWireReadingOnFlag = 1;       // go on
+
+// kWsAccept, kWsAttach
+inline constexpr uint32_t kWsConnectionIndexOffset = 16;       // u32: kWsAccept: the connection's key
+inline constexpr uint32_t kWsConnectionGenerationOffset = 20;  // u32
+inline constexpr uint32_t kWsPayloadLimitOffset = 24;          // u32, as the next five
+inline constexpr uint32_t kWsFragmentLimitOffset = 28;
+inline constexpr uint32_t kWsBufferLimitOffset = 32;
+inline constexpr uint32_t kWsIdleTimeoutOffset = 36;
+inline constexpr uint32_t kWsPingIntervalOffset = 40;
+inline constexpr uint32_t kWsCloseTimeoutOffset = 44;
+// u32: 0: no permessage-deflate; else, from the lowest bit, four bits each: server's window bits, client's, level + 1,
+// memLevel; then a bit each: the server's context is taken over from message to message, the client's is
+inline constexpr uint32_t kWsDeflateOffset = 48;
+inline constexpr uint32_t kWsThresholdOffset = 52;    // u32: messages of fewer bytes are not compressed
+inline constexpr uint32_t kWsFieldLengthOffset = 56;  // u32: kWsAccept: bytes of the header block
+inline constexpr uint32_t kWsAcceptBytes = 64;        // then the block
+inline constexpr uint32_t kWsAutoPongFlag = 1;
+inline constexpr uint32_t kWsUncheckedFlag = 2;  // text is not checked
+
+// kWsSend
+inline constexpr uint32_t kWsSendLengthOffset = 16;    // u32: bytes in this record
+inline constexpr uint32_t kWsSendTotalLowOffset = 20;  // u32: bytes of the frame: the rest follows by kWsSendRest
+inline constexpr uint32_t kWsSendTotalHighOffset = 24;
+inline constexpr uint32_t kWsSendBytes = 32;  // then the bytes
+inline constexpr uint32_t kWsSendBinaryFlag = 1;
+inline constexpr uint32_t kWsSendCompressFlag = 2;
+inline constexpr uint32_t kWsSendMoreFlag = 4;  // no FIN: the message goes on with the next send
+
+// kWsClose
+inline constexpr uint32_t kWsCloseCodeOffset = 16;    // u32; 1005: none
+inline constexpr uint32_t kWsCloseLengthOffset = 20;  // u32: bytes of the reason
+inline constexpr uint32_t kWsCloseBytes = 24;         // then the reason
+
+// kWsPublish; flags of kWsSend, and
+inline constexpr uint32_t kWsPublishTopicLengthOffset = 16;  // u32
+inline constexpr uint32_t kWsPublishLengthOffset = 20;       // u32
+inline constexpr uint32_t kWsPublishBytes = 24;              // then the topic, then the bytes
+inline constexpr uint32_t kWsServerFlag = 8;
+// With kWsSendMoreFlag the message goes on in the next record of the kind.
 
 // kEnd
 inline constexpr uint32_t kEndTrailerLengthOffset = 16;  // u32: bytes of the trailer block

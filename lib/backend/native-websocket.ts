@@ -1,0 +1,453 @@
+/**
+ * A WebSocket of the engine on this side of the border (native/ws/ws_session.h): native code reads, checks, times out and sends; here its records
+ * become messages, and calls become submissions.
+ */
+import { AsyncResource } from 'node:async_hooks';
+import {
+  BODY_BYTES,
+  BODY_LENGTH_OFFSET,
+  EXCHANGE_GENERATION_OFFSET,
+  EXCHANGE_INDEX_OFFSET,
+  MAX_SUBMISSION_BYTES,
+  WIRE_CLOSED_ERRNO_OFFSET,
+  WS_ACCEPT,
+  WS_ASCII_FLAG,
+  WS_AUTO_PONG_FLAG,
+  WS_BINARY_FLAG,
+  WS_CLOSED,
+  WS_DRAINED,
+  WS_FAILURE,
+  WS_FIRST_FLAG,
+  WS_FLUSHED,
+  WS_LAST_FLAG,
+  WS_MESSAGE,
+  WS_PEER_CLOSE,
+  WS_PEER_CLOSE_BYTES,
+  WS_PEER_CLOSE_CODE_OFFSET,
+  WS_PEER_CLOSE_LENGTH_OFFSET,
+  WS_PING,
+  WS_PONG,
+  WS_SEND_MORE_FLAG,
+  WS_SEND_PING,
+  WS_SEND_PONG,
+  WS_SEND_REST,
+  WS_SERVER_FLAG,
+  WS_SUBSCRIBE,
+  WS_UNCHECKED_FLAG,
+  WS_UNSUBSCRIBE,
+} from '../bridge/records.js';
+import type { RecordKey, RingMemory, SubmissionWriter } from '../bridge/submission-writer.js';
+import { BrokenError } from '../errors.js';
+import {
+  CLOSE_CODE_OF_FAILURE,
+  type DeflateParameters,
+  SEND_BINARY,
+  SEND_COMPRESS,
+  SEND_HIGH_WATER_BYTES,
+  SEND_MORE,
+  type SessionOptions,
+  type WebSocketFailure,
+  type WebSocketListener,
+  type WebSocketSession,
+} from '../ws/contract.js';
+import type { NativeLoop } from './native-loop.js';
+
+/** By the numbers of WsError (native/ws/frame_codec.h). */
+export const WEBSOCKET_FAILURES: readonly (WebSocketFailure | null)[] = [
+  null,
+  'EXPECTED_FIN',
+  'EXPECTED_MASK',
+  'INVALID_OPCODE',
+  'INVALID_CLOSE_CODE',
+  'INVALID_CONTROL_PAYLOAD_LENGTH',
+  'UNEXPECTED_RSV_1',
+  'UNEXPECTED_RSV_2_3',
+  'INVALID_PAYLOAD_LENGTH',
+  'INVALID_UTF8',
+  'INVALID_COMPRESSED_DATA',
+  'UNSUPPORTED_MESSAGE_LENGTH',
+  'TOO_MANY_BUFFERED_PARTS',
+  'BUFFERED_BYTES_EXCEEDED',
+  'IDLE_TIMEOUT',
+];
+
+/** Texts and bytes of one submission stay below these; larger messages are submitted in pieces. */
+const INLINE_TEXT_LENGTH = MAX_SUBMISSION_BYTES / 4;
+const PIECE_BYTES = MAX_SUBMISSION_BYTES / 2;
+const NO_TAKEOVER_NEEDED = { requireManualDestroy: true };
+const EMPTY = Buffer.alloc(0);
+const MAX_UINT32 = 0xffffffff;
+
+/** A message of which not all has come. */
+interface Arriving {
+  chunks: Buffer[];
+  byteLength: number;
+  /** It is handed on in parts. */
+  inParts: boolean;
+}
+
+interface Flush {
+  readonly number: number;
+  readonly callback: (error: Error | null) => void;
+}
+
+export class NativeWebSocket extends AsyncResource implements WebSocketSession, RecordKey {
+  /** Of the connection. */
+  readonly index: number;
+  readonly generation: number;
+  state: 'open' | 'closing' | 'closed' = 'open';
+  readonly #loop: NativeLoop;
+  readonly #options: SessionOptions;
+  readonly #listener: WebSocketListener;
+  #arriving: Arriving | null = null;
+  /** Submitted since the engine was asked last: what waits is not more than that. */
+  #outstanding = 0;
+  #isBlocked = false;
+  #flushes: Flush[] = [];
+  #flushCount = 0;
+  #hasFailed = false;
+  #closeCode = 1006;
+  #closeReason: Buffer = EMPTY;
+  #topics: Set<string> | null = null;
+
+  constructor(
+    loop: NativeLoop,
+    index: number,
+    generation: number,
+    options: SessionOptions,
+    listener: WebSocketListener,
+  ) {
+    super('GAMMALOOP_WEBSOCKET', NO_TAKEOVER_NEEDED);
+    this.#loop = loop;
+    this.index = index;
+    this.generation = generation;
+    this.#options = options;
+    this.#listener = listener;
+  }
+
+  // What the program asks for.
+
+  get bufferedBytes(): number {
+    const waiting = this.#loop.engine.queuedBytes(this.index, this.generation);
+    return this.#loop.submissions.isEmpty ? waiting : Math.max(waiting, this.#outstanding);
+  }
+
+  send(data: string | Uint8Array, flags: number): boolean {
+    if (this.state !== 'open') return true;
+    const { submissions } = this.#loop;
+    if (typeof data === 'string' && data.length <= INLINE_TEXT_LENGTH) {
+      this.#outstanding += submissions.wsText(this, data, flags);
+    } else {
+      const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+      if (bytes.byteLength <= PIECE_BYTES) submissions.wsBytes(this, bytes, bytes.byteLength, flags);
+      else this.#sendInPieces(submissions, bytes, flags);
+      this.#outstanding += bytes.byteLength;
+    }
+    return this.#outstanding <= SEND_HIGH_WATER_BYTES ? !this.#isBlocked : this.#hasRoom();
+  }
+
+  /** One frame, unless it is compressed: nobody knows how long it will be, so that it goes as several. */
+  #sendInPieces(submissions: SubmissionWriter, bytes: Uint8Array, flags: number): void {
+    const compresses = (flags & SEND_COMPRESS) !== 0 && this.#options.deflate !== null;
+    for (let at = 0; at < bytes.byteLength; at += PIECE_BYTES) {
+      const piece = bytes.subarray(at, at + PIECE_BYTES);
+      if (compresses) {
+        const isLast = at + PIECE_BYTES >= bytes.byteLength;
+        submissions.wsBytes(this, piece, piece.byteLength, isLast ? flags : flags | SEND_MORE);
+      } else if (at === 0) {
+        submissions.wsBytes(this, piece, bytes.byteLength, flags);
+      } else {
+        submissions.wsData(WS_SEND_REST, this, piece);
+      }
+    }
+  }
+
+  /** So much was submitted that the truth is asked for: what can leave leaves first. */
+  #hasRoom(): boolean {
+    if (this.#isBlocked) return false;
+    this.#loop.engine.flush();
+    this.#outstanding = this.#loop.engine.queuedBytes(this.index, this.generation);
+    if (this.#outstanding <= SEND_HIGH_WATER_BYTES) return true;
+    this.#isBlocked = true;
+    this.#loop.submissions.wsNotify(this, 0);
+    return false;
+  }
+
+  ping(data: Uint8Array): void {
+    if (this.state === 'open') this.#loop.submissions.wsData(WS_SEND_PING, this, data);
+  }
+
+  pong(data: Uint8Array): void {
+    if (this.state === 'open') this.#loop.submissions.wsData(WS_SEND_PONG, this, data);
+  }
+
+  close(code: number, reason: string): void {
+    if (this.state !== 'open') return;
+    this.state = 'closing';
+    this.#loop.submissions.wsClose(this, code, reason === '' ? EMPTY : Buffer.from(reason));
+  }
+
+  terminate(): void {
+    if (this.state === 'closed') return;
+    this.state = 'closing';
+    this.#loop.submissions.wsTerminate(this);
+  }
+
+  pause(): void {
+    if (this.state !== 'closed') this.#loop.submissions.wsReading(this, false);
+  }
+
+  resume(): void {
+    if (this.state !== 'closed') this.#loop.submissions.wsReading(this, true);
+  }
+
+  whenFlushed(callback: (error: Error | null) => void): void {
+    if (this.state === 'closed') {
+      process.nextTick(callback, goneError());
+      return;
+    }
+    this.#flushCount = (this.#flushCount % MAX_UINT32) + 1;
+    this.#flushes.push({ number: this.#flushCount, callback });
+    this.#loop.submissions.wsNotify(this, this.#flushCount);
+  }
+
+  subscribe(topic: string): void {
+    if (this.state === 'closed') return;
+    this.#topics ??= new Set();
+    if (this.#topics.has(topic)) return;
+    this.#topics.add(topic);
+    this.#loop.submissions.wsData(WS_SUBSCRIBE, this, Buffer.from(topic));
+  }
+
+  unsubscribe(topic: string): void {
+    if (this.#topics?.delete(topic)) this.#loop.submissions.wsData(WS_UNSUBSCRIBE, this, Buffer.from(topic));
+  }
+
+  isSubscribed(topic: string): boolean {
+    return this.#topics?.has(topic) ?? false;
+  }
+
+  get topics(): readonly string[] {
+    return this.#topics === null ? [] : [...this.#topics];
+  }
+
+  publish(topic: string, data: string | Uint8Array, flags: number): void {
+    if (this.state !== 'closed') publishBy(this.#loop.submissions, this, topic, data, flags);
+  }
+
+  // From the reader, inside this session's async context.
+
+  receiveMessage(flags: number, start: number, length: number): void {
+    const isBinary = (flags & WS_BINARY_FLAG) !== 0;
+    const { textAsBuffer, partsAboveBytes } = this.#options;
+    const isWhole = (flags & (WS_FIRST_FLAG | WS_LAST_FLAG)) === (WS_FIRST_FLAG | WS_LAST_FLAG);
+    if (!isWhole || length > partsAboveBytes) {
+      this.#receivePiece(this.#loop.webSockets.copy(start, length), isBinary, flags);
+    } else if (isBinary || textAsBuffer) {
+      this.#listener.onMessage(this.#loop.webSockets.copy(start, length), isBinary);
+    } else {
+      const bytes = this.#loop.completionBytes;
+      const isAscii = (flags & WS_ASCII_FLAG) !== 0;
+      const end = start + length;
+      this.#listener.onMessage(isAscii ? bytes.latin1Slice(start, end) : bytes.utf8Slice(start, end), false);
+    }
+  }
+
+  #receivePiece(chunk: Buffer, isBinary: boolean, flags: number): void {
+    const isLast = (flags & WS_LAST_FLAG) !== 0;
+    this.#arriving ??= { chunks: [], byteLength: 0, inParts: false };
+    const arriving = this.#arriving;
+    arriving.byteLength += chunk.length;
+    if (isLast) this.#arriving = null;
+    if (!arriving.inParts) {
+      arriving.chunks.push(chunk);
+      if (arriving.byteLength > this.#options.partsAboveBytes) {
+        arriving.inParts = true;
+        const chunks = arriving.chunks;
+        arriving.chunks = [];
+        chunks.forEach((part, i) => this.#listener.onPart(part, isBinary, isLast && i === chunks.length - 1));
+        return;
+      }
+      if (!isLast) return;
+      const whole = Buffer.concat(arriving.chunks, arriving.byteLength);
+      this.#listener.onMessage(isBinary || this.#options.textAsBuffer ? whole : whole.utf8Slice(), isBinary);
+      return;
+    }
+    this.#listener.onPart(chunk, isBinary, isLast);
+  }
+
+  receivePing(payload: Buffer): void {
+    this.#listener.onPing(payload);
+  }
+
+  receivePong(payload: Buffer): void {
+    this.#listener.onPong(payload);
+  }
+
+  receivePeerClose(code: number, reason: Buffer): void {
+    this.#closeCode = code;
+    this.#closeReason = reason;
+    this.state = 'closing';
+    this.#arriving = null;
+    this.#listener.onClosing(code, reason);
+  }
+
+  receiveFailure(number: number): void {
+    const failure = WEBSOCKET_FAILURES[number] as WebSocketFailure;
+    this.state = 'closing';
+    this.#hasFailed = true;
+    this.#arriving = null;
+    this.#listener.onFailure(failure, CLOSE_CODE_OF_FAILURE[failure]);
+  }
+
+  receiveDrained(): void {
+    this.#outstanding = 0;
+    this.#isBlocked = false;
+    if (this.state === 'open') this.#listener.onDrain();
+  }
+
+  receiveFlushed(number: number): void {
+    const flushes = this.#flushes;
+    const last = flushes.findIndex((flush) => flush.number === number);
+    this.#flushes = flushes.slice(last + 1);
+    for (let i = 0; i <= last; i++) (flushes[i] as Flush).callback(null);
+  }
+
+  receiveClosed(errno: number): void {
+    this.state = 'closed';
+    this.#arriving = null;
+    this.#topics = null;
+    const flushes = this.#flushes;
+    this.#flushes = [];
+    for (const flush of flushes) flush.callback(goneError());
+    const wasClean = this.#closeCode !== 1006 && !this.#hasFailed;
+    this.#listener.onClose(this.#closeCode, this.#closeReason, wasClean, errno);
+  }
+}
+
+function goneError(): Error {
+  return new BrokenError('The WebSocket has gone before all that was sent had left');
+}
+
+/** To a topic of the server that `from` is, with WS_SERVER_FLAG, or belongs to. */
+export function publishBy(
+  submissions: SubmissionWriter,
+  from: RecordKey,
+  topic: string,
+  data: string | Uint8Array,
+  flags: number,
+): void {
+  const name = Buffer.from(topic);
+  const bytes = typeof data === 'string' ? Buffer.from(data) : data;
+  const kept = flags & (SEND_BINARY | SEND_COMPRESS | WS_SERVER_FLAG);
+  let at = 0;
+  for (; at + PIECE_BYTES < bytes.byteLength; at += PIECE_BYTES) {
+    submissions.wsPublish(from, name, bytes.subarray(at, at + PIECE_BYTES), kept | WS_SEND_MORE_FLAG);
+  }
+  submissions.wsPublish(from, name, at === 0 ? bytes : bytes.subarray(at), kept);
+}
+
+/** The words of WS_ACCEPT and WS_ATTACH from WS_PAYLOAD_LIMIT_OFFSET on. */
+function settingsOf(options: SessionOptions): Uint32Array {
+  const bounded = (value: number): number => (value >= MAX_UINT32 ? 0 : value);
+  const { deflate } = options;
+  return Uint32Array.of(
+    bounded(options.maxPayloadBytes),
+    bounded(options.maxFragments),
+    bounded(options.maxBufferedBytes),
+    bounded(options.idleTimeoutMs),
+    bounded(options.pingIntervalMs),
+    bounded(options.closeTimeoutMs),
+    deflate === null ? 0 : deflateWord(deflate),
+    deflate?.thresholdBytes ?? 0,
+  );
+}
+
+function deflateWord(deflate: DeflateParameters): number {
+  const sizes =
+    deflate.serverMaxWindowBits |
+    (deflate.clientMaxWindowBits << 4) |
+    ((deflate.level + 1) << 8) |
+    (deflate.memLevel << 12);
+  return sizes | (deflate.serverNoContextTakeover ? 0 : 1 << 16) | (deflate.clientNoContextTakeover ? 0 : 1 << 17);
+}
+
+/** Reads the completions of WebSockets. */
+export class WebSocketReader {
+  readonly #loop: NativeLoop;
+  readonly #bytes: Buffer;
+  readonly #words: Uint32Array;
+  /** By the connection's index. */
+  readonly #sessions: (NativeWebSocket | undefined)[] = [];
+
+  constructor(loop: NativeLoop, completions: RingMemory) {
+    this.#loop = loop;
+    this.#bytes = completions.bytes;
+    this.#words = completions.words;
+  }
+
+  /** The exchange is answered 101 with `headerBlock`; the WebSocket's key is `connection`. */
+  accept(
+    exchange: RecordKey,
+    connection: RecordKey,
+    headerBlock: string,
+    options: SessionOptions,
+    listener: WebSocketListener,
+  ): NativeWebSocket {
+    const session = new NativeWebSocket(this.#loop, connection.index, connection.generation, options, listener);
+    this.#sessions[connection.index] = session;
+    const flags = (options.autoPong ? WS_AUTO_PONG_FLAG : 0) | (options.skipUtf8Validation ? WS_UNCHECKED_FLAG : 0);
+    this.#loop.submissions.wsOpen(WS_ACCEPT, flags, exchange, connection, settingsOf(options), headerBlock);
+    return session;
+  }
+
+  dispatch(opcode: number, flags: number, at: number, word: number): void {
+    const words = this.#words;
+    const index = words[word + (EXCHANGE_INDEX_OFFSET >>> 2)] as number;
+    const session = this.#sessions[index];
+    if (session === undefined || session.generation !== words[word + (EXCHANGE_GENERATION_OFFSET >>> 2)]) return;
+    const length = words[word + (BODY_LENGTH_OFFSET >>> 2)] as number;
+    switch (opcode) {
+      case WS_MESSAGE:
+        session.runInAsyncScope(session.receiveMessage, session, flags, at + BODY_BYTES, length);
+        break;
+      case WS_PING:
+        session.runInAsyncScope(session.receivePing, session, this.copy(at + BODY_BYTES, length));
+        break;
+      case WS_PONG:
+        session.runInAsyncScope(session.receivePong, session, this.copy(at + BODY_BYTES, length));
+        break;
+      case WS_PEER_CLOSE: {
+        const code = words[word + (WS_PEER_CLOSE_CODE_OFFSET >>> 2)] as number;
+        const reasonBytes = words[word + (WS_PEER_CLOSE_LENGTH_OFFSET >>> 2)] as number;
+        const reason = this.copy(at + WS_PEER_CLOSE_BYTES, reasonBytes);
+        session.runInAsyncScope(session.receivePeerClose, session, code, reason);
+        break;
+      }
+      case WS_FAILURE:
+        session.runInAsyncScope(session.receiveFailure, session, length);
+        break;
+      case WS_DRAINED:
+        session.runInAsyncScope(session.receiveDrained, session);
+        break;
+      case WS_FLUSHED:
+        session.runInAsyncScope(session.receiveFlushed, session, length);
+        break;
+      case WS_CLOSED:
+        this.#sessions[index] = undefined;
+        session.runInAsyncScope(
+          session.receiveClosed,
+          session,
+          words[word + (WIRE_CLOSED_ERRNO_OFFSET >>> 2)] as number,
+        );
+        break;
+    }
+  }
+
+  /** The ring's memory is reused after the batch. */
+  copy(start: number, length: number): Buffer {
+    const chunk = Buffer.allocUnsafe(length);
+    this.#bytes.copy(chunk, 0, start, start + length);
+    return chunk;
+  }
+}
