@@ -7,10 +7,15 @@ import {
 import { type AddressInfo, createServer, type ListenOptions, type Server as NetServer, type Socket } from 'node:net';
 import { ListenError, OptionError } from '../errors.js';
 import type { App } from '../http/exchange.js';
+import type { WebSocketSession } from '../ws/contract.js';
+import { TopicTable } from '../ws/topics.js';
 import type { Backend, BackendServer, CloseReport, Limits, ListenTarget, ServerStats, Timeouts } from './contract.js';
 import { type ConnectionHost, NodeConnection } from './node-connection.js';
 import type { NodeExchange } from './node-exchange.js';
 import type { Lane } from './node-lane.js';
+import { type Acceptance, UpgradedConnection, type UpgradedHost } from './node-upgrade.js';
+import type { NodeWebSocketSession } from './node-websocket.js';
+import { Broadcast } from './node-websocket-broadcast.js';
 
 /** The backend on node's own modules: node:net accepts, strict-*.ts checks, node:http parses and answers. */
 export function createNodeBackend(): Backend {
@@ -20,15 +25,16 @@ export function createNodeBackend(): Backend {
   };
 }
 
-class NodeServer implements BackendServer, ConnectionHost {
+class NodeServer implements BackendServer, ConnectionHost, UpgradedHost {
   readonly http: HttpServer;
   readonly app: App;
   readonly limits: Limits;
   readonly timeouts: Timeouts;
+  readonly topics = new TopicTable<NodeWebSocketSession>();
   closing = false;
 
   readonly #listener: NetServer;
-  readonly #connections = new Set<NodeConnection>();
+  readonly #connections = new Set<NodeConnection | UpgradedConnection>();
   #address: AddressInfo | string = '';
   #counts = {
     accepted: 0,
@@ -180,8 +186,32 @@ class NodeServer implements BackendServer, ConnectionHost {
   }
 
   onConnectionClosed(connection: NodeConnection): void {
+    this.#onClosed(connection);
+  }
+
+  onUpgradedClosed(connection: UpgradedConnection): void {
+    this.#onClosed(connection);
+  }
+
+  #onClosed(connection: NodeConnection | UpgradedConnection): void {
     if (this.#connections.delete(connection)) this.#counts.closed++;
     if (this.#connections.size === 0) this.#onLastClosed?.();
+  }
+
+  onUpgrade(connection: NodeConnection, socket: Socket, head: Buffer, acceptance: Acceptance): WebSocketSession {
+    const upgraded = new UpgradedConnection(socket, head, acceptance, this);
+    this.#connections.delete(connection);
+    this.#connections.add(upgraded);
+    return upgraded.session;
+  }
+
+  publish(topic: string, data: string | Uint8Array, flags: number): void {
+    const broadcast = new Broadcast(data, flags);
+    for (const session of this.topics.subscribersOf(topic)) session.sendBroadcast(broadcast);
+  }
+
+  subscriberCount(topic: string): number {
+    return this.topics.subscriberCount(topic);
   }
 }
 

@@ -1,16 +1,15 @@
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { AbortReason, App, Peer } from '../http/exchange.js';
+import type { WebSocketSession } from '../ws/contract.js';
 import type { Limits, Timeouts } from './contract.js';
-import { type ExchangeOwner, headForNode, NodeExchange, refusalBytes } from './node-exchange.js';
-import { Lane, type LaneOwner } from './node-lane.js';
+import { bodyAtHand, type ExchangeOwner, headForNode, NodeExchange, refusalBytes } from './node-exchange.js';
+import { Lane, type LaneOwner, resetSocket, writeAll } from './node-lane.js';
 import { ConnectionTimers, type TimeoutName } from './node-timers.js';
+import { type Acceptance, asksForWebSocket } from './node-upgrade.js';
 import { ChunkScanner } from './strict-chunked.js';
 import { parseHead, parseTrailers, type StrictHead } from './strict-head.js';
 import { HTTP_ERROR_STATUS, type HttpErrorName } from './strict-syntax.js';
-
-/** A body that came together with its head, and is no longer than this, is handed over at once. */
-const COMPLETE_BODY_BYTES = 65536;
 
 /** What all connections of a server share. */
 export interface ConnectionHost {
@@ -24,6 +23,8 @@ export interface ConnectionHost {
   onRequest(): void;
   onExchangeOver(exchange: NodeExchange, completed: boolean): void;
   onConnectionClosed(connection: NodeConnection): void;
+  /** The socket of `connection` becomes a WebSocket: it is the host's from here on. `head`: what was read behind the request. */
+  onUpgrade(connection: NodeConnection, socket: Socket, head: Buffer, acceptance: Acceptance): WebSocketSession;
 }
 
 /**
@@ -57,6 +58,17 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
   #receiving: NodeExchange | null = null;
   /** A refused head waits for the answers before it. */
   #refusedStatus = 0;
+  /** A request that may become a WebSocket: what comes behind it is not read as HTTP before it is answered. */
+  #upgrading: NodeExchange | null = null;
+  /** Such a request waits, unparsed, for the answers before it. */
+  #holdsUpgrade = false;
+  /** The socket is a WebSocket's. */
+  #isGone = false;
+  readonly #listeners = {
+    data: (chunk: Buffer): void => this.#onData(chunk),
+    end: (): void => this.#onPeerEnd(),
+    close: (): void => this.#onClose(),
+  };
 
   constructor(socket: Socket, host: ConnectionHost) {
     this.#socket = socket;
@@ -74,10 +86,8 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
       () => this.#laneFull || this.#receiving?.bodyAskedFor === false,
       (name) => this.#onTimeout(name),
     );
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
-    socket.on('end', () => this.#onPeerEnd());
+    for (const [name, listener] of Object.entries(this.#listeners)) socket.on(name, listener);
     socket.on('error', () => {});
-    socket.on('close', () => this.#onClose());
     host.http.emit('connection', this.lane);
     this.#timers.startKeepAlive();
   }
@@ -106,7 +116,7 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
       else if (!(this.#inbound === 'head' ? this.#takeHead() : this.#takeBody())) break;
     }
     this.#pumping = false;
-    const blocked = this.#laneFull || this.#pipelineFull();
+    const blocked = this.#laneFull || this.#holdsUpgrade || this.#pipelineFull();
     if (this.#receiving !== null && blocked) this.#timers.noteBodyBlocked();
     if (blocked && this.#input.length > 0 && this.#inbound !== 'stopped') this.#socket.pause();
     else if (this.#socket.isPaused()) this.#socket.resume();
@@ -114,7 +124,8 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
 
   #pipelineFull(): boolean {
     const limit = this.#host.limits.pipelinedRequests;
-    return this.#inbound === 'head' && limit > 0 && this.#active.length >= limit;
+    const isFull = this.#upgrading !== null || (limit > 0 && this.#active.length >= limit);
+    return this.#inbound === 'head' && isFull;
   }
 
   #takeHead(): boolean {
@@ -130,6 +141,9 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
       return false;
     }
     const head = result.value;
+    const mayUpgrade = asksForWebSocket(head);
+    this.#holdsUpgrade = mayUpgrade && this.#active.length > 0;
+    if (this.#holdsUpgrade) return false;
     const { bodyBytes, requestsPerConnection } = this.#host.limits;
     if (bodyBytes > 0 && head.contentLength > bodyBytes) {
       this.#refuse('BODY_TOO_LARGE');
@@ -138,10 +152,11 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     const bytes = this.#input;
     this.#input = bytes.subarray(head.length);
     this.#requestCount++;
-    const body = this.#bodyAtHand(head);
+    const body = bodyAtHand(this.#input, head.contentLength);
     const exchange = new NodeExchange(this, head, body);
     this.#active.push(exchange);
     this.#unattached.push(exchange);
+    if (mayUpgrade) this.#upgrading = exchange;
     this.#host.onRequest();
     const last =
       !head.keepAlive ||
@@ -155,13 +170,6 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
   }
 
   #closesAfterBody = false;
-
-  #bodyAtHand(head: StrictHead): Buffer | null {
-    const length = head.contentLength;
-    return length > 0 && length <= COMPLETE_BODY_BYTES && this.#input.length >= length
-      ? Buffer.from(this.#input.subarray(0, length))
-      : null;
-  }
 
   #expectBody(exchange: NodeExchange, head: StrictHead): void {
     this.#receiving = exchange;
@@ -369,27 +377,14 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
   #endEarly(exchange: NodeExchange, reason: AbortReason): void {
     exchange.abort(reason);
     this.#remove(exchange, false);
-    this.#reset();
-  }
-
-  /**
-   * Ends with a reset, so that a response that lasts until the close is not taken for whole. Unix sockets have none, and a socket that
-   * has been shut down refuses it, and would then never close.
-   */
-  #reset(): void {
-    if (
-      this.peer.remoteAddress !== undefined &&
-      !this.#socket.writableEnded &&
-      typeof this.#socket.resetAndDestroy === 'function'
-    )
-      this.#socket.resetAndDestroy();
-    else this.#socket.destroy();
+    resetSocket(this.#socket);
   }
 
   #remove(exchange: NodeExchange, completed: boolean): void {
     const index = this.#active.indexOf(exchange);
     if (index === -1) return;
     this.#active.splice(index, 1);
+    if (this.#upgrading === exchange) this.#upgrading = null;
     this.#host.onExchangeOver(exchange, completed);
   }
 
@@ -417,20 +412,23 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     else this.lane.end(lastBytes, 'latin1');
   }
 
+  acceptWebSocket(exchange: NodeExchange, acceptance: Acceptance): WebSocketSession | null {
+    if (this.#upgrading !== exchange || this.#host.closing || this.#peerEnded || this.#socket.destroyed) return null;
+    const socket = this.#socket;
+    const head = this.#input;
+    this.#stopReading();
+    for (const [name, handler] of Object.entries(this.#listeners)) socket.removeListener(name, handler);
+    this.#isGone = true;
+    this.#remove(exchange, true);
+    this.lane.destroy();
+    return this.#host.onUpgrade(this, socket, head, acceptance);
+  }
+
   sendToClient(chunks: readonly Buffer[], sent: (error?: Error | null) => void): void {
-    let length = 0;
-    for (const chunk of chunks) length += chunk.length;
-    this.#socket.cork();
-    chunks.forEach((chunk, index) => {
-      if (index < chunks.length - 1) this.#socket.write(chunk);
-      else {
-        this.#socket.write(chunk, (error) => {
-          if (error == null) this.#host.countBytes(0, length);
-          sent(error ?? null);
-        });
-      }
+    writeAll(this.#socket, chunks, (error, length) => {
+      if (error === null) this.#host.countBytes(0, length);
+      sent(error);
     });
-    this.#socket.uncork();
   }
 
   /** Everything is with the operating system: half-closes, and lingers so that a client that still sends can read the answer. */
@@ -451,7 +449,7 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
   }
 
   onLaneDestroy(): void {
-    this.#socket.destroy();
+    if (!this.#isGone) this.#socket.destroy();
   }
 
   // Ends.
@@ -494,6 +492,6 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
       exchange.abort('server-closing');
       this.#remove(exchange, false);
     }
-    this.#reset();
+    resetSocket(this.#socket);
   }
 }

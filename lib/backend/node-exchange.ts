@@ -1,7 +1,12 @@
 import { type IncomingMessage, METHODS, type ServerResponse, STATUS_CODES } from 'node:http';
 import { HEAD_CLOSE_FLAG } from '../bridge/records.js';
 import { type AbortReason, type BodySink, Exchange, type Peer, type ResponseHead } from '../http/exchange.js';
+import type { SessionOptions, WebSocketListener, WebSocketSession } from '../ws/contract.js';
+import type { Acceptance } from './node-upgrade.js';
 import type { StrictHead } from './strict-head.js';
+
+/** A body that came together with its head, and is no longer than this, is handed over at once. */
+const COMPLETE_BODY_BYTES = 65536;
 
 /** What an exchange asks of its connection. */
 export interface ExchangeOwner {
@@ -11,6 +16,7 @@ export interface ExchangeOwner {
   onResponseStarted(exchange: NodeExchange): void;
   onResponseFinished(exchange: NodeExchange): void;
   destroyFor(exchange: NodeExchange): void;
+  acceptWebSocket(exchange: NodeExchange, acceptance: Acceptance): WebSocketSession | null;
 }
 
 /** A request as the strict scanner read it, and node's (req, res) for its body and its response. Owned by its connection. */
@@ -211,6 +217,22 @@ export class NodeExchange extends Exchange {
     if (this.abortReason === null && !this.finished) this.#owner.destroyFor(this);
   }
 
+  override acceptWebSocket(
+    headerBlock: string,
+    options: SessionOptions,
+    listener: WebSocketListener,
+  ): WebSocketSession | null {
+    if (!this.#mayStart()) return null;
+    const session = this.#owner.acceptWebSocket(this, { headerBlock, options, listener });
+    if (session === null) return null;
+    this.responseStarted = true;
+    this.responseEnded = true;
+    this.finished = true;
+    clearTimeout(this.handlerTimer);
+    this.emitDestroy();
+    return session;
+  }
+
   /** Ends the exchange early: tells the application once, and sends nothing. */
   abort(reason: AbortReason): void {
     if (this.abortReason !== null || this.finished) return;
@@ -280,6 +302,13 @@ function pairsOf(block: string): Array<[string, string]> {
     if (colon > 0) pairs.push([line.slice(0, colon), line.slice(colon + 1).trim()]);
   }
   return pairs;
+}
+
+/** The whole body, where it stands at the beginning of `input`; else null. */
+export function bodyAtHand(input: Buffer, contentLength: number): Buffer | null {
+  return contentLength > 0 && contentLength <= COMPLETE_BODY_BYTES && input.length >= contentLength
+    ? Buffer.from(input.subarray(0, contentLength))
+    : null;
 }
 
 /** The whole answer to a request that never became an exchange. */

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
 /** What a lane asks of its connection. */
@@ -60,4 +61,30 @@ export class Lane extends Duplex {
     this.#owner.onLaneDestroy();
     callback();
   }
+}
+
+/** Writes all of `chunks` together. `written` is called with their length when the operating system has them. */
+export function writeAll(
+  socket: Socket,
+  chunks: readonly Buffer[],
+  written: (error: Error | null, byteLength: number) => void,
+): void {
+  let length = 0;
+  socket.cork();
+  chunks.forEach((chunk, index) => {
+    length += chunk.length;
+    if (index < chunks.length - 1) socket.write(chunk);
+    else socket.write(chunk, (error) => written(error ?? null, length));
+  });
+  socket.uncork();
+}
+
+/**
+ * Ends a connection with a reset, so that a response that lasts until the close is not taken for whole. Unix sockets have none, and a socket that
+ * has been shut down refuses it, and would then never close.
+ */
+export function resetSocket(socket: Socket): void {
+  if (socket.remoteAddress !== undefined && !socket.writableEnded && typeof socket.resetAndDestroy === 'function')
+    socket.resetAndDestroy();
+  else socket.destroy();
 }

@@ -210,7 +210,8 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
     const stream = this.#stream;
     stream.on('data', (chunk: Buffer) => this.#run(this.#onData, chunk));
     stream.on('end', () => this.#run(this.#onEnd));
-    if (this.#isPaused) stream.pause();
+    // It may have been paused by who had it before.
+    if (!this.#isPaused) stream.resume();
     if (this.#head.length === 0) return;
     const head = this.#head;
     this.#head = EMPTY;
