@@ -7,6 +7,8 @@ export type { ServeOptions } from './app/serve-options.js';
 export type { SyncOptions } from './app/sync-app.js';
 export type { SyncRequest } from './app/sync-request.js';
 export type { SyncHandler, SyncResponse, SyncResult } from './app/sync-worker.js';
+export type { SendOptions, ServerWebSocket, WebSocketData } from './app/server-websocket.js';
+export type { UpgradeResult, WebSocketAcceptance, WebSocketOptions } from './app/websocket-options.js';
 export type { BackendChoice, BackendName } from './backend/choose.js';
 export type { CloseReport, Limits, ServerStats, Timeouts } from './backend/contract.js';
 export { install, uninstall } from './drop-in/install.js';

@@ -6,6 +6,7 @@ import { AsgiLifespan, type LifespanReceiveMessage, type LifespanSendMessage } f
 import { httpScope, type Scope } from './asgi-scope.js';
 import { type AppOptions, HandlerErrors } from './handler-errors.js';
 import { isThenable } from './results.js';
+import type { CheckedWebSocketOptions } from './websocket-options.js';
 
 export type AsgiReceive = () => Promise<HttpReceiveMessage | LifespanReceiveMessage>;
 export type AsgiSend = (message: HttpSendMessage | LifespanSendMessage) => Promise<void>;
@@ -17,7 +18,7 @@ export class AsgiApp implements App {
   readonly #errors: HandlerErrors;
   readonly #lifespan: AsgiLifespan;
 
-  constructor(app: AsgiApplication, options: AppOptions = {}) {
+  constructor(app: AsgiApplication, options: AppOptions = {}, _websocket?: CheckedWebSocketOptions) {
     this.#app = app;
     this.#errors = new HandlerErrors(options.onError);
     this.#lifespan = new AsgiLifespan(app, (error) => this.#errors.report(error, null));

@@ -75,11 +75,12 @@ export class FetchContext {
 }
 
 export class FetchApp implements App {
-  readonly #handler: FetchHandler;
+  readonly #handler: FetchHandler | null;
   readonly #errors: HandlerErrors;
   readonly #timeoutMs: number;
 
-  constructor(handler: FetchHandler, options: AppOptions = {}) {
+  /** `handler` null: only `answer` is called. */
+  constructor(handler: FetchHandler | null, options: AppOptions = {}) {
     this.#handler = handler;
     this.#errors = new HandlerErrors(options.onError);
     this.#timeoutMs = options.handlerTimeout ?? 0;
@@ -94,7 +95,7 @@ export class FetchApp implements App {
     const deadline = this.#timeoutMs > 0 ? performance.now() + this.#timeoutMs : null;
     const ctx = new FetchContext(exchange, request, deadline);
     try {
-      const handler = this.#handler;
+      const handler = this.#handler as FetchHandler;
       const result: unknown = handler(request, ctx);
       if (isResponse(result)) {
         this.#send(exchange, ctx, result);
@@ -109,6 +110,11 @@ export class FetchApp implements App {
     } catch (error) {
       this.#fail(error, exchange, ctx);
     }
+  }
+
+  /** Answers with a Response that another hook has given. */
+  answer(exchange: Exchange, response: FetchResult): void {
+    this.#deliver(exchange, new FetchContext(exchange, requestOf(exchange), null), response);
   }
 
   /** What waits by gammaloop/scope ends with the deadline, perhaps just before the backend's timer does: the answer is the backend's 503. */

@@ -46,9 +46,14 @@ export class HandlerErrors {
 
   /** Counts and reports; never throws. `traceId`: one that the handler has seen already. */
   report(error: unknown, exchange: Exchange | null, traceId?: string): void {
+    this.reportIn(error, infoOf(exchange, traceId));
+  }
+
+  /** The same, where the request has gone. */
+  reportIn(error: unknown, info: ErrorInfo): void {
     this.count++;
     try {
-      const result: unknown = this.#hook(error, infoOf(exchange, traceId));
+      const result: unknown = this.#hook(error, info);
       if (result instanceof Promise) {
         result.catch((hookError) => this.#print(error, hookError));
       }
@@ -103,7 +108,7 @@ function isEchoOfAbort(error: unknown): boolean {
   );
 }
 
-function infoOf(exchange: Exchange | null, traceId: string | undefined): ErrorInfo {
+export function infoOf(exchange: Exchange | null, traceId: string | undefined): ErrorInfo {
   if (exchange === null) {
     return { method: '', url: '', traceId: '', remoteAddress: undefined };
   }

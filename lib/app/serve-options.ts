@@ -7,6 +7,7 @@ import type { FetchHandler } from './fetch-app.js';
 import type { ErrorHook } from './handler-errors.js';
 import type { NodeHandler } from './node-app.js';
 import type { SyncOptions } from './sync-app.js';
+import { type CheckedWebSocketOptions, checkWebSocketOptions, type WebSocketOptions } from './websocket-options.js';
 
 /** Exactly one of `fetch`, `app`, `node` and `sync`; at most one of `port`, `unix` and `fd`. */
 export interface ServeOptions {
@@ -18,6 +19,8 @@ export interface ServeOptions {
   node?: NodeHandler | undefined;
   /** A module whose default export, `(request) => response`, runs in worker threads; or that module with the options of a Runner. */
   sync?: string | URL | SyncOptions | undefined;
+  /** Beside any of them: hooks and limits of WebSockets (docs/websocket.md). Beside `app` without hooks, the application gets them. */
+  websocket?: WebSocketOptions | undefined;
 
   /** 0 to 65535; 0 is any free port. Default 3000. */
   port?: number | undefined;
@@ -94,6 +97,7 @@ export interface CheckedOptions {
   readonly backend: BackendChoice | undefined;
   readonly onError: ErrorHook | undefined;
   readonly signal: AbortSignal | undefined;
+  readonly websocket: CheckedWebSocketOptions | undefined;
 }
 
 const KNOWN: ReadonlySet<string> = new Set([
@@ -101,6 +105,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   'app',
   'node',
   'sync',
+  'websocket',
   'port',
   'hostname',
   'unix',
@@ -164,6 +169,7 @@ export function checkOptions(options: ServeOptions): CheckedOptions {
     backend: options.backend,
     onError: options.onError,
     signal: options.signal,
+    websocket: options.websocket === undefined ? undefined : checkWebSocketOptions(options.websocket),
   };
 }
 

@@ -9,15 +9,16 @@ import type { App } from '../http/exchange.js';
 import type { RunnerStats } from '../runner/index.js';
 import type { AppOptions } from './handler-errors.js';
 import { type CheckedOptions, checkCloseOptions, checkOptions, type ServeOptions } from './serve-options.js';
+import { bytesOf, checkTopic, flagsOf, type SendOptions, type WebSocketData } from './server-websocket.js';
 
 /** An app interface as serve() sees it. */
 interface ServedApp extends App {
   /** Exceptions of handlers that were answered 500. */
   readonly handlerErrors: number;
   /** Before listening. Rejects where the application cannot be served. */
-  startup?(): Promise<void>;
-  shutdown?(): Promise<void>;
-  runnerStats?(): RunnerStats;
+  startup?(): Promise<void> | undefined;
+  shutdown?(): Promise<void> | undefined;
+  runnerStats?(): RunnerStats | undefined;
 }
 
 export interface CloseOptions {
@@ -70,6 +71,16 @@ export class Server {
     };
   }
 
+  /** To every WebSocket that has subscribed to the topic: encoded once. */
+  publish(topic: string, data: WebSocketData, options?: SendOptions): void {
+    const payload = typeof data === 'string' ? data : bytesOf(data);
+    this.#server.publish(checkTopic(topic), payload, flagsOf(data, options));
+  }
+
+  subscriberCount(topic: string): number {
+    return this.#server.subscriberCount(checkTopic(topic));
+  }
+
   /** Keeps the process alive (the default). */
   ref(): this {
     this.#server.ref();
@@ -120,7 +131,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   try {
     server = await backend.listen(target, checked.limits, checked.timeouts, app);
   } catch (error) {
-    await app.shutdown?.().catch(() => {}); // the reason to report is why the server could not listen
+    await app.shutdown?.()?.catch(() => {}); // the reason to report is why the server could not listen
     throw error;
   }
   return new Server(server, app, backend.name, checked.signal);
@@ -141,15 +152,27 @@ export const loop = {
 };
 
 /** Only the interface that is used is loaded. */
-async function createApp(options: ServeOptions, { onError, timeouts }: CheckedOptions): Promise<ServedApp> {
-  const appOptions: AppOptions = { onError, handlerTimeout: timeouts.handler };
+async function createApp(options: ServeOptions, checked: CheckedOptions): Promise<ServedApp> {
+  const appOptions: AppOptions = { onError: checked.onError, handlerTimeout: checked.timeouts.handler };
+  const { websocket } = checked;
+  const inner = await createInnerApp(options, appOptions, websocket);
+  if (websocket === undefined || (inner.upgrades && !websocket.hasHooks)) return inner;
+  const { WebSocketApp } = await import('./websocket-app.js');
+  return new WebSocketApp(inner, websocket, appOptions);
+}
+
+async function createInnerApp(
+  options: ServeOptions,
+  appOptions: AppOptions,
+  websocket: CheckedOptions['websocket'],
+): Promise<ServedApp> {
   if (options.fetch !== undefined) {
     const { FetchApp } = await import('./fetch-app.js');
     return new FetchApp(options.fetch, appOptions);
   }
   if (options.app !== undefined) {
     const { AsgiApp } = await import('./asgi-app.js');
-    return new AsgiApp(options.app, appOptions);
+    return new AsgiApp(options.app, appOptions, websocket);
   }
   if (options.sync !== undefined) {
     const { SyncApp } = await import('./sync-app.js');

@@ -64,7 +64,7 @@ class NativeServer implements BackendServer, LoopServer {
     this.#loop = loop;
     this.#poller = loop.engine.pollerName();
     try {
-      this.#index = loop.engine.listen(target, limits, timeouts);
+      this.#index = loop.engine.listen(target, { ...limits, upgrades: app.upgrades === true }, timeouts);
     } catch (error) {
       throw listenErrorOf(error, target);
     }

@@ -13,6 +13,7 @@ import {
   REQUEST_BODY_COMPLETE_FLAG,
   REQUEST_EXPECT_CONTINUE_FLAG,
   REQUEST_HAS_BODY_FLAG,
+  REQUEST_UPGRADE_FLAG,
 } from '../bridge/records.js';
 import { type AbortReason, type BodySink, Exchange, type Peer, type ResponseHead } from '../http/exchange.js';
 import type { SessionOptions, WebSocketListener, WebSocketSession } from '../ws/contract.js';
@@ -134,6 +135,10 @@ export class NativeExchange extends Exchange {
   /** Unknown when first asked for after the connection has gone. */
   peer(): Peer {
     return this.#loop.peer(this.#connectionIndex, this.#connectionGeneration);
+  }
+
+  override get upgrades(): boolean {
+    return (this.#flags & REQUEST_UPGRADE_FLAG) !== 0;
   }
 
   // Its body.

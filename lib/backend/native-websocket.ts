@@ -265,8 +265,9 @@ export class NativeWebSocket extends AsyncResource implements WebSocketSession, 
         arriving.inParts = true;
         const chunks = arriving.chunks;
         arriving.chunks = [];
-        chunks.forEach((part, i) => this.#listener.onPart(part, isBinary, isLast && i === chunks.length - 1));
-        return;
+        for (let i = 0; i < chunks.length; i++) {
+          this.#listener.onPart(chunks[i] as Buffer, isBinary, isLast && i === chunks.length - 1);
+        }
       }
       if (!isLast) return;
       const whole = Buffer.concat(arriving.chunks, arriving.byteLength);
@@ -297,7 +298,7 @@ export class NativeWebSocket extends AsyncResource implements WebSocketSession, 
     this.state = 'closing';
     this.#hasFailed = true;
     this.#arriving = null;
-    this.#listener.onFailure(failure, CLOSE_CODE_OF_FAILURE[failure]);
+    this.#listener.onFailure(failure, CLOSE_CODE_OF_FAILURE[failure], 0);
   }
 
   receiveDrained(): void {

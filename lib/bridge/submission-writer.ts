@@ -238,7 +238,14 @@ export class SubmissionWriter {
   // To WebSockets.
 
   /** WS_ACCEPT or WS_ATTACH. `settings`: the words from WS_PAYLOAD_LIMIT_OFFSET on; `block`: header fields, latin1. */
-  wsOpen(opcode: number, flags: number, to: RecordKey, connection: RecordKey, settings: Uint32Array, block: string): void {
+  wsOpen(
+    opcode: number,
+    flags: number,
+    to: RecordKey,
+    connection: RecordKey,
+    settings: Uint32Array,
+    block: string,
+  ): void {
     const at = this.#reserve(WS_ACCEPT_BYTES + block.length);
     const word = at >>> 2;
     const words = this.#words;

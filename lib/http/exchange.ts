@@ -75,6 +75,10 @@ export abstract class Exchange extends AsyncResource {
   /** The value of a field; values of repeated fields are joined by ', ' (by '; ' for cookie). `name` in lower case. */
   abstract header(name: string): string | null;
   abstract peer(): Peer;
+  /** The request asks for another protocol (RFC 9110 7.8). */
+  get upgrades(): boolean {
+    return this.header('upgrade') !== null;
+  }
 
   // Its body.
 
@@ -130,4 +134,6 @@ export abstract class Exchange extends AsyncResource {
 export interface App {
   /** Called for each request, inside the exchange's async context. Must not throw: adapters answer 500 themselves. */
   handle(exchange: Exchange): void;
+  /** It may call acceptWebSocket: what comes behind a request that upgrades is not read as HTTP before that is answered. */
+  readonly upgrades?: boolean;
 }

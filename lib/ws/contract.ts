@@ -40,7 +40,7 @@ export interface DeflateParameters {
   /** 9 to 15 (zlib has no raw window of 8: an offer of 8 is answered with 9 or declined). */
   readonly serverMaxWindowBits: number;
   readonly clientMaxWindowBits: number;
-  /** zlib's, -1 to 9. Default -1... see the API that is used. */
+  /** zlib's, -1 to 9. */
   readonly level: number;
   /** zlib's, 1 to 9. */
   readonly memLevel: number;
@@ -109,8 +109,11 @@ export interface WebSocketListener {
   onDrain(): void;
   /** The peer's close frame, which is answered here where it is not itself the answer; no message follows. 1005: it had no code. */
   onClosing(code: number, reason: Buffer): void;
-  /** The connection is being failed: a frame with `closeCode` is under way, no message follows, and onClose will come. */
-  onFailure(failure: WebSocketFailure, closeCode: number): void;
+  /**
+   * The connection is being failed: a frame with `closeCode` is under way, no message follows, and onClose will come. `detail`: the opcode, length or
+   * close code that was wrong, or 0.
+   */
+  onFailure(failure: WebSocketFailure, closeCode: number, detail: number): void;
   /**
    * The connection is gone: the last call. `code` and `reason` are those of the peer's close frame; 1005: it had none; 1006: there was none.
    * `wasClean`: both sides have sent one. `errno`: positive where the system broke the connection, else 0.
@@ -150,7 +153,7 @@ export interface WebSocketSession {
   /** Nothing is read, and nothing told (but what has been read), until `resume`. */
   pause(): void;
   resume(): void;
-  /** Calls back, in order, once what was sent before has left, or null is replaced by an error, where the connection has gone before that. */
+  /** Calls back, in order, once what was sent before has left; with an error where the connection has gone before that. */
   whenFlushed(callback: (error: Error | null) => void): void;
 
   // Topics: those of the server that the session belongs to. A session without one has none, and ignores these.

@@ -263,7 +263,7 @@ void WsSession::onPeerClose(std::span<const uint8_t> payload) {
   closeReceived_ = true;
   inputOver_ = true;
   context_.sink.onWsPeerClose(key(), code, reason);
-  sendCloseFrame(code, {});
+  sendCloseFrame(code, reason);
   finishClosing();
 }
 

@@ -25,9 +25,12 @@ const nativeLayers: Record<string, readonly string[]> = {
 };
 
 /** Codecs: bytes in, result out. They include base, and each other. */
-const codecs = ['http_types', 'http1_syntax', 'header_lookup', 'http1_parser', 'chunked_decoder', 'head_codec'].map(
-  (stem) => `http/${stem}.h`,
-);
+const codecs = [
+  ...['http_types', 'http1_syntax', 'header_lookup', 'http1_parser', 'chunked_decoder', 'head_codec'].map(
+    (stem) => `http/${stem}.h`,
+  ),
+  ...['frame_codec', 'mask', 'utf8'].map((stem) => `ws/${stem}.h`),
+];
 
 const libGround = ['errors', 'diagnostics'];
 const libMiddle = [...libGround, 'scope', 'bridge'];
@@ -39,6 +42,7 @@ const libLayers: Record<string, readonly string[]> = {
   scope: libGround,
   bridge: libGround,
   ...Object.fromEntries(libProtocols.map((name) => [name, libMiddle])),
+  http: [...libMiddle, 'ws'], // an exchange may become a WebSocket
   backend: [...libMiddle, ...libProtocols],
   net: [...libMiddle, ...libProtocols, 'backend'],
   'drop-in': [...libMiddle, ...libProtocols, 'backend', 'net'],
