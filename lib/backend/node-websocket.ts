@@ -55,8 +55,6 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
   readonly #masks: boolean;
   readonly #resource: AsyncResource | null;
   readonly #idle: IdleWatch | null;
-  /** Until the first tick after the constructor. */
-  #head: Buffer;
   #state: 'open' | 'closing' | 'closed' = 'open';
   #isPaused = false;
   #isReading = false;
@@ -96,7 +94,6 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
     this.#options = options;
     this.#listener = listener;
     this.#topics = topics;
-    this.#head = head;
     this.#masks = !isServer;
     this.#deflate = options.deflate === null ? null : new MessageDeflate(options.deflate, isServer);
     this.#reader = new FrameReader({ ...options, isServer, maxChunks, deflate: this.#deflate });
@@ -110,7 +107,12 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
       stream.destroy();
     });
     stream.on('close', () => this.#run(this.#onStreamClose));
-    process.nextTick(() => this.#run(this.#start));
+    // First, so that it comes as an event of its own, later.
+    if (head.length > 0) stream.unshift(head);
+    stream.on('data', (chunk: Buffer) => this.#run(this.#onData, chunk));
+    stream.on('end', () => this.#run(this.#onEnd));
+    // It may have been paused by who had it before.
+    stream.resume();
   }
 
   // What the program asks for.
@@ -164,7 +166,8 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
   resume(): void {
     if (!this.#isPaused || this.#state === 'closed') return;
     this.#isPaused = false;
-    process.nextTick(() => this.#run(this.#readOn));
+    if (this.#reader.hasInput) process.nextTick(() => this.#run(this.#readOn));
+    else this.#stream.resume();
   }
 
   whenFlushed(callback: FlushCallback): void {
@@ -205,19 +208,6 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
 
   // What the stream brings.
 
-  #start(): void {
-    if (this.#state === 'closed') return;
-    const stream = this.#stream;
-    stream.on('data', (chunk: Buffer) => this.#run(this.#onData, chunk));
-    stream.on('end', () => this.#run(this.#onEnd));
-    // It may have been paused by who had it before.
-    if (!this.#isPaused) stream.resume();
-    if (this.#head.length === 0) return;
-    const head = this.#head;
-    this.#head = EMPTY;
-    this.#onData(head);
-  }
-
   #onData(chunk: Buffer): void {
     this.silentTicks = 0;
     this.#reader.push(chunk);
@@ -256,7 +246,7 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
           this.#onPeerClose(this.#reader.closeCode, data);
           return false;
         case Found.failure:
-          this.#fail(this.#reader.failure);
+          this.#fail(this.#reader.failure, this.#reader.failureNumber);
           return false;
       }
     } catch (thrown) {
@@ -309,7 +299,6 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
 
   /** What came before the end is told, also where reading was paused. */
   #readRest(): void {
-    if (this.#head.length > 0) this.#reader.push(this.#head);
     if (this.#stream.readableLength > 0) {
       const rest = this.#stream.read(this.#stream.readableLength) as Buffer | null;
       if (rest !== null) this.#reader.push(rest);
@@ -351,7 +340,7 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
     const buffered = this.#output.bufferedBytes;
     if (maxBufferedBytes === 0 || buffered === 0 || buffered + bytes <= maxBufferedBytes) return true;
     // The program is in the middle of sending: it hears of it later.
-    process.nextTick(() => this.#run(this.#tellFailure, 'BUFFERED_BYTES_EXCEEDED'));
+    process.nextTick(() => this.#run(this.#tellFailure, 'BUFFERED_BYTES_EXCEEDED', 0));
     this.#beginFailure('BUFFERED_BYTES_EXCEEDED');
     return false;
   }
@@ -384,9 +373,9 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
 
   // The end.
 
-  #fail(failure: WebSocketFailure): void {
+  #fail(failure: WebSocketFailure, detail: number): void {
     this.#beginFailure(failure);
-    this.#tellFailure(failure);
+    this.#tellFailure(failure, detail);
   }
 
   /** RFC 6455 section 7.1.7: a close frame, and nothing is listened to any more. */
@@ -398,10 +387,10 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
     else this.#sendClose(CLOSE_CODE_OF_FAILURE[failure], EMPTY);
   }
 
-  #tellFailure(failure: WebSocketFailure): void {
+  #tellFailure(failure: WebSocketFailure, detail: number): void {
     if (this.#state === 'closed') return;
     try {
-      this.#listener.onFailure(failure, CLOSE_CODE_OF_FAILURE[failure]);
+      this.#listener.onFailure(failure, CLOSE_CODE_OF_FAILURE[failure], detail);
     } catch (thrown) {
       process.nextTick(rethrow, thrown);
     }
@@ -410,6 +399,7 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
   #sendClose(code: number, reason: string | Uint8Array): void {
     this.#closeSent = true;
     this.#output.frame(Opcode.close, true, false, closePayload(code, reason), this.#masks);
+    this.#output.flush();
     if (this.#closeReceived || this.#hasFailed) this.#endStream();
     else this.#startCloseTimer();
   }
@@ -433,7 +423,7 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
     const { idleTimeoutMs, pingIntervalMs } = this.#options;
     const { tickMs } = this.#idle as IdleWatch;
     if (idleTimeoutMs > 0 && this.silentTicks * tickMs >= idleTimeoutMs) {
-      this.#run(this.#fail, 'IDLE_TIMEOUT');
+      this.#run(this.#fail, 'IDLE_TIMEOUT', 0);
       return;
     }
     // Something was heard since.

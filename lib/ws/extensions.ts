@@ -14,7 +14,7 @@ export interface DeflateWishes {
   /** false: offers that ask for it are declined. */
   readonly serverNoContextTakeover?: boolean | undefined;
   readonly clientNoContextTakeover?: boolean | undefined;
-  /** 9 to 15; false: offers that ask for a window are declined. */
+  /** 8 to 15; false: offers that ask for a window are declined. */
   readonly serverMaxWindowBits?: number | false | undefined;
   /** 8 to 15: only clients that let the server choose are accepted; false: none is asked for. */
   readonly clientMaxWindowBits?: number | false | undefined;
@@ -115,8 +115,7 @@ function isAcceptable(offer: DeflateAnswer, wishes: DeflateWishes): boolean {
   if (wishes.serverNoContextTakeover === false && offer.server_no_context_takeover) return false;
   const asked = offer.server_max_window_bits;
   if (asked !== undefined) {
-    // zlib has no raw deflate with a window of 256 bytes: it takes one of 512, which such a client cannot read.
-    if (asked === 8 || wishes.serverMaxWindowBits === false) return false;
+    if (wishes.serverMaxWindowBits === false) return false;
     if (typeof wishes.serverMaxWindowBits === 'number' && wishes.serverMaxWindowBits > asked) return false;
   }
   if (typeof wishes.clientMaxWindowBits !== 'number') return true;
@@ -124,7 +123,10 @@ function isAcceptable(offer: DeflateAnswer, wishes: DeflateWishes): boolean {
   return offered === true || (offered !== undefined && wishes.clientMaxWindowBits <= offered);
 }
 
-/** How a session compresses after `answer`. Windows have at least 512 bytes: a larger one reads what a smaller one wrote. */
+/**
+ * How a session compresses after `answer`. zlib has no raw deflate with a window of 256 bytes (8); with one of 512 it reaches back 250 bytes at most
+ * (its MAX_DIST), which a reader with 256 has. The other way round, a larger window reads what a smaller one wrote.
+ */
 export function deflateParameters(
   answer: DeflateAnswer,
   { level, memLevel, thresholdBytes }: Pick<DeflateParameters, 'level' | 'memLevel' | 'thresholdBytes'>,
@@ -133,7 +135,7 @@ export function deflateParameters(
   return {
     serverNoContextTakeover: answer.server_no_context_takeover === true,
     clientNoContextTakeover: answer.client_no_context_takeover === true,
-    serverMaxWindowBits: answer.server_max_window_bits ?? 15,
+    serverMaxWindowBits: Math.max(9, answer.server_max_window_bits ?? 15),
     clientMaxWindowBits: typeof clientBits === 'number' ? Math.max(9, clientBits) : 15,
     level,
     memLevel,

@@ -80,6 +80,11 @@ export class FrameReader {
     this.#options = options;
   }
 
+  /** Something was pushed that `next` has not looked at. */
+  get hasInput(): boolean {
+    return this.#at < this.#chunk.length || this.#waiting.length > 0;
+  }
+
   /** Whatever comes is dropped from here on. */
   stop(): void {
     this.#end();
@@ -159,6 +164,8 @@ export class FrameReader {
     const first = buffer[at] as number;
     const second = buffer[at + 1] as number;
     if (!this.#checkFirst(first, second)) return -1;
+    const { maxPayloadBytes, maxFragments, isServer } = this.#options;
+    if (isServer !== ((second & 0x80) !== 0)) return this.#failHead(isServer ? 'EXPECTED_MASK' : 'UNEXPECTED_MASK', 0);
     let length = second & 0x7f;
     let taken = 2;
     if (length === 126) {
@@ -175,7 +182,6 @@ export class FrameReader {
       if (length > Number.MAX_SAFE_INTEGER) return this.#failHead('UNSUPPORTED_MESSAGE_LENGTH', length);
     }
     const opcode = first & 0x0f;
-    const { maxPayloadBytes, maxFragments, isServer } = this.#options;
     if (opcode < Opcode.close) {
       if (maxPayloadBytes > 0 && this.#announcedBytes + length > maxPayloadBytes)
         return this.#failHead('UNSUPPORTED_MESSAGE_LENGTH', this.#announcedBytes + length);

@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { isIP, connect as netConnect, type Socket } from 'node:net';
-import { type ConnectionOptions, connect as tlsConnect } from 'node:tls';
+import net, { type Socket } from 'node:net';
+import tls, { type ConnectionOptions } from 'node:tls';
 import { DEFLATE_NAME, type DeflateAnswer, formatDeflate, parseExtensions, readDeflate } from '../../ws/extensions.js';
 import { acceptValue } from '../../ws/handshake.js';
 import { kHandshake } from './handshake.js';
@@ -57,9 +57,13 @@ export function connect(
     throw new RangeError(`Unsupported protocol version: ${protocolVersion} (supported versions: 8, 13)`);
   const target = parseTarget(address);
   if (target instanceof Error) throw target;
-  if (!protocols.every((name, at) => protocolPattern.test(name) && protocols.indexOf(name) === at))
+  if (!protocols.every((name, at) => isProtocol(name) && protocols.indexOf(name) === at))
     throw new SyntaxError('An invalid or duplicated subprotocol was specified');
   new Connecting(socket, protocols, options).begin(target);
+}
+
+function isProtocol(name: unknown): boolean {
+  return typeof name === 'string' && protocolPattern.test(name);
 }
 
 function parseTarget(address: string | URL): Target | SyntaxError {
@@ -292,19 +296,18 @@ function acceptAnswer(answer: DeflateAnswer, wishes: PerMessageDeflateOptions): 
     return typeof clientMaxWindowBits === 'number'
       ? { ...answer, client_max_window_bits: clientMaxWindowBits }
       : answer;
-  // zlib has no raw deflate with a window of 256 bytes.
-  if (bits === 8 || clientMaxWindowBits === false || (clientMaxWindowBits !== undefined && bits > clientMaxWindowBits))
+  if (clientMaxWindowBits === false || (clientMaxWindowBits !== undefined && bits > clientMaxWindowBits))
     throw new Error('Unexpected or invalid parameter "client_max_window_bits"');
   return answer;
 }
 
 function open(options: RequestOptions): Socket {
   const { socketPath, ...rest } = options;
-  return netConnect({ ...rest, path: socketPath } as never);
+  return net.connect({ ...rest, path: socketPath } as never);
 }
 
 function openSecure(options: RequestOptions & ConnectionOptions): Socket {
   const { host, servername } = options;
-  const name = servername ?? (isIP(host ?? '') ? '' : (host ?? ''));
-  return tlsConnect({ ...options, path: undefined, servername: name } as ConnectionOptions);
+  const name = servername ?? (net.isIP(host ?? '') ? '' : (host ?? ''));
+  return tls.connect({ ...options, path: undefined, servername: name } as ConnectionOptions);
 }

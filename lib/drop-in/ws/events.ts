@@ -94,7 +94,7 @@ interface Target extends EventEmitter {
 }
 
 /** What was added, of a listener that wraps it. */
-const kHandler = Symbol('gammaloop.handler');
+export const kHandler = Symbol('gammaloop.handler');
 /** The wrapper belongs to an on... attribute. */
 const kIsAttribute = Symbol('gammaloop.isAttribute');
 

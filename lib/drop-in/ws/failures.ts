@@ -1,7 +1,5 @@
+import { constants } from 'node:zlib';
 import type { WebSocketFailure } from '../../ws/contract.js';
-
-/** Of an error: the close code that its connection was failed with. */
-export const kCloseCode = Symbol('gammaloop.closeCode');
 
 const invalidFrame: Partial<Record<WebSocketFailure, (detail: number) => string>> = {
   EXPECTED_FIN: () => 'FIN must be set',
@@ -34,7 +32,9 @@ export function failureError(failure: WebSocketFailure, closeCode: number, detai
   const message = inFrame === undefined ? others[failure] : `Invalid WebSocket frame: ${inFrame(detail)}`;
   const isValue = closeCode === 1002 || closeCode === 1009 || failure === 'TOO_MANY_BUFFERED_PARTS';
   const error = isValue ? new RangeError(message) : new Error(message);
-  // ws hands on the error of zlib.
-  const code = failure === 'INVALID_COMPRESSED_DATA' ? 'Z_DATA_ERROR' : `WS_ERR_${failure}`;
-  return Object.assign(error, { code, [kCloseCode]: closeCode });
+  // ws hands on zlib's own.
+  if (failure === 'INVALID_COMPRESSED_DATA')
+    Object.assign(error, { errno: constants.Z_DATA_ERROR, code: 'Z_DATA_ERROR' });
+  else Object.assign(error, { code: `WS_ERR_${failure}` });
+  return error;
 }

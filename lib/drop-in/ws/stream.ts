@@ -1,72 +1,54 @@
 import { Duplex, type DuplexOptions } from 'node:stream';
 import type { WebSocket } from './websocket.js';
 
-/** A Duplex whose chunks are the messages of `socket`, both ways. Destroying it ends the connection, and ending it closes it. */
-export function createWebSocketStream(socket: WebSocket, options?: DuplexOptions): Duplex {
-  return new WebSocketStream(socket, options);
-}
-
 type Done = (error?: Error | null) => void;
 
-class WebSocketStream extends Duplex {
-  readonly #socket: WebSocket;
+/** A Duplex whose chunks are the messages of `socket`, both ways. Ending it closes the connection, and destroying it ends it at once. */
+export function createWebSocketStream(socket: WebSocket, options?: DuplexOptions): Duplex {
   /** After an error the connection is closing by itself, and its close frame must have time to leave. */
-  #terminates = true;
+  let terminates = true;
 
-  constructor(socket: WebSocket, options: DuplexOptions = {}) {
-    super({ ...options, autoDestroy: false, emitClose: false, objectMode: false, writableObjectMode: false });
-    this.#socket = socket;
-    socket.on('message', (data: Buffer, isBinary: boolean) => {
-      const chunk = !isBinary && this.readableObjectMode ? data.toString() : data;
-      if (!this.push(chunk)) socket.pause();
-    });
-    socket.once('error', (error) => {
-      if (this.destroyed) return;
-      this.#terminates = false;
-      this.destroy(error);
-    });
-    socket.once('close', () => {
-      if (!this.destroyed) this.push(null);
-    });
-    this.on('end', () => {
-      if (!this.destroyed && this.writableFinished) this.destroy();
-    });
-    this.on('error', this.#onError);
+  const stream = new Duplex({
+    ...options,
+    autoDestroy: false,
+    emitClose: false,
+    objectMode: false,
+    writableObjectMode: false,
+    read() {
+      if (socket.isPaused) socket.resume();
+    },
+    write,
+    final,
+    destroy,
+  });
+
+  function write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+    if (socket.readyState === socket.CONNECTING) socket.once('open', () => write(chunk, _encoding, done));
+    else socket.send(chunk, done);
   }
 
-  override _read(): void {
-    if (this.#socket.isPaused) this.#socket.resume();
-  }
-
-  override _write(chunk: Buffer, encoding: BufferEncoding, done: Done): void {
-    if (this.#socket.readyState === 0) this.#socket.once('open', () => this._write(chunk, encoding, done));
-    else this.#socket.send(chunk, done);
-  }
-
-  override _final(done: Done): void {
-    const socket = this.#socket;
-    if (socket.readyState === 0) {
-      socket.once('open', () => this._final(done));
+  function final(done: Done): void {
+    if (socket.readyState === socket.CONNECTING) {
+      socket.once('open', () => final(done));
       return;
     }
-    const stream = socket._socket;
+    const below = socket._socket;
     // The handshake has failed: 'error' is about to come.
-    if (stream === null) return;
-    if (stream.writableFinished) {
+    if (below === null) return;
+    if (below.writableFinished) {
       done();
-      if (this.readableEnded) this.destroy();
+      if (stream.readableEnded) stream.destroy();
       return;
     }
-    // Not destroyed yet: 'end' comes when the connection has closed.
-    stream.once('finish', () => done());
+    // 'end' comes when the connection has closed.
+    below.once('finish', () => done());
     socket.close();
   }
 
-  override _destroy(error: Error | null, done: Done): void {
-    const socket = this.#socket;
-    if (socket.readyState === 3) {
+  function destroy(error: Error | null, done: Done): void {
+    if (socket.readyState === socket.CLOSED) {
       done(error);
-      process.nextTick(() => this.emit('close'));
+      process.nextTick(emitClose, stream);
       return;
     }
     let isDone = false;
@@ -76,15 +58,35 @@ class WebSocketStream extends Duplex {
     });
     socket.once('close', () => {
       if (!isDone) done(error);
-      process.nextTick(() => this.emit('close'));
+      process.nextTick(emitClose, stream);
     });
-    if (this.#terminates) socket.terminate();
+    if (terminates) socket.terminate();
   }
 
-  readonly #onError = (error: Error): void => {
-    this.removeListener('error', this.#onError);
-    this.destroy();
+  socket.on('message', (data: Buffer, isBinary: boolean) => {
+    const chunk = !isBinary && stream.readableObjectMode ? data.toString() : data;
+    if (!stream.push(chunk)) socket.pause();
+  });
+  socket.once('error', (error) => {
+    if (stream.destroyed) return;
+    terminates = false;
+    stream.destroy(error);
+  });
+  socket.once('close', () => {
+    if (!stream.destroyed) stream.push(null);
+  });
+  stream.on('end', () => {
+    if (!stream.destroyed && stream.writableFinished) stream.destroy();
+  });
+  stream.on('error', function onError(error) {
+    stream.removeListener('error', onError);
+    stream.destroy();
     // With nobody else to hear of it, it is thrown as any unheard error.
-    if (this.listenerCount('error') === 0) this.emit('error', error);
-  };
+    if (stream.listenerCount('error') === 0) stream.emit('error', error);
+  });
+  return stream;
+}
+
+function emitClose(stream: Duplex): void {
+  stream.emit('close');
 }

@@ -83,7 +83,7 @@ export class WebSocketServer extends EventEmitter {
   /** `callback`: for 'listening', with `port`. */
   constructor(options: ServerOptions, callback?: () => void) {
     super();
-    const { port, server, noServer } = options;
+    const { port, server, noServer } = options ?? {};
     const hasPort = port !== undefined && port !== null;
     if ([hasPort, Boolean(server), Boolean(noServer)].filter(Boolean).length !== 1)
       throw new TypeError('One and only one of the "port", "server", or "noServer" options must be specified');

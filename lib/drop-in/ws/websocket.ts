@@ -331,7 +331,8 @@ class Listener implements WebSocketListener {
 
   onMessage(data: string | Buffer, isBinary: boolean): void {
     if (!this.#isSynchronous) this.#holdOtherEvents();
-    const message = isBinary ? asType(data as Buffer, this.#socket.binaryType) : data;
+    const bytes = data.length === 0 ? EMPTY_BUFFER : (data as Buffer);
+    const message = isBinary ? asType(bytes, this.#socket.binaryType) : bytes;
     this.#socket.emit('message', message, isBinary);
   }
 
