@@ -41,9 +41,10 @@ void WsSession::begin(std::span<const uint8_t> bytes) {
 void WsSession::onBytes(std::span<const uint8_t> bytes) {
   lastReceivedMs_ = nowMs();
   if (inputOver_) return;
-  if (!input_.empty()) {
+  if (blocked_ || !input_.empty()) {
     input_.insert(input_.end(), bytes.begin(), bytes.end());
-    return processInput();
+    if (!blocked_) processInput();
+    return;
   }
   processing_ = true;
   const size_t used = process(bytes);
