@@ -1,7 +1,15 @@
 /** The server's side of the opening handshake (RFC 6455 section 4.2): is a request one, and what is answered. No I/O. */
 import { createHash } from 'node:crypto';
 import type { DeflateParameters } from './contract.js';
-import { acceptOffer, type DeflateWishes, deflateParameters, formatDeflate, parseExtensions } from './extensions.js';
+import {
+  acceptOffer,
+  type DeflateAnswer,
+  type DeflateWishes,
+  deflateParameters,
+  type Extension,
+  formatDeflate,
+  parseExtensions,
+} from './extensions.js';
 
 export interface HandshakeOffer {
   readonly key: string;
@@ -83,14 +91,30 @@ export function negotiateDeflate(
     serverNoContextTakeover: options.serverNoContextTakeover ?? true,
     clientNoContextTakeover: options.clientNoContextTakeover ?? true,
   };
-  try {
-    const answer = acceptOffer(parseExtensions(extensions), wishes);
-    if (answer === null) return null;
-    const { level = 6, memLevel = 8, threshold = 1024 } = options;
+  const { level = 6, memLevel = 8, threshold = 1024 } = options;
+  for (const offer of offersIn(extensions)) {
+    const answer = answerTo(offer, wishes);
+    if (answer === null) continue;
     const parameters = deflateParameters(answer, { level, memLevel, thresholdBytes: threshold });
     return { parameters, response: formatDeflate(answer) };
+  }
+  return null;
+}
+
+/** A field that breaks the grammar has none: the connection goes uncompressed. */
+function offersIn(field: string): Extension[] {
+  try {
+    return parseExtensions(field);
   } catch {
-    // An offer that breaks the grammar is declined like one that cannot be met: the connection goes uncompressed.
+    return [];
+  }
+}
+
+/** Null: declined, since it is invalid or asks for what is not given (RFC 7692 section 7). */
+function answerTo(offer: Extension, wishes: DeflateWishes): DeflateAnswer | null {
+  try {
+    return acceptOffer([offer], wishes);
+  } catch {
     return null;
   }
 }

@@ -126,7 +126,9 @@ describe.each(backends)('malformed frames on %s', (backend) => {
     }
     expect(await client.closed()).toEqual({ code, reason: '' });
     await over.promise;
-    expect(errors.map((error) => [error.code, error.closeCode])).toEqual([[`ERR_GAMMALOOP_WEBSOCKET_${failure}`, code]]);
+    expect(errors.map((error) => [error.code, error.closeCode])).toEqual([
+      [`ERR_GAMMALOOP_WEBSOCKET_${failure}`, code],
+    ]);
     expect(closedWith).toBe(1006);
   }
 
