@@ -65,7 +65,7 @@ export class WsClient {
   readonly socket: Socket;
   /** The answer's head. */
   head = '';
-  #input = Buffer.alloc(0);
+  #chunks: Buffer[] = [];
   #isOver = false;
   #wake: Array<() => void> = [];
 
@@ -77,7 +77,7 @@ export class WsClient {
       this.#notify();
     };
     socket.on('data', (chunk: Buffer) => {
-      this.#input = Buffer.concat([this.#input, chunk]);
+      this.#chunks.push(chunk);
       this.#notify();
     });
     socket.on('end', over).on('close', over).on('error', over);
@@ -179,13 +179,14 @@ export class WsClient {
     return (await this.message()).data.toString();
   }
 
-  /** The server's close frame, what comes before it dropped, and then its FIN. Null: there was none. */
-  async closed(): Promise<Closed | null> {
+  /** The server's close frame, what comes before it dropped, and then its FIN. Null: there was none. `answers`: with one of ours. */
+  async closed({ answers = false }: { answers?: boolean } = {}): Promise<Closed | null> {
     let closed: Closed | null = null;
     for (let next = await this.next(); next !== null; next = await this.next()) {
       if (closed !== null) throw new Error(`A frame behind the close frame: opcode ${next.opcode}`);
       if (next.opcode !== opcodes.close) continue;
       const { payload } = next;
+      if (answers) this.send(frame(opcodes.close, payload));
       closed =
         payload.length === 0
           ? { code: 1005, reason: '' }
@@ -193,6 +194,16 @@ export class WsClient {
     }
     this.socket.end();
     return closed;
+  }
+
+  /** What has come and not been taken. */
+  get #input(): Buffer {
+    if (this.#chunks.length !== 1) this.#chunks = [Buffer.concat(this.#chunks)];
+    return this.#chunks[0] as Buffer;
+  }
+
+  set #input(rest: Buffer) {
+    this.#chunks = [rest];
   }
 
   async #until<T>(what: string, check: () => T | null): Promise<T> {
