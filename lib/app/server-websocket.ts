@@ -226,6 +226,10 @@ export class ServerWebSocket<Data = any> implements WebSocketListener, AsyncIter
     this.#call('ping', data);
   }
 
+  get ignoresPongs(): boolean {
+    return this.#host.options.hooks.pong === undefined;
+  }
+
   onPong(data: Buffer): void {
     this.#call('pong', data);
   }

@@ -44,7 +44,6 @@ import {
   SEND_BINARY,
   SEND_COMPRESS,
   SEND_HIGH_WATER_BYTES,
-  SEND_MORE,
   type SessionOptions,
   type WebSocketFailure,
   type WebSocketListener,
@@ -127,9 +126,10 @@ export class NativeWebSocket extends AsyncResource implements WebSocketSession, 
 
   // What the program asks for.
 
+  /** What was submitted is carried out first: nobody knows its size before that. */
   get bufferedBytes(): number {
-    const waiting = this.#loop.engine.queuedBytes(this.index, this.generation);
-    return this.#loop.submissions.isEmpty ? waiting : Math.max(waiting, this.#outstanding);
+    if (!this.#loop.submissions.isEmpty) this.#loop.engine.flush();
+    return this.#loop.engine.queuedBytes(this.index, this.generation);
   }
 
   send(data: string | Uint8Array, flags: number): boolean {
@@ -146,19 +146,10 @@ export class NativeWebSocket extends AsyncResource implements WebSocketSession, 
     return this.#outstanding <= SEND_HIGH_WATER_BYTES ? !this.#isBlocked : this.#hasRoom();
   }
 
-  /** One frame, unless it is compressed: nobody knows how long it will be, so that it goes as several. */
   #sendInPieces(submissions: SubmissionWriter, bytes: Uint8Array, flags: number): void {
-    const compresses = (flags & SEND_COMPRESS) !== 0 && this.#options.deflate !== null;
-    for (let at = 0; at < bytes.byteLength; at += PIECE_BYTES) {
-      const piece = bytes.subarray(at, at + PIECE_BYTES);
-      if (compresses) {
-        const isLast = at + PIECE_BYTES >= bytes.byteLength;
-        submissions.wsBytes(this, piece, piece.byteLength, isLast ? flags : flags | SEND_MORE);
-      } else if (at === 0) {
-        submissions.wsBytes(this, piece, bytes.byteLength, flags);
-      } else {
-        submissions.wsData(WS_SEND_REST, this, piece);
-      }
+    submissions.wsBytes(this, bytes.subarray(0, PIECE_BYTES), bytes.byteLength, flags);
+    for (let at = PIECE_BYTES; at < bytes.byteLength; at += PIECE_BYTES) {
+      submissions.wsData(WS_SEND_REST, this, bytes.subarray(at, at + PIECE_BYTES));
     }
   }
 
@@ -233,6 +224,10 @@ export class NativeWebSocket extends AsyncResource implements WebSocketSession, 
 
   publish(topic: string, data: string | Uint8Array, flags: number): void {
     if (this.state !== 'closed') publishBy(this.#loop.submissions, this, topic, data, flags);
+  }
+
+  get ignoresPongs(): boolean {
+    return this.#listener.ignoresPongs === true;
   }
 
   // From the reader, inside this session's async context.
@@ -416,6 +411,7 @@ export class WebSocketReader {
         session.runInAsyncScope(session.receivePing, session, this.copy(at + BODY_BYTES, length));
         break;
       case WS_PONG:
+        if (session.ignoresPongs) break;
         session.runInAsyncScope(session.receivePong, session, this.copy(at + BODY_BYTES, length));
         break;
       case WS_PEER_CLOSE: {

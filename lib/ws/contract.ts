@@ -105,6 +105,8 @@ export interface WebSocketListener {
   /** With `autoPong` the pong is under way already. */
   onPing(data: Buffer): void;
   onPong(data: Buffer): void;
+  /** onPong does nothing, and need not be called. */
+  readonly ignoresPongs?: boolean;
   /** After `send` returned false: what waits has fallen to SEND_LOW_WATER_BYTES or below. */
   onDrain(): void;
   /** The peer's close frame, which is answered here where it is not itself the answer; no message follows. 1005: it had no code. */

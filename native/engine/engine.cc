@@ -21,7 +21,8 @@ Engine::Engine(std::unique_ptr<Poller> poller, RingMemory completions, RingMemor
       submissions_(submissions),
       completions_(completions, lentBuffers_),
       http_{completions_, completions_, completions_, {}, {}, {}},
-      ws_{completions_, completions_, {}, std::min<size_t>(kMaxWholeMessageBytes, completions.capacity / 4), {}, {}},
+      ws_{completions_, completions_, {}, std::min<size_t>(kMaxWholeMessageBytes, completions.capacity / 4),
+          {},           {},           {}},
       doorbell_(std::move(doorbell)),
       reactor_(std::move(poller), *this, clock) {}
 
@@ -190,7 +191,9 @@ bool Engine::ringDoorbell() {
   if (someClosing_) reportClosed();
   if (completionMemory_.empty()) return false;
   const uint32_t head = completionMemory_.word(kHeadWord).load(std::memory_order_relaxed);
+  ringing_ = true;
   doorbell_();
+  ringing_ = false;
   const bool progressed = completionMemory_.word(kHeadWord).load(std::memory_order_relaxed) != head;
   if (completionMemory_.empty()) completionMemory_.rewind();
   return progressed;
@@ -211,6 +214,7 @@ void Engine::reportClosed() {
 
 void Engine::drainSubmissions() {
   while (const uint8_t* record = submissions_.next()) carryOut(record);
+  if (!ringing_ && completionMemory_.empty() && !completions_.hasWaiting()) ws_.endThose();
 }
 
 void Engine::onFlushed() {

@@ -156,6 +156,7 @@ class Engine final : public ReactorDelegate {
   Reactor reactor_;
   Driver* driver_ = nullptr;
   bool someClosing_ = false;
+  bool ringing_ = false;  // JavaScript is reading completions
 };
 
 }  // namespace gammaloop

@@ -172,15 +172,11 @@ bool WsSession::inflate(std::span<const uint8_t> bytes) {
   context_.inflated.resize(kPieceBytes);
   for (;;) {
     const Inflater::Step step = inflater_->step(bytes, context_.inflated);
-    if (!step.ok) {
-      fail(WsError::InvalidCompressedData);
-      return false;
-    }
     bytes = bytes.subspan(step.consumed);
     if (!take(std::span(context_.inflated).first(step.produced))) return false;
     if (step.ended) inflater_->reset();
-    if (bytes.empty() && step.produced < kPieceBytes) return true;
-    if (step.consumed == 0 && step.produced == 0) {
+    if (step.ok && bytes.empty() && step.produced < kPieceBytes) return true;
+    if (!step.ok || (step.consumed == 0 && step.produced == 0)) {
       fail(WsError::InvalidCompressedData);
       return false;
     }
@@ -189,12 +185,14 @@ bool WsSession::inflate(std::span<const uint8_t> bytes) {
 
 // Bytes of the message. False: the connection has been failed.
 bool WsSession::take(std::span<const uint8_t> bytes) {
-  messageBytes_ += bytes.size();
+  const uint64_t limit = options_.maxPayloadBytes == 0 ? UINT64_MAX : options_.maxPayloadBytes;
+  const std::span<const uint8_t> allowed = bytes.first(std::min<uint64_t>(bytes.size(), limit - messageBytes_));
+  messageBytes_ += allowed.size();
   WsError error = WsError::None;
-  if (options_.maxPayloadBytes != 0 && messageBytes_ > options_.maxPayloadBytes) {
-    error = WsError::UnsupportedMessageLength;
-  } else if (isText() && options_.checksUtf8 && !utf8_.feed(bytes)) {
+  if (isText() && options_.checksUtf8 && !utf8_.feed(allowed)) {
     error = WsError::InvalidUtf8;
+  } else if (allowed.size() < bytes.size()) {
+    error = WsError::UnsupportedMessageLength;
   }
   if (error != WsError::None) {
     fail(error);
@@ -247,8 +245,8 @@ size_t WsSession::readControl(const FrameHead& head, std::span<const uint8_t> by
     return bytes.size();
   }
   if (head.opcode == Opcode::Ping) {
-    if (options_.autoPong) sendPong(unmasked);
-    if (!inputOver_) context_.sink.onWsPing(key(), unmasked);
+    if (options_.autoPong) answerPing(unmasked);
+    context_.sink.onWsPing(key(), unmasked);
   } else {
     context_.sink.onWsPong(key(), unmasked);
   }
@@ -264,8 +262,7 @@ void WsSession::onPeerClose(std::span<const uint8_t> payload) {
   closeReceived_ = true;
   inputOver_ = true;
   context_.sink.onWsPeerClose(key(), code, reason);
-  sendCloseFrame(code, reason);
-  finishClosing();
+  endAfterBatch(code, reason);
 }
 
 // Waiting, and going on.
@@ -307,7 +304,7 @@ void WsSession::onEndOfStream() {
 
 // A peer that ends without a close frame, or in the middle of one, is gone.
 void WsSession::onInputEnd() {
-  if (!connection_.isClosingAfterFlush()) connection_.destroy(CloseReason::PeerClosed, false);
+  if (endReason_ == nullptr && !connection_.isClosingAfterFlush()) connection_.destroy(CloseReason::PeerClosed, false);
 }
 
 }  // namespace gammaloop

@@ -37,6 +37,9 @@ struct WsOptions {
   DeflateOptions deflate;
 };
 
+class WsSession;
+struct EndingTag {};
+
 // What all sessions of an engine share.
 struct WsContext {
   SinkRoom& room;
@@ -45,6 +48,10 @@ struct WsContext {
   size_t maxWholeBytes = 64 * 1024;  // of a message that travels in one record
   std::vector<uint8_t> inflated;     // scratch
   std::vector<uint8_t> deflated;     // scratch
+  IntrusiveList<WsSession, EndingTag> ending{};
+
+  // The application has read all that was told, and answered: sessions that are to end do so now.
+  void endThose();
 };
 
 // What a send needs to know; the numbers of records::kWsSend...Flag.
@@ -54,7 +61,7 @@ struct WsSendFlags {
   bool more = false;  // the message goes on with the next send
 };
 
-class WsSession final : public Session, public Stallable, public Subscriber {
+class WsSession final : public Session, public Stallable, public Subscriber, public ListNode<EndingTag> {
  public:
   static constexpr size_t kPieceBytes = 16 * 1024;
 
@@ -96,6 +103,9 @@ class WsSession final : public Session, public Stallable, public Subscriber {
   void deliver(const Publication& publication) override;
   void settleDelivery() override;
 
+  // From WsContext.
+  void end();
+
   bool isOver() const { return closedTold_; }
   Session& below() { return *below_; }
   TopicTable* topics() { return topics_; }
@@ -125,7 +135,10 @@ class WsSession final : public Session, public Stallable, public Subscriber {
   bool mayQueue(uint64_t byteCount);
   void sendFrame(Opcode opcode, bool fin, bool rsv1, std::span<const uint8_t> bytes, uint64_t totalBytes);
   void sendCompressed(std::span<const uint8_t> bytes, WsSendFlags flags, Opcode opcode);
+  void gather(std::span<const uint8_t> bytes, uint64_t totalBytes, WsSendFlags flags, Opcode opcode);
+  void writeDeflated(Opcode opcode, WsSendFlags flags, std::span<const uint8_t> bytes);
   MessageDeflater* ownDeflater();
+  void answerPing(std::span<const uint8_t> payload);
   void sendControl(Opcode opcode, std::span<const uint8_t> payload);
   void hold(const Publication& publication);
   void sendCloseFrame(uint16_t code, std::span<const uint8_t> reason);
@@ -133,6 +146,7 @@ class WsSession final : public Session, public Stallable, public Subscriber {
 
   // Ending.
   void fail(WsError error);
+  void endAfterBatch(uint16_t code, std::span<const uint8_t> reason);
   void finishClosing();
   void reportClosed(int error);
 
@@ -141,6 +155,17 @@ class WsSession final : public Session, public Stallable, public Subscriber {
   SlabKey key() const { return connection_.key(); }
   bool isText() const { return messageOpcode_ == Opcode::Text; }
 
+  // Of a message that is being compressed as it comes.
+  struct GatheredFrame {
+    uint64_t restBytes;
+    WsSendFlags flags;
+    Opcode opcode;
+    std::vector<uint8_t> deflated;
+  };
+  struct EndReason {
+    uint16_t code;
+    std::vector<uint8_t> reason;
+  };
   struct Notification {
     uint32_t position;
     uint32_t number;
@@ -158,8 +183,11 @@ class WsSession final : public Session, public Stallable, public Subscriber {
   std::unique_ptr<MessageDeflater> deflater_;  // takeover, or a message in pieces
   std::vector<Notification> notifications_;
   std::unique_ptr<std::vector<uint8_t>> held_;  // publications that wait for the end of a message of ours
-  uint64_t remaining_ = 0;                      // of the frame's payload
-  uint64_t messageBytes_ = 0;                   // inflated
+  std::unique_ptr<GatheredFrame> gathered_;
+  std::unique_ptr<EndReason> endReason_;            // of a session that ends with this batch
+  std::unique_ptr<std::vector<uint8_t>> latePong_;  // waits for a shorter queue
+  uint64_t remaining_ = 0;                          // of the frame's payload
+  uint64_t messageBytes_ = 0;                       // inflated
   uint64_t lastReceivedMs_ = 0;
   uint64_t lastPingMs_ = 0;
   uint64_t closeDeadlineMs_ = 0;

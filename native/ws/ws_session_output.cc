@@ -10,6 +10,7 @@ namespace gammaloop {
 namespace {
 // `position` has been reached, counting modulo 2^32.
 bool isReached(uint32_t position, uint32_t sent) { return static_cast<int32_t>(sent - position) >= 0; }
+constexpr size_t kPongsBelowBytes = 16 * 1024;
 constexpr size_t kCopyBytes = 4096;  // below it, one contiguous piece is cheaper than a second slice
 }  // namespace
 
@@ -32,6 +33,7 @@ void WsSession::send(std::span<const uint8_t> bytes, uint64_t totalBytes, WsSend
   const bool first = !sendingMessage_;
   sendingMessage_ = flags.more;
   flags.compress = first;
+  if (sendingCompressed_ && totalBytes > bytes.size()) return gather(bytes, totalBytes, flags, opcode);
   if (sendingCompressed_) {
     sendCompressed(bytes, flags, opcode);
   } else {
@@ -45,7 +47,23 @@ void WsSession::send(std::span<const uint8_t> bytes, uint64_t totalBytes, WsSend
 
 void WsSession::sendRest(std::span<const uint8_t> bytes) {
   if (droppingRest_ || !connection_.isWritable()) return;
-  connection_.writeStable(bytes);
+  if (gathered_ == nullptr) return connection_.writeStable(bytes);
+  gathered_->restBytes -= std::min<uint64_t>(gathered_->restBytes, bytes.size());
+  const bool complete = gathered_->restBytes == 0;
+  deflater_->deflate(bytes, complete && !gathered_->flags.more, gathered_->deflated);
+  if (!complete) return;
+  const std::unique_ptr<GatheredFrame> frame = std::move(gathered_);
+  writeDeflated(frame->opcode, frame->flags, frame->deflated);
+}
+
+// A large message that comes in records: nobody knows how long its frame will be before all of it has been compressed.
+void WsSession::gather(std::span<const uint8_t> bytes, uint64_t totalBytes, WsSendFlags flags, Opcode opcode) {
+  if (ownDeflater() == nullptr) {  // no memory for a window: as it is
+    sendingCompressed_ = false;
+    return sendFrame(opcode, !flags.more, false, bytes, totalBytes);
+  }
+  gathered_ = std::make_unique<GatheredFrame>(GatheredFrame{totalBytes - bytes.size(), flags, opcode, {}});
+  deflater_->deflate(bytes, false, gathered_->deflated);
 }
 
 // Whether so much may be queued beside what waits; onto an empty queue, anything may.
@@ -78,11 +96,15 @@ void WsSession::sendCompressed(std::span<const uint8_t> bytes, WsSendFlags flags
   std::vector<uint8_t>& out = context_.deflated;
   out.clear();
   deflater->deflate(bytes, !flags.more, out);
-  uint8_t* frame = connection_.reserve(kMaxSentHeadBytes + out.size());
-  size_t size = writeFrameHead(frame, opcode, !flags.more, flags.compress, out.size());
-  if (!out.empty()) std::memcpy(frame + size, out.data(), out.size());
-  connection_.commit(size + out.size());
-  if (!flags.more && !deflate.serverTakeover) deflater_.reset();
+  writeDeflated(opcode, flags, out);
+}
+
+void WsSession::writeDeflated(Opcode opcode, WsSendFlags flags, std::span<const uint8_t> bytes) {
+  uint8_t* frame = connection_.reserve(kMaxSentHeadBytes + bytes.size());
+  const size_t headBytes = writeFrameHead(frame, opcode, !flags.more, flags.compress, bytes.size());
+  if (!bytes.empty()) std::memcpy(frame + headBytes, bytes.data(), bytes.size());
+  connection_.commit(headBytes + bytes.size());
+  if (!flags.more && !options_.deflate.serverTakeover) deflater_.reset();
 }
 
 MessageDeflater* WsSession::ownDeflater() {
@@ -92,13 +114,16 @@ MessageDeflater* WsSession::ownDeflater() {
 
 // Control frames.
 
+// While much waits, of several pings only the last is answered (RFC 6455 5.5.3): a flood of them must not fill the
+// queue.
+void WsSession::answerPing(std::span<const uint8_t> payload) {
+  if (latePong_ == nullptr && connection_.queuedBytes() < kPongsBelowBytes) return sendPong(payload);
+  if (latePong_ == nullptr) latePong_ = std::make_unique<std::vector<uint8_t>>();
+  latePong_->assign(payload.begin(), payload.end());
+}
+
 void WsSession::sendControl(Opcode opcode, std::span<const uint8_t> payload) {
   if (closeSent_ || !connection_.isWritable()) return;
-  if (!mayQueue(payload.size())) {  // a flood of pings whose answers nobody reads
-    connection_.flush();
-    if (closeSent_ || !connection_.isWritable()) return;
-    if (!mayQueue(payload.size())) return fail(WsError::BufferedBytesExceeded);
-  }
   sendFrame(opcode, true, false, payload, payload.size());
 }
 
@@ -177,6 +202,10 @@ void WsSession::onProgress() {
 
 void WsSession::onDrained() {
   onProgress();
+  if (latePong_ != nullptr && connection_.queuedBytes() < kPongsBelowBytes) {
+    const std::unique_ptr<std::vector<uint8_t>> payload = std::move(latePong_);
+    sendPong(*payload);
+  }
   if (!drainWanted_ || closedTold_) return;
   drainWanted_ = false;
   context_.sink.onWsDrained(key());
@@ -234,11 +263,27 @@ void WsSession::onDeadline(uint64_t now) {
 
 // RFC 6455 7.1.7: says why, and ends without waiting for an answer.
 void WsSession::fail(WsError error) {
-  if (closedTold_ || connection_.isClosingAfterFlush()) return;
+  if (closedTold_ || endReason_ != nullptr || connection_.isClosingAfterFlush()) return;
   inputOver_ = true;
   context_.sink.onWsFailure(key(), error);
-  sendCloseFrame(closeCodeOf(error), {});
+  endAfterBatch(closeCodeOf(error), {});
+}
+
+// The application has not seen yet what came before: its answers to that go first.
+void WsSession::endAfterBatch(uint16_t code, std::span<const uint8_t> reason) {
+  endReason_ = std::make_unique<EndReason>(EndReason{code, {reason.begin(), reason.end()}});
+  context_.ending.pushBack(*this);
+}
+
+void WsSession::end() {
+  const std::unique_ptr<EndReason> why = std::move(endReason_);
+  if (why == nullptr || !connection_.isWritable()) return;
+  sendCloseFrame(why->code, why->reason);
   finishClosing();
+}
+
+void WsContext::endThose() {
+  while (WsSession* session = ending.popFront()) session->end();
 }
 
 // Both have said so, or nobody waits for the peer to. What it still sends is read and dropped for a while, lest a reset
@@ -273,6 +318,7 @@ void WsSession::reportClosed(int error) {
   if (topics_ != nullptr) topics_->leaveAll(*this);
   topics_ = nullptr;
   ListNode<StalledTag>::unlink();
+  ListNode<EndingTag>::unlink();
   context_.sink.onWsClosed(key(), error);
 }
 

@@ -162,6 +162,28 @@ TEST("ws deflate: what is small, or told not to, goes as it is; fragments share 
   EXPECT(Decompressor().message(payloads[2] + payloads[3]) == text);
 }
 
+TEST("ws deflate: a large message that is submitted in pieces is one frame") {
+  for (const bool takeover : {false, true}) {
+    WsWorld world(deflating(takeover));
+    WsWorld::Peer& peer = world.connect();
+    const std::string text = sample(300'000);
+    const std::string_view view = text;
+    Decompressor decompressor;
+    for (int i = 0; i < 2; i++) {
+      peer.transport->sent.clear();
+      peer.session->send(WsWorld::bytesOf(view.substr(0, 130'000)), text.size(), {.compress = true});
+      peer.session->sendRest(WsWorld::bytesOf(view.substr(130'000, 130'000)));
+      peer.session->sendRest(WsWorld::bytesOf(view.substr(260'000)));
+      world.settle();
+      std::vector<int> heads;
+      const std::vector<std::string> payloads = payloadsOf(peer.transport->sent, &heads);
+      EXPECT(heads == (std::vector<int>{0xc1}));
+      EXPECT(decompressor.message(payloads[0]) == text);
+      if (!takeover) decompressor.forget();
+    }
+  }
+}
+
 TEST("ws deflate: bombs, rubbish, and text that is not UTF-8 once inflated") {
   Compressor compressor;
   const std::string zeros(50'000'000, '\0');

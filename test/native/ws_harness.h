@@ -100,7 +100,7 @@ class WsWorld final : public ReactorDelegate, public ListenerOwner, public WsSin
   explicit WsWorld(WsOptions given = {})
       : options(given),
         reactor(std::move(makePollPoller().value()), *this, [] { return wsClockMs; }),
-        context{*this, *this, {}, 64 * 1024, {}, {}} {}
+        context{*this, *this, {}, 64 * 1024, {}, {}, {}} {}
   ~WsWorld() override { reactor.shutdown(); }
 
   struct Peer {
@@ -144,7 +144,7 @@ class WsWorld final : public ReactorDelegate, public ListenerOwner, public WsSin
 
   // ReactorDelegate.
   bool ringDoorbell() override { return false; }
-  void drainSubmissions() override {}
+  void drainSubmissions() override { context.endThose(); }
   void onFlushed() override {}
   // ListenerOwner.
   bool admits() override { return true; }

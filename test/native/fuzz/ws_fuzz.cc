@@ -83,6 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (bytes.empty()) return 0;
   const std::string whole = tell(options, bytes, bytes.size(), 0);
   const std::string split = tell(options, bytes, 1 + (data[1] & 15) * 3, between & 6);
+  if (whole != split) std::fprintf(stderr, "whole:\n%s\nsplit:\n%s\n", whole.c_str(), split.c_str());
   GAMMALOOP_CHECK(whole == split);
   if (between & 9) tell(options, bytes, 1 + (data[1] & 15) * 3, between);
   return 0;
