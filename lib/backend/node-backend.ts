@@ -202,6 +202,7 @@ class NodeServer implements BackendServer, ConnectionHost, UpgradedHost {
     const upgraded = new UpgradedConnection(socket, head, acceptance, this);
     this.#connections.delete(connection);
     this.#connections.add(upgraded);
+    if (this.closing) process.nextTick(() => upgraded.beginClose());
     return upgraded.session;
   }
 

@@ -141,7 +141,7 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
       return false;
     }
     const head = result.value;
-    const mayUpgrade = asksForWebSocket(head);
+    const mayUpgrade = this.#host.app.upgrades === true && asksForWebSocket(head);
     this.#holdsUpgrade = mayUpgrade && this.#active.length > 0;
     if (this.#holdsUpgrade) return false;
     const { bodyBytes, requestsPerConnection } = this.#host.limits;
@@ -153,7 +153,7 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
     this.#input = bytes.subarray(head.length);
     this.#requestCount++;
     const body = bodyAtHand(this.#input, head.contentLength);
-    const exchange = new NodeExchange(this, head, body);
+    const exchange = new NodeExchange(this, head, body, mayUpgrade);
     this.#active.push(exchange);
     this.#unattached.push(exchange);
     if (mayUpgrade) this.#upgrading = exchange;
@@ -413,7 +413,7 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
   }
 
   acceptWebSocket(exchange: NodeExchange, acceptance: Acceptance): WebSocketSession | null {
-    if (this.#upgrading !== exchange || this.#host.closing || this.#peerEnded || this.#socket.destroyed) return null;
+    if (!exchange.upgrades || this.#socket.destroyed) return null;
     const socket = this.#socket;
     const head = this.#input;
     this.#stopReading();

@@ -39,6 +39,7 @@ export class NodeExchange extends Exchange {
   readonly #owner: ExchangeOwner;
   readonly #head: StrictHead;
   readonly #body: Buffer | null;
+  readonly #upgrades: boolean;
   #req: IncomingMessage | null = null;
   #res: ServerResponse | null = null;
   #sink: BodySink | null = null;
@@ -49,11 +50,12 @@ export class NodeExchange extends Exchange {
   #flushed: (() => void) | null = null;
 
   /** `body`: all of it where it came together with the head, else null. */
-  constructor(owner: ExchangeOwner, head: StrictHead, body: Buffer | null) {
+  constructor(owner: ExchangeOwner, head: StrictHead, body: Buffer | null, upgrades: boolean) {
     super();
     this.#owner = owner;
     this.#head = head;
     this.#body = body;
+    this.#upgrades = upgrades;
     this.method = head.method;
     this.target = head.target;
     this.httpVersion = head.versionMinor === 1 ? '1.1' : '1.0';
@@ -61,6 +63,10 @@ export class NodeExchange extends Exchange {
     this.bodyComplete = !this.hasBody || body !== null;
     this.received = !this.hasBody;
     this.#continued = !head.expectContinue || this.bodyComplete;
+  }
+
+  override get upgrades(): boolean {
+    return this.#upgrades;
   }
 
   /** node has reported the request. */

@@ -111,6 +111,8 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
     if (head.length > 0) stream.unshift(head);
     stream.on('data', (chunk: Buffer) => this.#run(this.#onData, chunk));
     stream.on('end', () => this.#run(this.#onEnd));
+    // The peer may have ended before this.
+    if (stream.readableEnded) process.nextTick(() => this.#run(this.#onEnd));
     // It may have been paused by who had it before.
     stream.resume();
   }
