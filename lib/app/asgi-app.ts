@@ -1,15 +1,18 @@
 /** serve({ app }): an ASGI 3 application on any backend's Exchange. See asgi-scope.ts, asgi-call.ts and asgi-lifespan.ts for its parts. */
 import { AbortedError, AsgiError } from '../errors.js';
 import type { App, Exchange } from '../http/exchange.js';
+import { checkHandshake, isRefusal } from '../ws/handshake.js';
 import { AsgiCall, type HttpReceiveMessage, type HttpSendMessage } from './asgi-call.js';
 import { AsgiLifespan, type LifespanReceiveMessage, type LifespanSendMessage } from './asgi-lifespan.js';
-import { httpScope, type Scope } from './asgi-scope.js';
+import { httpScope, type Scope, webSocketScope } from './asgi-scope.js';
+import { AsgiWebSocket, type WebSocketReceiveMessage, type WebSocketSendMessage } from './asgi-websocket.js';
 import { type AppOptions, HandlerErrors } from './handler-errors.js';
 import { isThenable } from './results.js';
-import type { CheckedWebSocketOptions } from './websocket-options.js';
+import { asksForWebSocket, refuse } from './websocket-app.js';
+import { type CheckedWebSocketOptions, checkWebSocketOptions } from './websocket-options.js';
 
-export type AsgiReceive = () => Promise<HttpReceiveMessage | LifespanReceiveMessage>;
-export type AsgiSend = (message: HttpSendMessage | LifespanSendMessage) => Promise<void>;
+export type AsgiReceive = () => Promise<HttpReceiveMessage | WebSocketReceiveMessage | LifespanReceiveMessage>;
+export type AsgiSend = (message: HttpSendMessage | WebSocketSendMessage | LifespanSendMessage) => Promise<void>;
 // biome-ignore lint/suspicious/noExplicitAny: an application takes the scopes and messages of the protocols that it knows
 export type AsgiApplication = (scope: any, receive: any, send: any) => Promise<unknown> | unknown;
 
@@ -17,8 +20,12 @@ export class AsgiApp implements App {
   readonly #app: (scope: Scope, receive: AsgiReceive, send: AsgiSend) => unknown;
   readonly #errors: HandlerErrors;
   readonly #lifespan: AsgiLifespan;
+  readonly #webSocketOptions: CheckedWebSocketOptions;
+  readonly upgrades = true;
 
-  constructor(app: AsgiApplication, options: AppOptions = {}, _websocket?: CheckedWebSocketOptions) {
+  /** `websocket`: the limits of WebSockets. */
+  constructor(app: AsgiApplication, options: AppOptions = {}, websocket?: CheckedWebSocketOptions) {
+    this.#webSocketOptions = websocket ?? checkWebSocketOptions({});
     this.#app = app;
     this.#errors = new HandlerErrors(options.onError);
     this.#lifespan = new AsgiLifespan(app, (error) => this.#errors.report(error, null));
@@ -39,6 +46,10 @@ export class AsgiApp implements App {
   }
 
   handle(exchange: Exchange): void {
+    if (exchange.upgrades && asksForWebSocket(exchange)) {
+      this.#handleWebSocket(exchange);
+      return;
+    }
     const call = new AsgiCall(exchange);
     try {
       const app = this.#app;
@@ -57,6 +68,37 @@ export class AsgiApp implements App {
       }
     } catch (error) {
       this.#errors.fail(error, exchange);
+    }
+  }
+
+  #handleWebSocket(exchange: Exchange): void {
+    const offer = checkHandshake(exchange.method, exchange.httpVersion, (name) => exchange.header(name));
+    if (isRefusal(offer)) {
+      refuse(exchange, offer);
+      return;
+    }
+    const socket = new AsgiWebSocket(exchange, offer, this.#webSocketOptions);
+    const onError = (error: unknown): void => {
+      const isHandshake = !socket.isOpen && !socket.isComplete;
+      if (isHandshake) this.#errors.fail(error, exchange);
+      else if (!socket.isComplete || !(error instanceof AbortedError)) this.#errors.report(error, exchange);
+      socket.finish(1011);
+    };
+    const onReturn = (): void => {
+      if (socket.isOpen || socket.isComplete) socket.finish(1000);
+      else onError(new AsgiError("The application returned without answering the handshake; send 'websocket.accept'"));
+    };
+    try {
+      const app = this.#app;
+      const result = app(
+        webSocketScope(exchange, this.#lifespan.state, offer.protocols),
+        () => socket.receive(),
+        (message) => socket.send(message as WebSocketSendMessage),
+      );
+      if (isThenable(result)) result.then(onReturn, onError);
+      else onReturn();
+    } catch (error) {
+      onError(error);
     }
   }
 

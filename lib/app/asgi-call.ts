@@ -347,7 +347,7 @@ class StreamedBody {
   }
 }
 
-function forEachField(type: string, headers: AsgiHeaderPairs, add: (name: string, value: string) => void): void {
+export function forEachField(type: string, headers: AsgiHeaderPairs, add: (name: string, value: string) => void): void {
   if (typeof headers !== 'object' || typeof headers[Symbol.iterator] !== 'function') {
     throw new AsgiError(
       `'${type}' needs an iterable of [name, value] pairs as its headers, but got ${describeValue(headers)}`,

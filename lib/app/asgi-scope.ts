@@ -27,17 +27,24 @@ export interface HttpScope {
   extensions: Record<string, object>;
 }
 
+export interface WebSocketScope extends Omit<HttpScope, 'type' | 'method' | 'scheme'> {
+  type: 'websocket';
+  scheme: 'ws' | 'wss';
+  subprotocols: string[];
+}
+
 export interface LifespanScope {
   type: 'lifespan';
   asgi: AsgiVersions;
   state: AsgiState;
 }
 
-export type Scope = HttpScope | LifespanScope;
+export type Scope = HttpScope | WebSocketScope | LifespanScope;
 
 const HTTP_VERSIONS: AsgiVersions = Object.freeze({ version: '3.0', spec_version: '2.5' });
 const LIFESPAN_VERSIONS: AsgiVersions = Object.freeze({ version: '3.0', spec_version: '2.0' });
 const EXTENSIONS: Record<string, object> = Object.freeze({ 'http.response.trailers': Object.freeze({}) });
+const WEBSOCKET_EXTENSIONS: Record<string, object> = Object.freeze({ 'websocket.http.response': Object.freeze({}) });
 const NO_BYTES = Buffer.alloc(0);
 // What needs decoding is an escape or not ASCII.
 const NEEDS_DECODING = /[%\x80-\xff]/;
@@ -96,6 +103,17 @@ export function httpScope(exchange: Exchange, state: AsgiState): HttpScope {
     server: serverOf(peer),
     state: { ...state },
     extensions: EXTENSIONS,
+  };
+}
+
+export function webSocketScope(exchange: Exchange, state: AsgiState, subprotocols: string[]): WebSocketScope {
+  const { method: _, scheme, ...rest } = httpScope(exchange, state);
+  return {
+    ...rest,
+    type: 'websocket',
+    scheme: scheme === 'https' ? 'wss' : 'ws',
+    subprotocols,
+    extensions: WEBSOCKET_EXTENSIONS,
   };
 }
 

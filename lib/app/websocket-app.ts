@@ -5,6 +5,7 @@ import type { App, Exchange } from '../http/exchange.js';
 import { HeadBlock } from '../http/header-block.js';
 import { requestOf } from '../http/request.js';
 import { isResponse } from '../http/response.js';
+import type { RunnerStats } from '../runner/index.js';
 import type { SessionOptions } from '../ws/contract.js';
 import {
   acceptValue,
@@ -49,6 +50,10 @@ export class WebSocketApp implements App, WebSocketHost {
 
   shutdown(): Promise<void> | undefined {
     return (this.#inner as { shutdown?(): Promise<void> }).shutdown?.();
+  }
+
+  runnerStats(): RunnerStats | undefined {
+    return (this.#inner as { runnerStats?(): RunnerStats }).runnerStats?.();
   }
 
   handle(exchange: Exchange): void {
@@ -145,8 +150,7 @@ export class WebSocketApp implements App, WebSocketHost {
 }
 
 export function asksForWebSocket(exchange: Exchange): boolean {
-  const upgrade = exchange.header('upgrade');
-  return upgrade !== null && upgrade.toLowerCase().includes('websocket');
+  return exchange.header('upgrade')?.toLowerCase().includes('websocket') ?? false;
 }
 
 /** The fields of the 101, and the session that they announce. */
