@@ -1,7 +1,8 @@
 /** `ws`: one WebSocket as the hooks of serve({ websocket }) see it. */
-import { TracedScope } from '../correlation/traced-scope.js';
+
 import { AbortedError, OptionError, WebSocketError } from '../errors.js';
 import type { Peer } from '../http/exchange.js';
+import { TracedScope } from '../scope/traced-scope.js';
 import {
   isValidCloseCode,
   SEND_BINARY,

@@ -1,11 +1,12 @@
 /** serve({ websocket }): takes the handshakes out of the requests of any app interface. */
-import { newTraceId, parseTraceparent, traceIdOf } from '../correlation/trace-context.js';
+
 import { describeValue, OptionError, ResponseError } from '../errors.js';
 import type { App, Exchange } from '../http/exchange.js';
 import { HeadBlock } from '../http/header-block.js';
 import { requestOf } from '../http/request.js';
 import { isResponse } from '../http/response.js';
 import type { RunnerStats } from '../runner/index.js';
+import { newTraceId, parseTraceparent, traceIdOf } from '../scope/trace-context.js';
 import type { SessionOptions } from '../ws/contract.js';
 import {
   acceptValue,
