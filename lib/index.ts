@@ -18,3 +18,4 @@ export type { AbortReason } from './http/exchange.js';
 export { Headers } from './http/headers.js';
 export { Request } from './http/request.js';
 export { Response } from './http/response.js';
+export { WebSocketError } from './ws/error.js';

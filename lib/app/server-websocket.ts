@@ -1,6 +1,6 @@
 /** `ws`: one WebSocket as the hooks of serve({ websocket }) see it. */
 
-import { AbortedError, OptionError, WebSocketError } from '../errors.js';
+import { AbortedError, OptionError } from '../errors.js';
 import type { Peer } from '../http/exchange.js';
 import { TracedScope } from '../scope/traced-scope.js';
 import {
@@ -12,6 +12,7 @@ import {
   type WebSocketListener,
   type WebSocketSession,
 } from '../ws/contract.js';
+import { WebSocketError } from '../ws/error.js';
 import { failureText } from './websocket-failures.js';
 import { ChunkStream, MessageQueue } from './websocket-iteration.js';
 import type { CheckedWebSocketOptions, WebSocketOptions } from './websocket-options.js';

@@ -34,6 +34,8 @@ void MessageDeflater::deflate(std::span<const uint8_t> bytes, bool last, std::ve
   }
   if (last && size - before >= kTailBytes) size -= kTailBytes;
   out.resize(size);
+  // A flush with nothing new writes nothing: then an empty block stands for it (RFC 7692 7.2.3.6).
+  if (last && size == before) out.push_back(0);
 }
 
 MessageDeflater* DeflateStreams::deflater(const DeflateOptions& options) {
