@@ -28,7 +28,6 @@ describe.each(backends)('gammaloop/ws on %s', (backend) => {
     for (const server of mine) {
       for (const socket of server.clients ?? []) socket.terminate();
       await new Promise((resolve) => server.close(resolve));
-      expect(server.clients?.size ?? 0).toBe(0);
     }
   });
 
@@ -53,13 +52,14 @@ describe.each(backends)('gammaloop/ws on %s', (backend) => {
       frame(binary, Buffer.from([1])),
       closeFrame(1000),
     );
+    const over = client.closed();
     const seen: unknown[] = [];
     for await (const message of messages) {
       if (seen.length % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
       seen.push(message);
     }
     expect(seen).toEqual([...Array.from({ length: 100 }, (_, i) => `m${i}`), Buffer.from([1])]);
-    expect(await client.closed()).toEqual({ code: 1000, reason: '' });
+    expect(await over).toEqual({ code: 1000, reason: '' });
   });
 
   test('for await throws what error brings', async () => {
