@@ -147,11 +147,7 @@ export class NatsWork {
     const end = (act: () => void): void => {
       if (over) return;
       over = true;
-      try {
-        act();
-      } catch {
-        // The connection is closed: the server delivers again.
-      }
+      attempt(act);
       slots.free(1);
     };
     return {
@@ -160,7 +156,7 @@ export class NatsWork {
       retry: () => end(() => message.nak()),
       supersede: () => end(() => {}),
       extend: () => {
-        if (!over) message.working();
+        if (!over) attempt(() => message.working());
       },
       bury: (reason) => end(() => void this.#bury(message, reason)),
     };
@@ -189,6 +185,15 @@ export class NatsWork {
       taken.push({ frame: message.data, reason: message.header?.get(REASON) ?? '' });
     }
     return taken;
+  }
+}
+
+/** On a closed connection the client throws: the server delivers again. */
+function attempt(act: () => void): void {
+  try {
+    act();
+  } catch {
+    // As above.
   }
 }
 
