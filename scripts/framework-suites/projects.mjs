@@ -44,7 +44,12 @@ export const projects = [
   { name: 'fastify', repository: 'fastify/fastify', tag: 'v5.12.1', args: nodeTest('test') },
   { name: 'koa', repository: 'koajs/koa', tag: 'v3.2.0', published: ['dist'], args: nodeTest('__tests__') },
   { name: '@hono/node-server', repository: 'honojs/node-server', tag: 'v2.0.11', args: vitest() },
-  { name: 'ws', repository: 'websockets/ws', tag: '8.21.0', args: mocha('--exit', '--throw-deprecation', 'test/*.test.js') },
+  {
+    name: 'ws',
+    repository: 'websockets/ws',
+    tag: '8.21.0',
+    args: mocha('--exit', '--throw-deprecation', 'test/*.test.js'),
+  },
   {
     name: 'socket.io',
     repository: 'socketio/socket.io',
