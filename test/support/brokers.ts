@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -18,6 +18,8 @@ export interface Broker {
   kill(): Promise<void>;
   /** On the same port, with the same files, after `kill`. */
   restart(): Promise<void>;
+  /** Resolves when it has a durable queue of this name on disk. RabbitMQ confirms a quorum queue and its work before: until then kill -9 costs it both. */
+  stored(queue: string): Promise<void>;
   /** Stops the process without ending it (SIGSTOP), and lets it go on. */
   pause(): void;
   resume(): void;
@@ -32,6 +34,8 @@ interface Server {
   readonly package: string;
   readonly scheme: string;
   start(folder: string, port: number): Promise<ChildProcess>;
+  /** Whether a queue is on disk, where it confirms one before. */
+  hasStored?(folder: string, port: number, queue: string): Promise<boolean>;
   /** What it leaves running. */
   cleanUp?(port: number): void;
   /** What it answers when it takes clients: bytes to send, and what must come back. */
@@ -40,6 +44,7 @@ interface Server {
 
 const MAX_PAYLOAD = 16 * 2 ** 20;
 const START_TIMEOUT_MS = 60_000;
+const STORE_TIMEOUT_MS = 20_000;
 
 const servers: Record<BrokerKind, Server> = {
   nats: {
@@ -70,6 +75,12 @@ const servers: Record<BrokerKind, Server> = {
     hello: ['AMQP\0\0\x09\x01', /^\x01\0\0/],
     cleanUp: (port) => {
       spawnSync('epmd', ['-port', String(epmdPort(port)), '-kill'], { stdio: 'ignore' });
+    },
+    // The list from which quorum queues are recovered: the broker adds to it in memory, and writes it up to some seconds later.
+    hasStored: async (folder, port, queue) => {
+      const node = `gammaloop${port}@localhost`;
+      const list = await readFile(join(folder, 'mnesia', node, 'quorum', node, 'names.dets'), 'latin1');
+      return list.includes(`%2F_${queue}`);
     },
     async start(folder, port) {
       const distribution = await freePort();
@@ -181,6 +192,13 @@ export async function startBroker(kind: BrokerKind): Promise<Broker> {
     restart: async () => {
       child = await server.start(folder, port);
       await answers(server, port, child);
+    },
+    stored: async (queue) => {
+      const end = performance.now() + STORE_TIMEOUT_MS;
+      while (server.hasStored !== undefined && !(await server.hasStored(folder, port, queue))) {
+        if (performance.now() > end) throw new Error(`${server.command} has no queue ${queue} on disk`);
+        await delay(20);
+      }
     },
     pause: () => signal('SIGSTOP'),
     resume: () => signal('SIGCONT'),

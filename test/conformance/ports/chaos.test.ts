@@ -49,6 +49,8 @@ describe.each(brokerKinds)(`kill -9 on %s, ${COUNT} at a time of need`, (kind) =
     port = openPort(kind, server.url, options);
     await port.ready();
     await Promise.all(Array.from({ length: WORKERS }, startWorker));
+    if (options.durable !== undefined)
+      for (const subject of ['job', 'work']) await server.broker.stored(`${options.prefix}.work.${subject}`);
   };
 
   /** `COUNT` calls of `act`, `IN_FLIGHT` at a time; a third of the way a worker dies and another comes, halfway the broker does. */

@@ -1,7 +1,6 @@
 /** Durable work on every broker: what docs/ports.md promises of at-least-once delivery. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type Envelope, type Handler, Requester, Responder } from '../../../lib/correlation/index.js';
 import { BrokerError, OptionError, RemoteError, TimeoutError } from '../../../lib/errors.js';
@@ -242,8 +241,7 @@ describe.each(brokerKinds)('durable work on %s', (kind) => {
     const there = port();
     await here.submit('work', 'before');
     await there.ready();
-    // RabbitMQ 3.10 forgets a quorum queue that was made a moment before kill -9, and has no event that says when it would not.
-    if (kind === 'amqp') await delay(2000);
+    await server.broker.stored(`${prefix}.work.work`);
     await server.broker.kill();
     const meanwhile = here.submit('work', 'meanwhile', { timeout: 60_000 });
     const unconfirmed = here.submit('work', 'given up', { timeout: 50 });
