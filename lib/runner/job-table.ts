@@ -131,8 +131,7 @@ export class JobTable implements WaiterOwner<unknown> {
       this.#batchPriorities,
       () => {
         this.#polls = 0;
-        this.collect();
-        this.#runners.heard();
+        this.#onRing();
       },
     );
     this.#values = makeValues(this.memory, this.pool);
@@ -347,12 +346,17 @@ export class JobTable implements WaiterOwner<unknown> {
     if (spinUs > 0 && this.#shouldPoll()) {
       if (this.pool.poll(spinUs)) {
         this.#pollMisses = 0;
-        this.collect();
+        this.#onRing();
       } else {
         this.#pollMisses++;
       }
     }
   };
+
+  #onRing(): void {
+    this.collect();
+    this.#runners.heard();
+  }
 
   #shouldPoll(): boolean {
     return this.#polls++ < MAX_POLLS && (this.#pollMisses < 8 || this.#polls % 16 === 0);

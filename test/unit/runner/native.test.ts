@@ -199,6 +199,19 @@ describe('what a task is told and tells', () => {
   });
 });
 
+test('progress that comes while the caller looks for results by spinning', async () => {
+  const runner = makeRunner({ spinUs: 10_000 });
+  await runner.native(library, 'echo'); // the thread runs
+  const gate = new NativeGate();
+  let task!: Promise<unknown>;
+  const half = new Promise((onProgress) => {
+    task = runner.native(library, 'halves', gate.flags, { onProgress });
+  });
+  expect(await half).toBeCloseTo(0.5);
+  gate.open();
+  await task;
+});
+
 describe('cancellation', () => {
   test('of a running task: it is told, and its thread lives on', async () => {
     const runner = makeRunner();
