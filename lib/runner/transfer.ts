@@ -47,14 +47,16 @@ export function canBeReturned(list: readonly object[], room: number): list is re
   return list.every(canBeTaken) && bytesIn(list) <= Math.max(COPY_BYTES, room);
 }
 
-/** Buffers of the size of node's pool may be it, which must never be taken: a message refuses it. So it does length-tracking views. */
+/**
+ * Node's own pool must never be taken, nor what its user has marked: a message refuses it, as it does length-tracking views. Before
+ * 21 node does not say what is marked, and any buffer of the pool's size may be it.
+ */
 export function canBeTaken(item: object): item is ArrayBuffer {
-  return (
-    item instanceof ArrayBuffer &&
-    item.byteLength !== Buffer.poolSize &&
-    !(item as { resizable?: boolean }).resizable &&
-    isMarked?.(item) !== true
-  );
+  return item instanceof ArrayBuffer && !(item as { resizable?: boolean }).resizable && !isKept(item);
+}
+
+function isKept(buffer: ArrayBuffer): boolean {
+  return isMarked === undefined ? buffer.byteLength === Buffer.poolSize : isMarked(buffer);
 }
 
 /** Throws PayloadError for what has been moved before, as node does from 21 on. */
@@ -78,13 +80,22 @@ export function bytesIn(buffers: readonly ArrayBuffer[]): number {
   return total;
 }
 
-/** The sender has them no more: they are detached, and their memory is that of those returned. Throws PayloadError. */
+/** The sender has them no more: they are detached, all or none, and their memory is that of those returned. Throws PayloadError. */
 export function takeAway(list: readonly ArrayBuffer[]): ArrayBuffer[] {
   try {
-    return structuredClone(list, { transfer: list as ArrayBuffer[] }) as ArrayBuffer[];
+    return list.length === 1
+      ? [takeOne(list[0] as MovableBuffer)]
+      : structuredClone(list as ArrayBuffer[], { transfer: list as ArrayBuffer[] });
   } catch (error) {
     throw new PayloadError('A buffer of the transfer list cannot be moved', { cause: error });
   }
+}
+
+/** Node has `transfer` from 22 on. It costs a tenth of structured cloning. */
+type MovableBuffer = ArrayBuffer & { transfer?(): ArrayBuffer };
+
+function takeOne(buffer: MovableBuffer): ArrayBuffer {
+  return buffer.transfer === undefined ? structuredClone(buffer, { transfer: [buffer] }) : buffer.transfer();
 }
 
 /** A value, with the moved objects in it, as the other side of a message would get it. */

@@ -1,7 +1,9 @@
 /** Transfer lists, of arguments and of results: who has the bytes when, and that nobody else sees them. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import * as workerThreads from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
+import { canBeTaken } from '../../../lib/runner/transfer.js';
 import { errorOf, isProcess, makeGate, makeRunner } from './support.js';
 
 /** In the slot, lent, by message. */
@@ -206,4 +208,10 @@ describe('memory', () => {
       expect(bytes).toBeLessThan(4 << 20);
     }
   });
+});
+
+test("buffers of the size of node's pool are lent where node says which is the pool", () => {
+  expect(canBeTaken(Buffer.from('pooled').buffer)).toBe(false);
+  expect(canBeTaken(new ArrayBuffer(Buffer.poolSize + 8))).toBe(true);
+  expect(canBeTaken(new ArrayBuffer(Buffer.poolSize))).toBe('isMarkedAsUntransferable' in workerThreads);
 });
