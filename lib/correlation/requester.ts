@@ -9,7 +9,7 @@ import { ClosedError, OptionError, PayloadError } from '../errors.js';
 import { type CancelScope, cancelIfDue, deadlineAround } from '../scope/cancel-scope.js';
 import { activeDeadlines, activeScope, type ScopeNode } from '../scope/scope-tree.js';
 import { childTraceparent, isTraceId, newParentId, newTraceparent, parseTraceparent } from '../scope/trace-context.js';
-import { currentTraceparent } from '../scope/traced-scope.js';
+import { traceparentAround } from '../scope/traced-scope.js';
 import { controlSubject, createEnvelope, type Envelope } from './envelope.js';
 import type { Port, TransferList } from './port.js';
 import { ReplyStream } from './reply-stream.js';
@@ -157,10 +157,11 @@ export class Requester {
     if (typeof subject !== 'string' || subject === '') {
       throw new OptionError('subject', 'the name of a responder', subject);
     }
-    const timers = activeDeadlines();
+    const here = activeScope();
+    const timers = here === null ? activeDeadlines() : here.timers;
     const deadline = instantOf(options, this.#registry.timeout, timers);
-    const traceparent = traceOf(options);
-    const scope: ScopeNode | null = options.scope ?? activeScope();
+    const traceparent = traceOf(options, here);
+    const scope: ScopeNode | null = options.scope ?? here;
     const conversation = new Conversation(subject, traceparent, stream, scope);
     const waiter = this.#registry.openUntil(deadline, timers, options.signal, conversation, scope);
     if (stream !== null) {
@@ -296,7 +297,7 @@ export class Requester {
   };
 }
 
-function traceOf(options: RequestOptions): string {
+function traceOf(options: RequestOptions, here: ScopeNode | null): string {
   const { traceparent, traceId } = options;
   if (traceparent !== undefined) {
     if (parseTraceparent(traceparent) === null) {
@@ -310,7 +311,7 @@ function traceOf(options: RequestOptions): string {
     }
     return newTraceparent(traceId);
   }
-  const current = currentTraceparent();
+  const current = traceparentAround(here);
   return current === undefined ? newTraceparent() : childTraceparent(current);
 }
 

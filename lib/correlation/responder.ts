@@ -82,6 +82,8 @@ export class Responder {
   readonly #unsubscribeControl: () => void;
   /** By the requester's inbox, then by id: what is running or queued. */
   readonly #jobs = new Map<string, Map<CorrelationId, Job>>();
+  /** The job whose handler is being called: not among `#jobs` yet, for most often it ends at once. */
+  #starter: Job | null = null;
   #queue: Job[] = [];
   /** Index of the first job of the queue. */
   #head = 0;
@@ -171,6 +173,7 @@ export class Responder {
 
   /** Running and queued jobs whose requesters wait. */
   #inFlight(): number {
+    this.#registerStarter();
     let count = 0;
     for (const jobs of this.#jobs.values()) count += jobs.size;
     return count;
@@ -184,8 +187,7 @@ export class Responder {
     const { replyTo = '' } = envelope;
     // Those that await no answer cannot be told apart, and need not be.
     const key = replyTo === '' ? `#${this.#counts.received}` : envelope.id;
-    let jobs = this.#jobs.get(replyTo);
-    if (jobs?.has(key) === true) {
+    if (this.#jobs.get(replyTo)?.has(key) === true) {
       this.#counts.duplicates++;
       this.port.settle?.(envelope, 'done');
       return;
@@ -198,17 +200,30 @@ export class Responder {
       this.port.settle?.(envelope, 'released');
       return;
     }
-    if (jobs === undefined) {
-      jobs = new Map();
-      this.#jobs.set(replyTo, jobs);
-    }
     const job = new Job(envelope, key, this.#ends);
-    jobs.set(key, job);
     if (isFull) {
+      this.#register(job);
       this.#queue.push(job);
       this.#queued++;
     } else {
+      this.#starter = job;
       this.#start(job);
+      this.#registerStarter();
+    }
+  }
+
+  #register(job: Job): void {
+    const { replyTo = '' } = job.envelope;
+    const jobs = this.#jobs.get(replyTo);
+    if (jobs === undefined) this.#jobs.set(replyTo, new Map([[job.key, job]]));
+    else jobs.set(job.key, job);
+  }
+
+  /** The job of the running handler, where it has not ended: whoever looks for all jobs is to see it. */
+  #registerStarter(): void {
+    if (this.#starter !== null) {
+      this.#register(this.#starter);
+      this.#starter = null;
     }
   }
 
@@ -277,9 +292,14 @@ export class Responder {
     this.#checkIdle();
   }
 
-  #release({ envelope, key }: Job, outcome: Outcome): void {
-    const { replyTo = '' } = envelope;
+  #release(job: Job, outcome: Outcome): void {
+    const { envelope, key } = job;
     this.port.settle?.(envelope, outcome);
+    if (job === this.#starter) {
+      this.#starter = null;
+      return;
+    }
+    const { replyTo = '' } = envelope;
     const jobs = this.#jobs.get(replyTo);
     if (jobs?.delete(key) === true && jobs.size === 0) this.#jobs.delete(replyTo);
   }
@@ -298,6 +318,7 @@ export class Responder {
   }
 
   #cutAll(reason: Error): void {
+    this.#registerStarter();
     for (const jobs of [...this.#jobs.values()]) {
       for (const job of [...jobs.values()]) {
         this.#counts.cut++;

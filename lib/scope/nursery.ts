@@ -4,7 +4,7 @@
  */
 import { Cancelled, NurseryError, ScopeError } from '../errors.js';
 import { CancelScope, type CancelScopeOptions, cancellationIn } from './cancel-scope.js';
-import { activeScope, callIn, type ScopeNode } from './scope-tree.js';
+import { activeScope, callIn, isInnermost, type ScopeNode } from './scope-tree.js';
 import { ignoreRejection, Waiter } from './waiter.js';
 
 export interface NurseryOptions extends CancelScopeOptions {
@@ -51,8 +51,9 @@ export class Nursery {
   startSoon(fn: ChildFunction): void {
     this.#checkOpen();
     this.#running++;
-    // The caller's AsyncLocalStorage contexts go with the child; only the scope is the nursery's.
-    callIn(this.cancelScope, this.#startLater, fn);
+    // The caller's AsyncLocalStorage contexts go with the child; only the scope is the nursery's. The body is there already.
+    if (isInnermost(this.cancelScope)) this.#startLater(fn);
+    else callIn(this.cancelScope, this.#startLater, fn);
   }
 
   /**

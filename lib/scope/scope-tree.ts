@@ -225,8 +225,12 @@ export function activeScope(): ScopeNode | null {
 
 /** Calls `fn` with `scope` as the current one, in it and in everything that it starts. */
 export function callIn<A extends unknown[], R>(scope: ScopeNode | null, fn: (...args: A) => R, ...args: A): R {
-  // A nursery's body that starts children is there already.
-  return storage.getStore() === scope ? fn(...args) : storage.run(scope, fn, ...args);
+  return storage.run(scope, fn, ...args);
+}
+
+/** Whether the running code is in `scope`, and in none within it: `callIn` would change nothing. */
+export function isInnermost(scope: ScopeNode): boolean {
+  return storage.getStore() === scope;
 }
 
 /** The wheel of the clock that the running code is under. */

@@ -1,5 +1,6 @@
 /**
- * W3C Trace Context: `traceparent` read, written and continued. Ids come from a pool of random bytes, filled 12 KiB at a time.
+ * W3C Trace Context: `traceparent` read, written and continued. Ids come from a pool of random bytes, filled 12 KiB at a time; the
+ * traceparents of new traces are written many at once, for each request without a trace needs one.
  * Every function is total: what a peer sent that is no valid traceparent gives null, never an exception.
  */
 import { randomFillSync } from 'node:crypto';
@@ -19,17 +20,53 @@ const ZERO_TRACE = '0'.repeat(32);
 const ZERO_PARENT = '0'.repeat(16);
 const TRACE_BYTES = 16;
 const PARENT_BYTES = 8;
+const NEW_TRACES = 128;
+const HEX_DIGITS = Buffer.from('0123456789abcdef');
 
 const pool = Buffer.alloc(12 * 1024);
 let used = pool.length;
 
-function randomHex(bytes: number): string {
+/** Where in the pool so many unused bytes begin. */
+function takeRandom(bytes: number): number {
   if (used + bytes > pool.length) {
     randomFillSync(pool);
     used = 0;
   }
   used += bytes;
-  return pool.toString('hex', used - bytes, used);
+  return used - bytes;
+}
+
+function randomHex(bytes: number): string {
+  const at = takeRandom(bytes);
+  return pool.toString('hex', at, at + bytes);
+}
+
+/** Traceparents of new traces, one after the other; `nextNew` is where the next begins. */
+let newTraces = '';
+let nextNew = 0;
+const TEMPLATE = `00-${ZERO_TRACE}-${ZERO_PARENT}-01`;
+const newTracesBytes = Buffer.from(TEMPLATE.repeat(NEW_TRACES));
+
+function writeNewTraces(): void {
+  do {
+    let from = takeRandom(NEW_TRACES * (TRACE_BYTES + PARENT_BYTES));
+    for (let text = 0; text < newTracesBytes.length; text += TEMPLATE.length) {
+      from = writeHex(from, TRACE_BYTES, text + 3);
+      from = writeHex(from, PARENT_BYTES, text + 36);
+    }
+    newTraces = newTracesBytes.latin1Slice();
+    // An id that is all zero is no id. This finds it, and half a trace id, which is as rare.
+  } while (newTraces.includes(`-${ZERO_PARENT}`));
+  nextNew = 0;
+}
+
+function writeHex(from: number, bytes: number, to: number): number {
+  for (let index = 0; index < bytes; index++) {
+    const byte = pool[from + index]!;
+    newTracesBytes[to + 2 * index] = HEX_DIGITS[byte >> 4]!;
+    newTracesBytes[to + 2 * index + 1] = HEX_DIGITS[byte & 15]!;
+  }
+  return from + bytes;
 }
 
 /** The parts of a valid traceparent; null for anything else. Later versions are read as far as version 00 goes, as the standard asks. */
@@ -63,10 +100,10 @@ export function formatTraceparent(context: TraceContext): string {
 /** A new trace, or a new span in the trace of the given id. */
 export function newTraceparent(traceId?: string, sampled = true): string {
   if (traceId === undefined) {
-    // Both ids at once. Neither is all zero, or it is done again.
-    const ids = randomHex(TRACE_BYTES + PARENT_BYTES);
-    const text = `00-${ids.slice(0, 32)}-${ids.slice(32)}-${sampled ? '01' : '00'}`;
-    return ids.startsWith(ZERO_PARENT) || ids.endsWith(ZERO_PARENT) ? newTraceparent(undefined, sampled) : text;
+    if (nextNew === newTraces.length) writeNewTraces();
+    const text = newTraces.slice(nextNew, nextNew + TEMPLATE.length);
+    nextNew += TEMPLATE.length;
+    return sampled ? text : `${text.slice(0, -2)}00`;
   }
   return `00-${traceId}-${newParentId()}-${sampled ? '01' : '00'}`;
 }

@@ -251,6 +251,32 @@ describe('close', () => {
     });
   });
 
+  test('from within a handler waits for that handler, whether it answers at once or later', async () => {
+    for (const later of [false, true]) {
+      let closing: Promise<unknown> | undefined;
+      const responder = new Responder(port, 'work', () => {
+        closing = responder.close();
+        return later ? turn().then(() => 'answer') : 'answer';
+      });
+      expect(await requester.request('work')).toBe('answer');
+      expect(await closing).toEqual({ drained: 1, cut: 0 });
+    }
+  });
+
+  test('of the port, from within a handler, cuts that handler', async () => {
+    let signal: AbortSignal | undefined;
+    const other = new MemoryPort({ bus: port });
+    const responder = new Responder(other, 'work', (_request, context) => {
+      signal = context.signal;
+      void other.close();
+      return 'too late';
+    });
+    expect(await code(requester.request('work'))).toBe('ERR_GAMMALOOP_RESPONDER_CLOSED');
+    expect(signal?.aborted).toBe(true);
+    expect(await responder.close()).toEqual({ drained: 0, cut: 1 });
+    expect(responder.stats()).toMatchObject({ running: 0, replied: 0, cut: 1 });
+  });
+
   test('an idle one closes at once', async () => {
     expect(await new Responder(port, 'work', () => 1).close()).toEqual({ drained: 0, cut: 0 });
   });

@@ -65,3 +65,14 @@ test('new ids are valid and differ', () => {
   expect(new Set(ids.map((id) => newTraceparent(id))).size).toBe(1000);
   expect(isTraceId('0'.repeat(32))).toBe(false);
 });
+
+test('new traceparents are valid and all different, also those of different batches', () => {
+  const ids = new Set<string>();
+  for (let count = 0; count < 2000; count++) {
+    const sampled = count % 2 === 0;
+    const context = parseTraceparent(newTraceparent(undefined, sampled));
+    expect(context?.sampled).toBe(sampled);
+    ids.add(context?.traceId ?? '').add(context?.parentId ?? '');
+  }
+  expect(ids.size).toBe(4000);
+});
