@@ -7,6 +7,7 @@
  * reply-to: the broker names the way to this port in each request, and `learnRoute` remembers it. All is published with confirms on one channel; a request that no
  * queue takes comes back ('mandatory'). Durable: quorum queues (amqp-work.ts).
  */
+import type { Socket } from 'node:net';
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import type { Envelope } from '../correlation/envelope.js';
 import { amqpName } from './amqp-names.js';
@@ -15,6 +16,7 @@ import { BrokerPort } from './broker.js';
 import type { BrokerPortOptions, CheckedBrokerOptions } from './broker-options.js';
 import { type Channel, type DeadFrame, RefusedError, type Session, type SessionOwner } from './broker-session.js';
 import { requirePackage } from './client-package.js';
+import { corkTurns } from './cork-turns.js';
 import { decodeFrame } from './frame.js';
 
 export type { BrokerPortOptions, DeadLetter, SubmitOptions } from './broker-options.js';
@@ -61,6 +63,8 @@ export class AmqpPort extends BrokerPort {
       }
       throw error;
     }
+    // Not in its types; there since amqplib 0.1.
+    corkTurns((connection.connection as unknown as { stream: Socket }).stream);
     let problem: unknown;
     connection.on('error', (error) => {
       problem = error;

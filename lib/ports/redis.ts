@@ -13,6 +13,7 @@ import { BrokerPort } from './broker.js';
 import type { BrokerPortOptions, CheckedBrokerOptions } from './broker-options.js';
 import { type Channel, type DeadFrame, RefusedError, type Session, type SessionOwner } from './broker-session.js';
 import { requirePackage } from './client-package.js';
+import { corkTurns } from './cork-turns.js';
 import { PUBLISH } from './redis-scripts.js';
 import { RedisWork, refusalOf } from './redis-work.js';
 
@@ -69,6 +70,7 @@ export class RedisPort extends BrokerPort {
       } catch (error) {
         throw credentialsRefused(problem ?? error) ?? problem ?? error;
       }
+      corkTurns(redis.stream);
       redis.once('close', () => owner.lost(problem ?? new Error('the connection was closed')));
       return redis;
     };
