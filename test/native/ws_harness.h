@@ -146,6 +146,7 @@ class WsWorld final : public ReactorDelegate, public ListenerOwner, public WsSin
   bool ringDoorbell() override { return false; }
   void drainSubmissions() override { context.endThose(); }
   void onFlushed() override {}
+  LentBuffers& lentBuffers() override { return lent; }
   // ListenerOwner.
   bool admits() override { return true; }
   std::unique_ptr<Session> makeSession(Connection& connection) override {
@@ -190,6 +191,7 @@ class WsWorld final : public ReactorDelegate, public ListenerOwner, public WsSin
 
   const WsOptions options;
   TopicTable topics;
+  LentBuffers lent;  // none: sessions of WebSockets take no body from them
   Reactor reactor;
   WsContext context;
   std::vector<std::unique_ptr<Peer>> peers;
