@@ -50,7 +50,7 @@ class JobParcels {
     for (uint32_t i = 0; i < lent_.size(); i++) {
       if (lent_[i].size != size || lent_[i].written) continue;
       lent_[i].written = true;
-      std::memcpy(lent_[i].bytes, bytes, size);
+      if (size != 0) std::memcpy(lent_[i].bytes, bytes, size);  // an empty buffer may have no memory
       output_.push_back({nullptr, size, i});
       return true;
     }
