@@ -1,4 +1,5 @@
-// Builds every test/native/fuzz/*_fuzz.cc with clang's libFuzzer, address and undefined-behaviour sanitizers, and runs each one.
+// Builds every test/native/fuzz/*_fuzz.cc with clang's libFuzzer, address and undefined-behaviour sanitizers, and runs each one,
+// as many at a time as there are processors.
 //
 //   npm run fuzz -- [--seconds 60] [name-filter]
 //
@@ -6,7 +7,8 @@
 // build-fuzz/corpus/, so that the next run starts further on. A finding is written to build-fuzz/findings/ and fails the run.
 // CLANGXX names the compiler (default clang++).
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildProgram, librarySources, listSources, root, run, whyExcluded } from './native-build.mjs';
@@ -34,6 +36,7 @@ async function main() {
   if (targets.length === 0) throw new Error(`no fuzz target contains "${filter}"`);
   const findings = join(directory, 'findings');
   mkdirSync(findings, { recursive: true });
+  const programs = [];
   for (const target of targets) {
     const name = basename(target, '.cc');
     const why = whyExcluded(target);
@@ -46,21 +49,39 @@ async function main() {
       flags: [...flags, '-fsanitize=fuzzer-no-link'],
       linkFlags: ['-fsanitize=fuzzer'],
     });
-    const grown = join(directory, 'corpus', name);
-    mkdirSync(grown, { recursive: true });
-    const seeds = join(fuzzRoot, 'corpus', name.replace(/_fuzz$/, ''));
-    console.log(`${name}: ${seconds} s`);
-    const args = [
-      `-max_total_time=${seconds}`,
-      '-timeout=10',
-      '-print_final_stats=1',
-      `-artifact_prefix=${findings}/${name}-`,
-      grown,
-    ];
-    if (existsSync(seeds)) args.push(seeds);
-    const code = await run(program, args, { cwd: root });
-    if (code !== 0) throw new Error(`${name} ended with ${code}: the input is in build-fuzz/findings/`);
+    programs.push({ name, program });
   }
+  // As many at a time as there are processors.
+  const runners = Array.from({ length: availableParallelism() }, async () => {
+    for (let next = programs.shift(); next !== undefined; next = programs.shift()) await fuzz(next, findings);
+  });
+  await Promise.all(runners);
+}
+
+/** What the fuzzer prints goes to build-fuzz/NAME.log; here, what came of it. */
+async function fuzz({ name, program }, findings) {
+  const grown = join(directory, 'corpus', name);
+  mkdirSync(grown, { recursive: true });
+  const seeds = join(fuzzRoot, 'corpus', name.replace(/_fuzz$/, ''));
+  const args = [
+    `-max_total_time=${seconds}`,
+    '-timeout=10',
+    '-print_final_stats=1',
+    `-artifact_prefix=${findings}/${name}-`,
+    grown,
+  ];
+  if (existsSync(seeds)) args.push(seeds);
+  const log = join(directory, `${name}.log`);
+  const output = openSync(log, 'w');
+  const code = await run(program, args, { cwd: root, stdio: ['ignore', output, output] });
+  closeSync(output);
+  const said = readFileSync(log, 'utf8');
+  if (code !== 0) {
+    throw new Error(`${name} ended with ${code}: the input is in build-fuzz/findings/\n${said.slice(-8000)}`);
+  }
+  const [done] = said.match(/^Done \d+ runs in \d+ second.*$/m) ?? [];
+  if (done === undefined) throw new Error(`${name} does not say that it is done: see ${log}`);
+  console.log(`${name}: ${done}`);
 }
 
 main().catch((error) => {

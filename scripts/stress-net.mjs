@@ -25,6 +25,9 @@ const { backend } = values;
 const ENGINE_DESCRIPTORS = 3;
 const openSockets = () => readdirSync('/proc/self/fd').length;
 
+/** Connections end within this after the last was opened, or never. */
+const END_SECONDS = 30;
+
 /** What is open beyond `before`, once connections that linger have had their time. */
 async function descriptorsLeft(before) {
   for (let left = 50; left > 0 && openSockets() > before + ENGINE_DESCRIPTORS; left--) {
@@ -125,6 +128,17 @@ async function visit() {
   const end = Date.now() + Number(values.seconds) * 1000;
   const before = openSockets();
   let failed = 0;
+  const overdue = setTimeout(
+    () => {
+      console.log(JSON.stringify({ backend, ...tally, failed }));
+      console.log(
+        `FAILED: ${tally.opened - tally.ended} connections have not ended ${END_SECONDS} s after the last was opened`,
+      );
+      child.kill('SIGKILL');
+      process.exit(1);
+    },
+    (Number(values.seconds) + END_SECONDS) * 1000,
+  );
   const one = async () => {
     while (Date.now() < end) {
       try {
@@ -142,6 +156,7 @@ async function visit() {
   child.send('end');
   const [left] = await once(child, 'message');
   const descriptors = await descriptorsLeft(before);
+  clearTimeout(overdue);
   console.log(JSON.stringify({ backend, ...tally, failed, descriptors, server: left }));
   const ok =
     tally.opened === tally.ended &&

@@ -108,6 +108,13 @@ export interface WireServer {
 /** Texts and bytes of one submission stay below this; larger ones are split. */
 const PIECE_BYTES = MAX_SUBMISSION_BYTES / 4;
 
+interface KnownConnection {
+  generation: number;
+  listener: ByteListener;
+  /** Who had the place before, where what is told of it last is still on its way. */
+  predecessor: KnownConnection | undefined;
+}
+
 /** What can be done with one connection. Calls on one that is gone are ignored. */
 export class WireConnection {
   readonly loop: NativeLoop;
@@ -205,7 +212,7 @@ export class WireReader {
   readonly #bytes: Buffer;
   readonly #words: Uint32Array;
   readonly #servers: (WireServer | undefined)[] = [];
-  readonly #connections: ({ generation: number; listener: ByteListener } | undefined)[] = [];
+  readonly #connections: (KnownConnection | undefined)[] = [];
 
   constructor(loop: NativeLoop, completions: RingMemory) {
     this.#loop = loop;
@@ -234,13 +241,29 @@ export class WireReader {
   ): void {
     const [index, generation] = this.#loop.engine.connect(serverIndex, target);
     const listener = onConnection(new WireConnection(this.#loop, index, generation));
-    this.#connections[index] = { generation, listener };
+    this.#know(index, generation, listener);
   }
 
   #open(server: WireServer, index: number, generation: number): ByteListener {
     const listener = server.onConnection(new WireConnection(this.#loop, index, generation));
-    this.#connections[index] = { generation, listener };
+    this.#know(index, generation, listener);
     return listener;
+  }
+
+  /** A connection that is begun from here may get the place of one that is gone before its WIRE_CLOSED has been read. */
+  #know(index: number, generation: number, listener: ByteListener): void {
+    this.#connections[index] = { generation, listener, predecessor: this.#connections[index] };
+  }
+
+  #forget(index: number, gone: KnownConnection): void {
+    const latest = this.#connections[index];
+    if (latest === gone) {
+      this.#connections[index] = gone.predecessor;
+      return;
+    }
+    let successor = latest;
+    while (successor !== undefined && successor.predecessor !== gone) successor = successor.predecessor;
+    if (successor !== undefined) successor.predecessor = gone.predecessor;
   }
 
   dispatch(opcode: number, flags: number, at: number, word: number): void {
@@ -255,8 +278,9 @@ export class WireReader {
       if (server !== undefined) this.#open(server, index, generation);
       return;
     }
-    const connection = this.#connections[index];
-    if (connection === undefined || connection.generation !== generation) return;
+    let connection = this.#connections[index];
+    while (connection !== undefined && connection.generation !== generation) connection = connection.predecessor;
+    if (connection === undefined) return;
     const listener = connection.listener as WireListener;
     switch (opcode) {
       case WIRE_REQUEST: {
@@ -307,7 +331,7 @@ export class WireReader {
         listener.onConnected?.();
         break;
       case WIRE_CLOSED:
-        this.#connections[index] = undefined;
+        this.#forget(index, connection);
         listener.onClosed(words[word + (WIRE_CLOSED_ERRNO_OFFSET >>> 2)] as number);
         break;
       case WIRE_FLUSHED:
