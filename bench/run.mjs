@@ -21,6 +21,7 @@ function chosenWorkloads() {
   const groups = {
     load: ['load-64', 'load-512', 'load-4096'],
     dropin: Object.keys(workloads).filter((id) => workloads[id].dropIn),
+    ws: Object.keys(workloads).filter((id) => id.startsWith('ws-')),
   };
   const ids = asked.flatMap((name) => groups[name] ?? [name]);
   for (const id of ids) if (!workloads[id]) fail(`no workload '${id}'; there are ${Object.keys(workloads).join(', ')}`);
@@ -46,9 +47,13 @@ function makePlan() {
 
 /** Start, check, warm-up and stop around the window, as seen on the machine that this was written on. */
 const secondsOf = ({ workload }) =>
-  ({ wrk: options.seconds + 1.3, closed_loop: options.seconds + 1.6, pingpong: options.seconds + 1.2, idle: 5 })[
-    workload.client
-  ];
+  ({
+    wrk: options.seconds + 1.3,
+    closed_loop: options.seconds + 1.6,
+    websocket: options.seconds + 1.8,
+    pingpong: options.seconds + 1.2,
+    idle: 5,
+  })[workload.client];
 
 async function runCell({ id, workload, server }, run) {
   const record = {
@@ -64,7 +69,7 @@ async function runCell({ id, workload, server }, run) {
   try {
     started = await startServer(host, server, workload.app);
     record.version = started.version;
-    await verify(started.port, workload.app);
+    await verify(started.port, workload);
     record.result = await measure({ host, workload, server: started, options });
   } catch (error) {
     record.result = { void: error.message };

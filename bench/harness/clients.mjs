@@ -1,8 +1,10 @@
 // One measurement: the load on a started server, and what came of it.
 
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { constants, deflateRawSync } from 'node:zlib';
 import { benchDir, builtDir, coreTime, memoryOf } from './host.mjs';
 import { conversation, output, start, stop } from './processes.mjs';
 
@@ -25,7 +27,9 @@ const checks = {
 checks.upload.post = upload;
 
 /** The right answer, before anything is measured. Throws what was wrong. */
-export async function verify(port, app) {
+export async function verify(port, workload) {
+  if (workload.app.startsWith('ws-')) return verifyWebSocket(port, workload);
+  const { app } = workload;
   const { path, type, text: expected, post } = checks[app];
   const init = post ? { method: 'POST', body: post, headers: { 'content-type': 'application/json' } } : {};
   const response = await fetch(`http://127.0.0.1:${port}${path}`, { ...init, signal: AbortSignal.timeout(5000) });
@@ -34,6 +38,53 @@ export async function verify(port, app) {
   if (!response.headers.get('content-type')?.startsWith(type))
     throw new Error(`content-type ${response.headers.get('content-type')} instead of ${type}`);
   if (text !== expected) throw new Error(`a wrong body of ${text.length} characters`);
+}
+
+/** JSON of so many bytes, as an API gives it: records that resemble one another. */
+function jsonOf(size) {
+  const readings = [];
+  const text = (rest) => JSON.stringify({ readings, rest });
+  for (let i = 1; text('').length < size - 100; i++) {
+    readings.push({
+      id: 1000 + ((i * 7919) % 997),
+      name: `sensor ${i}`,
+      value: (i * 2654435761) % 1000,
+      ok: i % 3 > 0,
+    });
+  }
+  return text('x'.repeat(size - text('').length));
+}
+
+/** As the load program sends it. */
+function webSocketPayload({ size, deflated }) {
+  const text = Buffer.from(size === 1024 ? jsonOf(size) : 'twenty bytes of text');
+  return deflated ? deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4) : text;
+}
+
+/** By the ws package's client: that what goes out comes back, compressed where that is the workload. */
+async function verifyWebSocket(port, workload) {
+  const { app, deflated = false } = workload;
+  const text = webSocketPayload({ ...workload, deflated: false }).toString();
+  const { default: WebSocket } = await import('ws');
+  const clients = [];
+  const open = async (path) => {
+    const perMessageDeflate = deflated && { threshold: 1, clientNoContextTakeover: true };
+    const client = new WebSocket(`ws://127.0.0.1:${port}${path}`, { perMessageDeflate });
+    clients.push(client);
+    await once(client, 'open', { signal: AbortSignal.timeout(5000) });
+    if (client.extensions.includes('permessage-deflate') !== deflated)
+      throw new Error(`extensions '${client.extensions}'`);
+    return client;
+  };
+  try {
+    const sender = await open('/publish');
+    const receiver = app === 'ws-publish' ? await open('/subscribe') : sender;
+    sender.send(text);
+    const [data] = await once(receiver, 'message', { signal: AbortSignal.timeout(5000) });
+    if (String(data) !== text) throw new Error(`a wrong message of ${data.length} bytes`);
+  } finally {
+    for (const client of clients) client.terminate();
+  }
 }
 
 const cpuTime = async (pids) => JSON.parse(await output([`${builtDir}/cpu_time`, ...pids.map(String)], 5000));
@@ -146,6 +197,15 @@ const clients = {
     return { ...result, ...perRequest(result, result) };
   },
 
+  async websocket({ workload, server, options, onLoad }) {
+    const { mode, connections, depth, deflated } = workload;
+    const payload = webSocketPayload(workload).toString('hex');
+    const shape = [mode, connections, depth, deflated ? 'deflated' : 'text', payload];
+    const args = [server.port, ...shape, 1000, options.seconds * 1000, ...server.pids()].map(String);
+    const result = JSON.parse(await output(onLoad([`${builtDir}/websocket`, ...args]), (options.seconds + 60) * 1000));
+    return { ...result, ...perRequest(result, result) };
+  },
+
   async pingpong({ server, options, onLoad }) {
     const args = [server.port, 500, options.seconds * 500, ...server.pids()].map(String);
     const text = await output(onLoad([`${builtDir}/pingpong`, ...args]), (options.seconds + 20) * 1000);
@@ -163,11 +223,17 @@ const clients = {
     };
   },
 
-  async idle({ host, server, options, onLoad }) {
-    if (options.idle + 200 > host.fileLimit)
-      throw new Error(`the limit of ${host.fileLimit} open files does not allow ${options.idle} connections`);
+  async idle({ host, workload, server, options, onLoad }) {
+    const connections = options.idle ?? workload.idle;
+    if (connections + 200 > host.fileLimit)
+      throw new Error(`the limit of ${host.fileLimit} open files does not allow ${connections} connections`);
     // Code compiled and the heap at its working size before the first reading.
-    await output(onLoad([`${builtDir}/closed_loop`, server.port, 64, 0, 700, process.pid].map(String)), 10_000);
+    const isWebSocket = workload.app === 'ws-echo';
+    const warmUp = isWebSocket
+      ? ['websocket', server.port, 'echo', 64, 1, 'text', '6869']
+      : ['closed_loop', server.port, 64];
+    const [program, ...args] = [...warmUp, 0, 700, process.pid].map(String);
+    await output(onLoad([`${builtDir}/${program}`, ...args]), 10_000);
     const reading = async () => {
       await sleep(300);
       const raw = memoryOf(server.pids());
@@ -175,26 +241,27 @@ const clients = {
       await sleep(300);
       return { raw, live: memoryOf(server.pids()), heap: usage?.heapUsed };
     };
-    const client = start(onLoad([`${builtDir}/idle`, String(server.port)]));
+    const protocol = isWebSocket ? ['websocket'] : [];
+    const client = start(onLoad([`${builtDir}/idle`, String(server.port), ...protocol]));
     try {
       const talk = conversation(client);
       const ask = async (line) => JSON.parse(await talk.ask(line, 60_000));
-      const first = Math.floor(options.idle / 5);
+      const first = Math.floor(connections / 5);
       const none = await reading();
       const { errors } = await ask(`open ${first}`);
       const some = await reading();
-      const { errors: more } = await ask(`open ${options.idle - first}`);
+      const { errors: more } = await ask(`open ${connections - first}`);
       const all = await reading();
       const { closed } = await ask('check');
       const each = (from, to, count) => (to - from) / 1024 / count;
       return {
-        connections: options.idle,
+        connections,
         errors: errors + more + closed,
         non2xx: 0,
-        kibEach: each(none.live, all.live, options.idle),
-        kibEachSlope: each(some.live, all.live, options.idle - first),
-        kibEachUncollected: each(none.live, all.raw, options.idle),
-        kibEachHeap: all.heap === undefined ? undefined : each(none.heap, all.heap, options.idle),
+        kibEach: each(none.live, all.live, connections),
+        kibEachSlope: each(some.live, all.live, connections - first),
+        kibEachUncollected: each(none.live, all.raw, connections),
+        kibEachHeap: all.heap === undefined ? undefined : each(none.heap, all.heap, connections),
       };
     } finally {
       await stop(client);

@@ -34,11 +34,12 @@ function buildPrograms() {
     find('clang') ??
     fail('no C compiler (cc, gcc or clang) in PATH: the limit and the load clients need one');
   mkdirSync(builtDir, { recursive: true });
-  const header = statSync(`${benchDir}load/client.h`).mtimeMs;
-  for (const name of ['limit/limit', 'load/closed_loop', 'load/pingpong', 'load/idle', 'load/cpu_time']) {
+  const headers = ['client', 'websocket'].map((name) => statSync(`${benchDir}load/${name}.h`).mtimeMs);
+  const loads = ['closed_loop', 'pingpong', 'idle', 'websocket', 'cpu_time'].map((name) => `load/${name}`);
+  for (const name of ['limit/limit', ...loads]) {
     const source = `${benchDir}${name}.c`;
     const program = `${builtDir}/${name.split('/')[1]}`;
-    const newest = Math.max(statSync(source).mtimeMs, header);
+    const newest = Math.max(statSync(source).mtimeMs, ...headers);
     if (existsSync(program) && statSync(program).mtimeMs > newest) continue;
     execFileSync(compiler, ['-O2', '-Wall', '-Wextra', '-o', program, source], { stdio: 'inherit' });
   }

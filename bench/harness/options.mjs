@@ -5,12 +5,13 @@ import { parseArgs } from 'node:util';
 const usage = `usage: npm run bench -- [options]
   --quick             the essential servers and workloads, short runs: under 3 minutes, for a first impression only
   --workloads a,b     of: hello, pipelined, echo, 16k, pingpong, load (or load-64, load-512, load-4096), idle; of the drop-in: dropin (all of
-                      them), or dropin-hello, -pipelined, -p99, -express, -fastify, -koa, -hono, -json, -static, -upload, -busy
+                      them), or dropin-hello, -pipelined, -p99, -express, -fastify, -koa, -hono, -json, -static, -upload, -busy; of
+                      WebSockets: ws (all of them), or ws-echo-20, ws-echo-1k, ws-deflate, ws-publish, ws-publish-16, ws-idle
   --servers x,y       as named in the tables: ours-fetch, node-http, bun ...; ours-fetch@26 for another node, ours-fetch@* for all
   --runs N            runs of each cell (default: 4 of hello, 3 of the rest)
   --seconds S         length of the measured window, whole seconds (default 3)
   --connections C     of hello, pipelined, echo and 16k (default 64)
-  --idle N            idle connections (default 5000)
+  --idle N            idle connections (default 5000; ws-idle 10000)
   --node BIN[,BIN]    node binaries; the first is the base that frameworks run on (default: 20, 22, 24 and 26)
   --server-core N     core of the server (default: the first that this process may use)
   --load-core N       core of the load generator (default: the last)
@@ -72,7 +73,7 @@ export function readOptions(argv) {
     runs: whole(values.runs, 'runs', 1),
     seconds: whole(values.seconds, 'seconds', 1) ?? (values.quick ? 1 : 3),
     connections: whole(values.connections, 'connections', 1) ?? 64,
-    idle: whole(values.idle, 'idle', 10) ?? 5000,
+    idle: whole(values.idle, 'idle', 10),
     nodes: list(values.node),
     serverCore: whole(values['server-core'], 'server-core', 0),
     loadCore: whole(values['load-core'], 'load-core', 0),

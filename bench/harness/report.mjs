@@ -39,6 +39,17 @@ const dropIn = [
   ['p99 us', (r) => spread(r.p99)],
   ['p99/plain', (r) => factor(r.toPlain.p99)],
 ];
+/** Where 'req' is a message that came back, or came to one subscriber. */
+const webSocket = [
+  ['CPU us/msg', (r) => spread(r.cpuUs)],
+  ['user', (r) => middle(r.userUs)],
+  ['system', (r) => middle(r.systemUs)],
+  ['CPU/ws', (r) => factor(r.toWs.cpuUs)],
+  ['msg/s', (r) => spread(r.rps)],
+  ['msg/s / ws', (r) => factor(r.toWs.rps)],
+  ['p50 us', (r) => middle(r.p50)],
+  ['p99 us', (r) => spread(r.p99)],
+];
 const others = [['foreign', (r) => percent(r.foreign)]];
 const latency = [
   ['p50 us', (r) => spread(r.p50)],
@@ -47,16 +58,20 @@ const latency = [
   ['p99 us', (r) => spread(r.p99)],
   ['p50 spinning', (r) => spread(r.p50Spinning)],
 ];
-const memory = [
+const memory = (to, ratio) => [
   ['KiB each', (r) => spread(r.kibEach)],
-  ['to node', (r) => factor(r.toNode.kibEach)],
+  [to, (r) => factor(ratio(r))],
   ['of it JS heap', (r) => middle(r.kibEachHeap)],
   ['slope', (r) => middle(r.kibEachSlope)],
   ['before GC', (r) => middle(r.kibEachUncollected)],
 ];
 const columnsOf = (workload) => {
   if (workload.dropIn) return [...dropIn, ...others];
-  if (workload.client === 'idle') return [...memory, ...others];
+  if (workload.client === 'websocket') return [...webSocket, ...others];
+  if (workload.client === 'idle') {
+    const toPeer = workload.app === 'ws-echo' ? ['to ws', (r) => r.toWs.kibEach] : ['to node', (r) => r.toNode.kibEach];
+    return [...memory(...toPeer), ...others];
+  }
   return workload.client === 'pingpong' ? [...latency, ...cpu, ...others] : [...cpu, ...throughput, ...others];
 };
 
@@ -88,11 +103,17 @@ export function report({ setting, rows, targets, skipped }) {
   for (const id of Object.keys(workloads)) {
     const own = rows.filter((row) => row.workload === id);
     if (own.length === 0) continue;
-    const { title, metric, client } = workloads[id];
+    const { title, metric, client, idle, connections } = workloads[id];
     const columns = columnsOf(workloads[id]);
     const line = (row) => [row.server, ...columns.map(([, cell]) => cell(row)), String(row.valid)];
     const size =
-      client === 'wrk' ? `, ${setting.connections} connections` : client === 'idle' ? `, ${setting.idle}` : '';
+      client === 'wrk'
+        ? `, ${setting.connections} connections`
+        : client === 'idle'
+          ? `, ${setting.idle ?? idle}`
+          : client === 'websocket'
+            ? `, ${connections} connections`
+            : '';
     parts.push(
       '',
       `## ${id}: ${title}${size}`,

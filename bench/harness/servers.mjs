@@ -82,7 +82,7 @@ export function knownServers(options) {
   add('limit', 'limit', [`${builtDir}/limit`]);
   const built = existsSync(`${benchDir}../dist/index.js`);
   for (const { label, binary } of nodes) {
-    for (const name of ['ours-fetch', 'ours-asgi', 'ours-node'])
+    for (const name of ['ours-fetch', 'ours-asgi', 'ours-node', 'ours-ws', 'ours-ws-package'])
       add(
         `${name}@${label}`,
         'ours',
@@ -90,7 +90,7 @@ export function knownServers(options) {
         built ? '' : 'the project is not built (npm run build)',
         label,
       );
-    for (const name of ['node-http', 'express', 'fastify', 'koa', 'hono']) {
+    for (const name of ['node-http', 'express', 'fastify', 'koa', 'hono', 'ws']) {
       const isNode = name === 'node-http';
       const missing = isNode || existsSync(`${modules}/${name}`) ? '' : 'not installed (npm install in bench/)';
       add(`${name}@${label}`, isNode ? 'node' : 'framework', [binary, file(`${name}.mjs`)], missing, label);
@@ -104,7 +104,8 @@ export function knownServers(options) {
     }
   }
   const bun = platformBinary('@oven', 'bun');
-  add('bun', 'peer', [bun, file('bun.mjs')], bun ? '' : 'no bun binary (npm install in bench/)');
+  for (const name of ['bun', 'bun-ws'])
+    add(name, 'peer', [bun, file(`${name}.mjs`)], bun ? '' : 'no bun binary (npm install in bench/)');
   const deno = platformBinary('@deno', 'deno');
   add(
     'deno',

@@ -67,10 +67,17 @@ function addRatios(row, all) {
   row.toNode = Object.fromEntries(
     ['cpuUs', 'rps', 'p50', 'p99', 'kibEach'].map((measure) => [measure, ratio(row, node, measure)]),
   );
+  const ws = other(`ws@${row.node}`);
+  row.toWs = Object.fromEntries(['cpuUs', 'rps', 'kibEach'].map((measure) => [measure, ratio(row, ws, measure)]));
   // With the drop-in: to the same program without it.
   const plain = row.server.startsWith(hooked) ? other(row.server.slice(hooked.length)) : undefined;
   row.toPlain = Object.fromEntries(['cpuUs', 'rps', 'p99'].map((measure) => [measure, ratio(row, plain, measure)]));
 }
+
+const outsideHeap = (workload, server) => (at) => {
+  const row = at(workload, server);
+  return row?.kibEach && row.kibEachHeap ? row.kibEach.median - row.kibEachHeap.median : undefined;
+};
 
 /** The project's targets; `value` from a lookup of rows, undefined where a server was not in the series. */
 const targets = [
@@ -92,23 +99,32 @@ const targets = [
   ['hello at 64 connections, fetch: p99 to node:http', '<=', 0.5, (at) => at('load-64', 'ours-fetch')?.toNode.p99],
   ['ping-pong, fetch: p50 to node:http', '<=', 1, (at) => at('pingpong', 'ours-fetch')?.toNode.p50],
   ['idle connection, fetch: memory to node:http', '<=', 0.25, (at) => at('idle', 'ours-fetch')?.toNode.kibEach],
-  [
-    'idle connection, fetch: KiB outside the JS heap',
-    '<=',
-    1.5,
-    (at) => {
-      const row = at('idle', 'ours-fetch');
-      return row?.kibEach && row.kibEachHeap ? row.kibEach.median - row.kibEachHeap.median : undefined;
-    },
-  ],
+  ['idle connection, fetch: KiB outside the JS heap', '<=', 1.5, outsideHeap('idle', 'ours-fetch')],
   [
     'load, fetch: CPU at 4096 connections to that at 64',
     '<=',
     1.3,
     (at) => ratio(at('load-4096', 'ours-fetch'), at('load-64', 'ours-fetch'), 'cpuUs'),
   ],
+  ...webSocketTargets(),
   ...dropInTargets(),
 ];
+
+function webSocketTargets() {
+  const toBun = (workload) => (at) => ratio(at(workload, 'ours-ws'), at(workload, 'bun-ws'), 'cpuUs');
+  const to = (workload, measure) => (at) => at(workload, 'ours-ws')?.toWs[measure];
+  const ofWs = (workload) => (at) => ratio(at(workload, 'ws'), at(workload, 'ours-ws'), 'cpuUs');
+  return [
+    ['WebSocket echo, 20 bytes: CPU to Bun', '<=', 1.1, toBun('ws-echo-20')],
+    ['WebSocket echo, 20 bytes: CPU to ws', '<=', 0.6, to('ws-echo-20', 'cpuUs')],
+    ['WebSocket echo, 1 KiB: CPU to Bun', '<=', 1.1, toBun('ws-echo-1k')],
+    ['WebSocket echo, 1 KiB: CPU to ws', '<=', 0.6, to('ws-echo-1k', 'cpuUs')],
+    ["WebSocket echo, 1 KiB deflated: ws's CPU to ours", '>=', 1.5, ofWs('ws-deflate')],
+    ["WebSocket, 16 publications to 1,000: ws's CPU to ours", '>=', 5, ofWs('ws-publish-16')],
+    ['idle WebSocket: memory to ws', '<=', 0.25, to('ws-idle', 'kibEach')],
+    ['idle WebSocket: KiB outside the JS heap', '<=', 2, outsideHeap('ws-idle', 'ours-ws')],
+  ];
+}
 
 function dropInTargets() {
   const to = (workload, name, measure, node) => (at) => at(workload, `hooked-${name}`, node)?.toPlain[measure];

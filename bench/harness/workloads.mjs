@@ -53,6 +53,20 @@ const framework = (name) =>
   pair('hello', `${name}, hello`, { servers: [name, `hooked-${name}`, `${name}@last`, `hooked-${name}@last`] });
 const onExpress = { servers: ['express', 'hooked-express'] };
 
+/** WebSockets: `size` bytes, `depth` messages in flight on each connection, or publications on the whole. */
+const webSocket = (app, title, more) => ({
+  app,
+  client: 'websocket',
+  metric: 'cpuUs',
+  runs: 3,
+  servers: ['ours-ws', 'ours-ws-package', 'ws', 'bun-ws', 'ours-ws@last', 'ws@last'],
+  title,
+  depth: 1,
+  ...more,
+});
+const echoes = { mode: 'echo', connections: 64 };
+const publishes = { mode: 'publish', connections: 1000, size: 20 };
+
 /** metric: what the plot shows and ratios are of. */
 export const workloads = {
   hello: wrk('hello', { title: 'hello', runs: 4, servers: everyone }),
@@ -77,7 +91,14 @@ export const workloads = {
     runs: 3,
     servers: [...lone, 'uvicorn'],
     title: 'idle connections',
+    idle: 5_000,
   },
+  'ws-echo-20': webSocket('ws-echo', 'WebSocket, 20 bytes of text echoed', { ...echoes, size: 20 }),
+  'ws-echo-1k': webSocket('ws-echo', 'WebSocket, 1 KiB of JSON echoed', { ...echoes, size: 1024 }),
+  'ws-deflate': webSocket('ws-deflate', 'the same with permessage-deflate', { ...echoes, size: 1024, deflated: true }),
+  'ws-publish': webSocket('ws-publish', 'WebSocket, published, one at a time', publishes),
+  'ws-publish-16': webSocket('ws-publish', 'the same, 16 at a time', { ...publishes, depth: 16 }),
+  'ws-idle': webSocket('ws-echo', 'idle WebSockets', { client: 'idle', metric: 'kibEach', runs: 3, idle: 10_000 }),
   'dropin-hello': pair('plain', '(req, res): setHeader, end'),
   'dropin-pipelined': pair('plain', 'the same, pipelined 16 deep', { script: 'pipeline.lua', depth: 16 }),
   'dropin-p99': pair('plain', 'the same, exact quantiles', { client: 'closed_loop', connections: 64 }),

@@ -153,14 +153,14 @@ static inline double quantileUs(const Latencies* l, double q) {
 }
 
 /* The one line of JSON that every client prints. */
-static inline void printResult(Latencies* l, uint64_t windowNs, uint64_t errors, uint64_t not2xx, CpuTime a,
-                               CpuTime b) {
+static inline void printResult(uint64_t requests, Latencies* l, uint64_t windowNs, uint64_t errors, uint64_t not2xx,
+                               CpuTime a, CpuTime b) {
   qsort(l->ns, l->count, sizeof *l->ns, compareNs);
   printf(
-      "{\"requests\":%zu,\"seconds\":%.6f,\"errors\":%llu,\"non2xx\":%llu,\"cpuNs\":%llu,\"userTicks\":%llu,"
+      "{\"requests\":%llu,\"seconds\":%.6f,\"errors\":%llu,\"non2xx\":%llu,\"cpuNs\":%llu,\"userTicks\":%llu,"
       "\"systemTicks\":%llu,"
       "\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f}\n",
-      l->count, (double)windowNs / 1e9, (unsigned long long)errors, (unsigned long long)not2xx,
+      (unsigned long long)requests, (double)windowNs / 1e9, (unsigned long long)errors, (unsigned long long)not2xx,
       (unsigned long long)(b.ns - a.ns), (unsigned long long)(b.user - a.user),
       (unsigned long long)(b.system - a.system), quantileUs(l, 0.5), quantileUs(l, 0.9), quantileUs(l, 0.99),
       quantileUs(l, 1));

@@ -72,6 +72,6 @@ int main(int argc, char** argv) {
       break;
     }
   }
-  printResult(&latencies, nowNs() - openNs, errors, not2xx, from, to);
+  printResult(latencies.count, &latencies, nowNs() - openNs, errors, not2xx, from, to);
   return 0;
 }

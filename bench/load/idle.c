@@ -1,15 +1,32 @@
 /*
- * Opens keep-alive connections, each of which makes one request, and holds them. Reads commands, one a line, from
+ * Opens keep-alive connections, each of which makes one request, and holds them; or WebSockets, each of which has one
+ * message sent back. Reads commands, one a line, from
  * standard input: open N     opens N more, prints {"open":TOTAL,"errors":E} check      prints how many the server has
  * closed meanwhile: {"open":TOTAL,"closed":C} and ends, closing all, at the end of its input.
  *
- * Usage: idle PORT
+ * Usage: idle PORT [websocket]
  */
-#include "client.h"
+#include "websocket.h"
+
+static int useOnce(int fd) {
+  static Inbox in;
+  in.len = 0;
+  return sendRequest(fd) && receiveWhole(fd, &in, 0) == kOk;
+}
+
+static int useWebSocketOnce(int fd) {
+  static unsigned char text[] = "twenty bytes of text";
+  Bytes frame = maskedFrame(kFinText, (Bytes){text, sizeof text - 1});
+  int sent = upgrade(fd, "/", 0) && send(fd, frame.bytes, frame.size, MSG_NOSIGNAL) == (ssize_t)frame.size;
+  free(frame.bytes);
+  if (!sent) return 0;
+  Bytes answer = receiveFrame(fd);
+  return answer.size == sizeof text + 1 && memcmp(answer.bytes + 2, text, sizeof text - 1) == 0;
+}
 
 int main(int argc, char** argv) {
-  if (argc < 2) return fprintf(stderr, "usage: idle PORT\n"), 2;
-  int port = atoi(argv[1]);
+  if (argc < 2) return fprintf(stderr, "usage: idle PORT [websocket]\n"), 2;
+  int port = atoi(argv[1]), isWebSocket = argc > 2 && strcmp(argv[2], "websocket") == 0;
   raiseFileLimit();
   int* fds = NULL;
   size_t open = 0;
@@ -21,10 +38,8 @@ int main(int argc, char** argv) {
       fds = realloc(fds, (open + more) * sizeof *fds);
       if (fds == NULL) die("realloc");
       for (unsigned long i = 0; i < more; i++) {
-        static Inbox in;
-        in.len = 0;
         int fd = fds[open++] = connectTo(port);
-        if (!sendRequest(fd) || receiveWhole(fd, &in, 0) != kOk) bad++;
+        if (!(isWebSocket ? useWebSocketOnce(fd) : useOnce(fd))) bad++;
       }
       printf("{\"open\":%zu,\"errors\":%llu}\n", open, bad);
     } else {

@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
     window(fd, windowNs, spin ? MSG_DONTWAIT : 0, &latencies);
     uint64_t closeNs = nowNs();
     CpuTime to = cpuTimeOf(pids, pidCount);
-    printResult(&latencies, closeNs - openNs, errors, not2xx, from, to);
+    printResult(latencies.count, &latencies, closeNs - openNs, errors, not2xx, from, to);
     free(latencies.ns);
   }
   return 0;
