@@ -1,7 +1,40 @@
-// The bare clients, used as their documentation shows request and reply: JSON payloads, one reply for each request, correlation ids where the client has none.
+// The bare clients, used as their documentation shows request and reply, and as a program needs it that must not hang: JSON payloads, one reply for each request,
+// a timeout, an error where nobody responds. NATS's client has all of that; for AMQP and Redis correlation ids and timers are kept here.
 import { randomUUID } from 'node:crypto';
 
 export const SUBJECT = 'bench';
+const TIMEOUT_MS = 30_000;
+
+/** Who waits for a reply, by correlation id. */
+class Waiting {
+  #byId = new Map();
+  #last = 0;
+
+  /** Calls `send` with a new id; the promise ends by `settle`, `fail` or the timeout. */
+  request(send) {
+    return new Promise((resolve, reject) => {
+      const id = String(++this.#last);
+      const timer = setTimeout(() => this.fail(id, new Error('timeout')), TIMEOUT_MS);
+      this.#byId.set(id, { resolve, reject, timer });
+      send(id);
+    });
+  }
+
+  settle(id, value) {
+    this.#take(id)?.resolve(value);
+  }
+
+  fail(id, error) {
+    this.#take(id)?.reject(error);
+  }
+
+  #take(id) {
+    const waiter = this.#byId.get(id);
+    this.#byId.delete(id);
+    clearTimeout(waiter?.timer);
+    return waiter;
+  }
+}
 
 export const bare = {
   async nats(url) {
@@ -16,7 +49,7 @@ export const bare = {
         await connection.flush();
       },
       request: async (payload) =>
-        (await connection.request(SUBJECT, JSON.stringify(payload), { timeout: 30_000 })).json(),
+        (await connection.request(SUBJECT, JSON.stringify(payload), { timeout: TIMEOUT_MS })).json(),
       close: () => connection.close(),
     };
   },
@@ -25,14 +58,9 @@ export const bare = {
     const { connect } = await import('amqplib');
     const connection = await connect(url);
     const channel = await connection.createConfirmChannel();
-    const waiting = new Map();
-    let last = 0;
-    const listen = (message) => {
-      const id = message.properties.correlationId;
-      const resolve = waiting.get(id);
-      waiting.delete(id);
-      resolve?.(JSON.parse(message.content));
-    };
+    const waiting = new Waiting();
+    const listen = ({ content, properties }) => waiting.settle(properties.correlationId, JSON.parse(content));
+    channel.on('return', ({ properties }) => waiting.fail(properties.correlationId, new Error('nobody responds')));
     let listening = null;
     return {
       respond: async (handler) => {
@@ -44,9 +72,7 @@ export const bare = {
       request: async (payload) => {
         listening ??= channel.consume('amq.rabbitmq.reply-to', listen, { noAck: true });
         await listening;
-        return new Promise((resolve) => {
-          const correlationId = String(++last);
-          waiting.set(correlationId, resolve);
+        return waiting.request((correlationId) => {
           const content = Buffer.from(JSON.stringify(payload));
           channel.publish('', SUBJECT, content, { replyTo: 'amq.rabbitmq.reply-to', correlationId, mandatory: true });
         });
@@ -59,32 +85,29 @@ export const bare = {
     const { Redis } = await import('ioredis');
     const commands = new Redis(url);
     const subscriber = new Redis(url);
-    const waiting = new Map();
+    const waiting = new Waiting();
     const inbox = `inbox:${randomUUID()}`;
-    let last = 0;
     let listening = null;
     return {
       respond: async (handler) => {
         subscriber.on('message', (_channel, text) => {
           const { id, replyTo, payload } = JSON.parse(text);
-          commands.publish(replyTo, JSON.stringify({ id, payload: handler(payload) }));
+          commands.publish(replyTo, JSON.stringify({ id, payload: handler(payload) })).catch(console.error);
         });
         await subscriber.subscribe(SUBJECT);
       },
       request: async (payload) => {
         listening ??= subscriber.subscribe(inbox).then(() =>
           subscriber.on('message', (_channel, text) => {
-            const reply = JSON.parse(text);
-            const resolve = waiting.get(reply.id);
-            waiting.delete(reply.id);
-            resolve?.(reply.payload);
+            const { id, payload } = JSON.parse(text);
+            waiting.settle(id, payload);
           }),
         );
         await listening;
-        return new Promise((resolve) => {
-          const id = ++last;
-          waiting.set(id, resolve);
-          commands.publish(SUBJECT, JSON.stringify({ id, replyTo: inbox, payload }));
+        return waiting.request((id) => {
+          const reached = (count) => count > 0 || waiting.fail(id, new Error('nobody responds'));
+          const failed = (error) => waiting.fail(id, error);
+          commands.publish(SUBJECT, JSON.stringify({ id, replyTo: inbox, payload })).then(reached, failed);
         });
       },
       close: async () => {

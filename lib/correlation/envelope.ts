@@ -65,6 +65,9 @@ export function createEnvelope(init: EnvelopeInit): Envelope {
   };
 }
 
+/** Begins the subjects that requesters get their replies under; each is of one requester. */
+export const INBOX_PREFIX = '_inbox.';
+
 /** Where all responders of a subject hear what is not for one of them alone. */
 export function controlSubject(subject: string): string {
   return `_control.${subject}`;

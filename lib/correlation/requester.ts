@@ -10,7 +10,7 @@ import { type CancelScope, cancelIfDue, deadlineAround } from '../scope/cancel-s
 import { activeDeadlines, activeScope, type ScopeNode } from '../scope/scope-tree.js';
 import { childTraceparent, isTraceId, newParentId, newTraceparent, parseTraceparent } from '../scope/trace-context.js';
 import { traceparentAround } from '../scope/traced-scope.js';
-import { controlSubject, createEnvelope, type Envelope } from './envelope.js';
+import { controlSubject, createEnvelope, type Envelope, INBOX_PREFIX } from './envelope.js';
 import type { Port, TransferList } from './port.js';
 import { ReplyStream } from './reply-stream.js';
 import { withCallerStack } from './stacks.js';
@@ -106,7 +106,7 @@ export class Requester {
       ...(stacks === undefined ? {} : { stacks }),
       onAbandon: (id, info, error) => this.#onAbandon(id, info as Conversation, error),
     });
-    this.inbox = `_inbox.${newParentId()}${newParentId()}`;
+    this.inbox = `${INBOX_PREFIX}${newParentId()}${newParentId()}`;
     const subscription = port.subscribe(this.inbox, (envelope) => this.#onEnvelope(envelope));
     this.#unsubscribe = () => subscription.unsubscribe();
     this.#forget = port.onClose((error) => this.close(error));

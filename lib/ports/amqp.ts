@@ -7,17 +7,24 @@
  * reply-to: the broker names the way to this port in each request, and `learnRoute` remembers it. All is published with confirms on one channel; a request that no
  * queue takes comes back ('mandatory'). Durable: quorum queues (amqp-work.ts).
  */
-import type { Socket } from 'node:net';
+import { Writable } from 'node:stream';
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
-import type { Envelope } from '../correlation/envelope.js';
+import { type Envelope, INBOX_PREFIX } from '../correlation/envelope.js';
 import { amqpName } from './amqp-names.js';
 import { AmqpWork } from './amqp-work.js';
 import { BrokerPort } from './broker.js';
 import type { BrokerPortOptions, CheckedBrokerOptions } from './broker-options.js';
-import { type Channel, type DeadFrame, RefusedError, type Session, type SessionOwner } from './broker-session.js';
+import {
+  type Channel,
+  type DeadFrame,
+  RefusedError,
+  type Sending,
+  type Session,
+  type SessionOwner,
+} from './broker-session.js';
 import { requirePackage } from './client-package.js';
-import { corkTurns } from './cork-turns.js';
-import { decodeFrame } from './frame.js';
+import { decodeFrame, subjectOfFrame } from './frame.js';
+import { TurnCork } from './turn-cork.js';
 
 export type { BrokerPortOptions, DeadLetter, SubmitOptions } from './broker-options.js';
 export type { DurableOptions } from './deliveries.js';
@@ -30,7 +37,6 @@ export interface AmqpPortOptions extends BrokerPortOptions {
 }
 
 const DIRECT_REPLY = 'amq.rabbitmq.reply-to';
-const INBOX = '_inbox.';
 /** max_message_size of RabbitMQ, unless it is set otherwise. */
 const MAX_BYTES = 128 * 2 ** 20;
 /** Requesters whose way is remembered. */
@@ -63,8 +69,6 @@ export class AmqpPort extends BrokerPort {
       }
       throw error;
     }
-    // Not in its types; there since amqplib 0.1.
-    corkTurns((connection.connection as unknown as { stream: Socket }).stream);
     let problem: unknown;
     connection.on('error', (error) => {
       problem = error;
@@ -92,6 +96,7 @@ class AmqpSession implements Session {
   readonly #bound = new Map<string, Channel>();
   readonly #consumers = new Map<Channel, string>();
   readonly #routes = new Map<string, string>();
+  readonly #cork: TurnCork | null;
 
   private constructor(
     connection: ChannelModel,
@@ -107,6 +112,7 @@ class AmqpSession implements Session {
     this.#owner = owner;
     this.#prefix = options.prefix;
     this.#work = work;
+    this.#cork = corkOf(connection);
   }
 
   static async open(
@@ -132,7 +138,8 @@ class AmqpSession implements Session {
     const { subject, group } = channel;
     if (group === undefined) {
       this.#bound.set(subject, channel);
-      if (!subject.startsWith(INBOX)) await this.#channel.bindQueue(this.#queue, this.#prefix, amqpName(subject));
+      if (!subject.startsWith(INBOX_PREFIX))
+        await this.#channel.bindQueue(this.#queue, this.#prefix, amqpName(subject));
       return;
     }
     const name = amqpName(`${this.#prefix}.${subject}.${group}`);
@@ -151,7 +158,7 @@ class AmqpSession implements Session {
     const { subject, group } = channel;
     if (group === undefined) {
       this.#bound.delete(subject);
-      if (!subject.startsWith(INBOX))
+      if (!subject.startsWith(INBOX_PREFIX))
         this.#try(() => this.#channel.unbindQueue(this.#queue, this.#prefix, amqpName(subject)));
       return;
     }
@@ -161,11 +168,16 @@ class AmqpSession implements Session {
     this.#work?.stop(channel);
   }
 
-  send(frame: Buffer, envelope: Envelope): void {
+  send(messages: readonly Sending[]): void {
+    for (const { frame, envelope } of messages) this.#send(frame, envelope);
+    this.#cork?.hold();
+  }
+
+  #send(frame: Buffer, envelope: Envelope): void {
     const { subject, kind } = envelope;
     const options = this.#optionsOf(envelope);
     this.#try(() => {
-      if (!subject.startsWith(INBOX)) {
+      if (!subject.startsWith(INBOX_PREFIX)) {
         const mandatory = kind === 'request' || kind === 'stream';
         this.#channel.publish(this.#prefix, amqpName(subject), frame, { ...options, mandatory });
         return;
@@ -216,7 +228,7 @@ class AmqpSession implements Session {
 
   #optionsOf({ id, replyTo, traceparent, deadline }: Envelope): Options.Publish {
     const options: Options.Publish = { contentType: CONTENT_TYPE, correlationId: String(id) };
-    if (replyTo?.startsWith(INBOX) === true) {
+    if (replyTo?.startsWith(INBOX_PREFIX) === true) {
       // What is passed on for another port keeps the way to that one.
       options.replyTo = this.#bound.has(replyTo) ? DIRECT_REPLY : (this.#routes.get(replyTo) ?? DIRECT_REPLY);
     }
@@ -232,8 +244,7 @@ class AmqpSession implements Session {
       this.#owner.lost(new Error("the port's own queue was deleted"));
       return;
     }
-    const subject = decodeFrame(message.content, 0)?.envelope.subject ?? '';
-    const channel = this.#bound.get(subject);
+    const channel = this.#bound.get(subjectOfFrame(message.content));
     if (channel !== undefined) this.#owner.received(channel, message.content, message.properties.replyTo);
   }
 
@@ -250,6 +261,19 @@ class AmqpSession implements Session {
       // As above.
     }
   }
+}
+
+/**
+ * amqplib writes what was published in a turn one message at a time, in an immediate that it schedules after the turn's promises; the cork is released in the next
+ * one. The socket is no part of what amqplib documents: where there is none, messages leave as amqplib sends them.
+ */
+function corkOf({ connection }: ChannelModel): TurnCork | null {
+  const { stream } = connection as { stream?: unknown };
+  return stream instanceof Writable ? new TurnCork(stream, afterImmediates) : null;
+}
+
+function afterImmediates(release: () => void): void {
+  process.nextTick(setImmediate, release);
 }
 
 function ignore(): void {}

@@ -19,14 +19,20 @@ export interface DeadFrame {
   readonly reason: string;
 }
 
+/** One message of one frame, or of several (bundle.ts), of which the envelope is that of the first. */
+export interface Sending {
+  readonly frame: Buffer;
+  readonly envelope: Envelope;
+}
+
 export interface Session {
   /** The largest frame that the broker takes. */
   readonly maxBytes: number;
   /** Resolves when what is published from then on arrives. Rejects with RefusedError where that will never be. */
   subscribe(channel: Channel): Promise<void> | void;
   unsubscribe(channel: Channel): void;
-  /** At most once, in order for each subject. Does not throw; what cannot be sent is lost with the session. */
-  send(frame: Buffer, envelope: Envelope): void;
+  /** The messages of one turn: at most once, in order for each subject. Does not throw; what cannot be sent is lost with the session. */
+  send(messages: readonly Sending[]): void;
   /** Durable: resolves when the broker has stored it. Rejects with BrokerError where it refuses; any other error means that the fate is unknown. */
   enqueue(frame: Buffer, envelope: Envelope, key: string): Promise<void>;
   /** Takes dead letters of a subject away. */

@@ -22,8 +22,9 @@ import {
   type SubmitOptions,
 } from './broker-options.js';
 import type { Session, SessionOwner } from './broker-session.js';
+import { bundle } from './bundle.js';
 import { Deliveries, type Delivery, type DeliveryStats } from './deliveries.js';
-import { decodeFrame, encodeFrame, touchFrame } from './frame.js';
+import { type DecodedFrame, decodeFrame, encodeFrame, touchFrame } from './frame.js';
 import { Outbox, type Outgoing } from './outbox.js';
 import { channelName, SubscribedChannel } from './subscribed-channel.js';
 
@@ -47,6 +48,8 @@ export abstract class BrokerPort extends PortBase {
   #subscribing = 0;
   #unflushed = 0;
   #flushing = false;
+  /** A drain comes at the end of this turn. */
+  #leaving = false;
   #expired = 0;
   #unreadable = 0;
   #onChange: Waiter<void>[] = [];
@@ -212,29 +215,59 @@ export abstract class BrokerPort extends PortBase {
       this.#refuse(envelope, work, tooLarge(envelope, frame.length, limit));
       return;
     }
-    if (work === null && session !== null && this.#outbox.size === 0 && !this.#held) {
-      this.#sendOn(session, frame, envelope);
-      return;
-    }
     if (!this.#outbox.push({ frame, envelope, work })) {
       const text = `${this.#outbox.bytes} bytes wait for the broker already (bufferBytes: ${this.options.bufferBytes})`;
       this.#refuse(envelope, work, new BrokerError('ERR_GAMMALOOP_BROKER_FULL', text));
-    } else {
-      this.#drain();
+    } else if (!this.#leaving) {
+      this.#leaving = true;
+      // After the microtasks of this turn: what they publish joins.
+      process.nextTick(this.#leave);
     }
   }
+
+  readonly #leave = (): void => {
+    this.#leaving = false;
+    this.#drain();
+  };
 
   /** The broker is to answer first. */
   get #held(): boolean {
     return this.#flushing || this.#subscribing > 0;
   }
 
-  #sendOn(session: Session, frame: Buffer, envelope: Envelope): void {
-    session.send(frame, envelope);
-    this.#unflushed += frame.length;
-    if (this.#unflushed < FLUSH_BYTES) {
+  /** What waits leaves, as far as the broker keeps up. */
+  #drain(): void {
+    const { session } = this.#connection;
+    if (session === null) {
       return;
     }
+    const now = performance.now();
+    const batch: Outgoing[] = [];
+    for (let next = this.#outbox.first; next !== undefined && !this.#held; next = this.#outbox.first) {
+      const { frame, envelope, work } = next;
+      if (this.#unflushed >= FLUSH_BYTES || (work !== null && this.#unconfirmed.size >= MAX_UNCONFIRMED)) {
+        break;
+      }
+      this.#outbox.shift();
+      if (envelope.deadline <= now || work?.waiter?.settled === true) {
+        this.#expired++;
+        work?.waiter?.reject(new TimeoutError(`The time of work for '${envelope.subject}' passed before it was sent`));
+      } else if (frame.length > session.maxBytes) {
+        this.#refuse(envelope, work, tooLarge(envelope, frame.length, session.maxBytes));
+      } else if (work === null) {
+        touchFrame(frame, envelope.deadline, now);
+        batch.push(next);
+        this.#unflushed += frame.length;
+      } else {
+        this.#enqueue(session, next, work);
+      }
+    }
+    if (batch.length > 0) session.send(bundle(batch, Math.min(this.options.maxBytes, session.maxBytes)));
+    if (this.#unflushed >= FLUSH_BYTES && !this.#flushing) this.#flush(session);
+    if (this.#outbox.size === 0) this.#changed();
+  }
+
+  #flush(session: Session): void {
     this.#flushing = true;
     session.flush().then(
       () => {
@@ -245,34 +278,6 @@ export abstract class BrokerPort extends PortBase {
       },
       (error) => this.#connection.lose(session, error),
     );
-  }
-
-  #drain(): void {
-    const { session } = this.#connection;
-    for (
-      let next = this.#outbox.first;
-      next !== undefined && session !== null && !this.#held;
-      next = this.#outbox.first
-    ) {
-      const { frame, envelope, work } = next;
-      if (work !== null && this.#unconfirmed.size >= MAX_UNCONFIRMED) {
-        return;
-      }
-      this.#outbox.shift();
-      const now = performance.now();
-      if (envelope.deadline <= now || work?.waiter?.settled === true) {
-        this.#expired++;
-        work?.waiter?.reject(new TimeoutError(`The time of work for '${envelope.subject}' passed before it was sent`));
-      } else if (frame.length > session.maxBytes) {
-        this.#refuse(envelope, work, tooLarge(envelope, frame.length, session.maxBytes));
-      } else if (work === null) {
-        touchFrame(frame, envelope.deadline, now);
-        this.#sendOn(session, frame, envelope);
-      } else {
-        this.#enqueue(session, next, work);
-      }
-    }
-    if (this.#outbox.size === 0) this.#changed();
   }
 
   #enqueue(session: Session, item: Outgoing, work: NonNullable<Outgoing['work']>): void {
@@ -330,20 +335,30 @@ export abstract class BrokerPort extends PortBase {
     },
   };
 
-  #received(channel: SubscribedChannel, frame: Uint8Array, route: string | undefined): void {
-    const decoded = decodeFrame(frame, performance.now());
-    if (decoded === null) {
-      this.#unreadable++;
-      return;
+  #received(channel: SubscribedChannel, message: Uint8Array, route: string | undefined): void {
+    const now = performance.now();
+    for (let at = 0; at < message.length; ) {
+      const decoded = decodeFrame(message, now, at);
+      if (decoded === null) {
+        this.#unreadable++;
+        return;
+      }
+      at = decoded.end;
+      this.#receivedFrame(channel, decoded, route);
     }
-    const { envelope } = decoded;
+  }
+
+  #receivedFrame(
+    channel: SubscribedChannel,
+    { envelope, payloadError }: DecodedFrame,
+    route: string | undefined,
+  ): void {
     this.#learnRoute(envelope, route);
     if (channel.members.length === 0) {
       // It came while the subscription was given up: to another member of the group, or back.
-      if (channel.group !== undefined)
-        this.#connection.session?.send(encodeFrame(envelope, performance.now()), envelope);
-    } else if (decoded.payloadError !== undefined) {
-      this.#unreadablePayload(channel, envelope, decoded.payloadError);
+      if (channel.group !== undefined) this.#frame(envelope, null, 0);
+    } else if (payloadError !== undefined) {
+      this.#unreadablePayload(channel, envelope, payloadError);
     } else {
       this.#deliver(channel, envelope);
     }
@@ -440,6 +455,7 @@ export abstract class BrokerPort extends PortBase {
     const { session } = this.#connection;
     this.#deliveries?.close();
     const end = performance.now() + CLOSE_TIMEOUT_MS;
+    this.#drain();
     while (session !== null && session === this.#connection.session) {
       const done = this.#outbox.size === 0 && this.#unconfirmed.size === 0 && !this.#held;
       if (!(await within(session.flush(), end - performance.now())) || done) break;

@@ -1,5 +1,5 @@
 /**
- * An envelope as the bytes of one broker message. Version 1, all numbers little-endian:
+ * An envelope as bytes: a frame. A message of a broker is one frame, or several of one subject, one after another. Version 1, all numbers little-endian:
  *
  *      0  u8   0x47 'G'
  *      1  u8   version: 1
@@ -10,7 +10,8 @@
  *     16  f64  when it was sent, in ms since 1970, where time under way counts (durable work); else 0
  *     24  f64  count
  *     32  f64  id; NaN where the id is a text
- *     40  text, UTF-8, separated by U+0000: subject, replyTo, traceparent, id (if a text), headers (JSON), error (JSON); trailing empty ones left out
+ *     40  u32  length of the payload, in bytes
+ *     44  text, UTF-8, separated by U+0000: subject, replyTo, traceparent, id (if a text), headers (JSON), error (JSON); trailing empty ones left out
  *      .  payload
  *
  * The remaining time has a fixed place, so that a frame that had to wait is corrected on departure (`touchFrame`).
@@ -20,15 +21,18 @@ import { decodePayload, encodePayload } from './payload.js';
 
 const MAGIC = 0x47;
 const VERSION = 1;
-const HEAD_BYTES = 40;
+const HEAD_BYTES = 44;
 const REMAINING_AT = 8;
 const SENT_AT = 16;
+const PAYLOAD_LENGTH_AT = 40;
 const SEPARATOR = '\u0000';
 
 /** What of an envelope its frame was made of; `payloadError` where the rest could be read and the payload could not. */
 export interface DecodedFrame {
   readonly envelope: Envelope;
   readonly payloadError: unknown;
+  /** Where the next frame of the message begins, or the message ends. */
+  readonly end: number;
 }
 
 /** Throws where the payload cannot be cloned, or a name holds U+0000. `sentAt`: Date.now() where time under way is to count. */
@@ -46,6 +50,7 @@ export function encodeFrame(envelope: Envelope, now: number, sentAt = 0): Buffer
   frame.writeDoubleLE(sentAt, SENT_AT);
   frame.writeDoubleLE(envelope.count, 24);
   frame.writeDoubleLE(typeof envelope.id === 'number' ? envelope.id : Number.NaN, 32);
+  frame.writeUInt32LE(dataBytes, PAYLOAD_LENGTH_AT);
   frame.write(text, HEAD_BYTES, 'utf8');
   if (typeof data === 'string') frame.write(data, HEAD_BYTES + textBytes, 'utf8');
   else frame.set(data, HEAD_BYTES + textBytes);
@@ -78,14 +83,15 @@ function textOf(envelope: Envelope): string {
   return text;
 }
 
-/** Null for bytes that are no frame of this version: another sender, or garbage. Never throws. */
-export function decodeFrame(bytes: Uint8Array, now: number): DecodedFrame | null {
-  const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (frame.length < HEAD_BYTES || frame[0] !== MAGIC || frame[1] !== VERSION) {
+/** The frame that begins at `at`. Null for bytes that are no frame of this version: another sender, or garbage. Never throws. */
+export function decodeFrame(bytes: Uint8Array, now: number, at = 0): DecodedFrame | null {
+  const frame = Buffer.from(bytes.buffer, bytes.byteOffset + at, bytes.byteLength - at);
+  if (!isFrame(frame)) {
     return null;
   }
   const payloadAt = HEAD_BYTES + frame.readUInt32LE(4);
-  if (payloadAt > frame.length) {
+  const end = payloadAt + frame.readUInt32LE(PAYLOAD_LENGTH_AT);
+  if (end > frame.length) {
     return null;
   }
   const [subject, replyTo, traceparent, idText, headers, error] = frame
@@ -98,7 +104,7 @@ export function decodeFrame(bytes: Uint8Array, now: number): DecodedFrame | null
   let payload: unknown;
   let payloadError: unknown;
   try {
-    payload = decodePayload(frame[3] as number, frame, payloadAt);
+    payload = decodePayload(frame[3] as number, frame, payloadAt, end);
   } catch (thrown) {
     payloadError = thrown;
   }
@@ -115,7 +121,22 @@ export function decodeFrame(bytes: Uint8Array, now: number): DecodedFrame | null
     parsed(error),
   ];
   const envelope = fields.length === WIRE_FIELDS ? fromWire(fields, 0, now) : null;
-  return envelope === null ? null : { envelope, payloadError };
+  return envelope === null ? null : { envelope, payloadError, end: at + end };
+}
+
+/** The subject alone; '' for bytes that are no frame. */
+export function subjectOfFrame(frame: Buffer): string {
+  return isFrame(frame) ? frame.utf8Slice(HEAD_BYTES, endOfSubject(frame)) : '';
+}
+
+function isFrame(frame: Buffer): boolean {
+  return frame.length >= HEAD_BYTES && frame[0] === MAGIC && frame[1] === VERSION;
+}
+
+function endOfSubject(frame: Buffer): number {
+  const end = HEAD_BYTES + frame.readUInt32LE(4);
+  const separator = frame.indexOf(0, HEAD_BYTES);
+  return separator === -1 ? end : Math.min(separator, end);
 }
 
 /** Null, which `fromWire` refuses, for what is no JSON. */

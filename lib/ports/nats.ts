@@ -11,7 +11,14 @@ import { createEnvelope, type Envelope } from '../correlation/envelope.js';
 import { newParentId } from '../scope/trace-context.js';
 import { BrokerPort } from './broker.js';
 import type { BrokerPortOptions, CheckedBrokerOptions } from './broker-options.js';
-import { type Channel, type DeadFrame, RefusedError, type Session, type SessionOwner } from './broker-session.js';
+import {
+  type Channel,
+  type DeadFrame,
+  RefusedError,
+  type Sending,
+  type Session,
+  type SessionOwner,
+} from './broker-session.js';
 import { requirePackage } from './client-package.js';
 import { natsSubject, subjectOf } from './nats-names.js';
 import { NatsWork } from './nats-work.js';
@@ -134,14 +141,16 @@ class NatsSession implements Session {
     this.#open.delete(channel);
   }
 
-  send(frame: Buffer, envelope: Envelope): void {
+  send(messages: readonly Sending[]): void {
     if (this.#connection.isClosed()) {
       return;
     }
-    const { kind, replyTo } = envelope;
-    const awaits = replyTo !== undefined && (kind === 'request' || kind === 'stream');
-    const name = this.#name(envelope.subject);
-    this.#connection.publish(name, frame, awaits ? { reply: this.#replySubject(envelope, replyTo) } : undefined);
+    for (const { frame, envelope } of messages) {
+      const { kind, replyTo } = envelope;
+      const awaits = replyTo !== undefined && (kind === 'request' || kind === 'stream');
+      const options = awaits ? { reply: this.#replySubject(envelope, replyTo) } : undefined;
+      this.#connection.publish(this.#name(envelope.subject), frame, options);
+    }
   }
 
   enqueue(frame: Buffer, envelope: Envelope, key: string): Promise<void> {

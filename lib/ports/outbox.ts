@@ -1,6 +1,6 @@
 /** What waits for the broker: published while it was away or slow. Bounded by bytes; whose time is over is left out when its turn comes. */
-import type { Envelope } from '../correlation/envelope.js';
 import type { Waiter } from '../scope/waiter.js';
+import type { Sending } from './broker-session.js';
 
 /** Durable work between here and the broker. */
 export interface Work {
@@ -9,9 +9,7 @@ export interface Work {
   readonly waiter: Waiter<void> | null;
 }
 
-export interface Outgoing {
-  readonly frame: Buffer;
-  readonly envelope: Envelope;
+export interface Outgoing extends Sending {
   readonly work: Work | null;
 }
 

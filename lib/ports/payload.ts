@@ -37,16 +37,16 @@ export function encodePayload(payload: unknown): EncodedPayload {
 }
 
 /** Throws where the bytes are not what the encoding says. The bytes of a payload of bytes are shared, not copied. */
-export function decodePayload(encoding: number, frame: Buffer, start: number): unknown {
+export function decodePayload(encoding: number, frame: Buffer, start: number, end: number): unknown {
   switch (encoding) {
     case ENCODING.none:
       return undefined;
     case ENCODING.bytes:
-      return new Uint8Array(frame.buffer, frame.byteOffset + start, frame.length - start);
+      return new Uint8Array(frame.buffer, frame.byteOffset + start, end - start);
     case ENCODING.json:
-      return JSON.parse(frame.utf8Slice(start, frame.length));
+      return JSON.parse(frame.utf8Slice(start, end));
     case ENCODING.v8:
-      return deserialize(frame.subarray(start));
+      return deserialize(frame.subarray(start, end));
     default:
       throw new RangeError(`unknown payload encoding ${encoding}`);
   }

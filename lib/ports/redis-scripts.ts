@@ -1,24 +1,38 @@
 /** What Redis does in one step. */
 
-/** To every subscriber of the channel ARGV[2], and to one member of each group named in the set KEYS[1]. Members that have gone are taken off. Gives how many it reached. */
+/**
+ * Each of the messages ARGV[3] ... to every subscriber of the channel ARGV[1], and to one member of each group named in the set KEYS[1], in turn from the number
+ * ARGV[2]. Members that have gone are taken off. Gives the numbers of those that reached nobody, from 0.
+ */
 export const PUBLISH = `
-local reached = redis.call('PUBLISH', ARGV[2], ARGV[1])
-for _, group in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-  local members = KEYS[1] .. ':' .. group
-  while true do
-    local member = redis.call('SRANDMEMBER', members)
-    if not member then
-      redis.call('SREM', KEYS[1], group)
-      break
-    end
-    if redis.call('PUBLISH', member, ARGV[1]) > 0 then
-      reached = reached + 1
-      break
-    end
-    redis.call('SREM', members, member)
+local plain = true
+local groups
+local lists = {}
+local unanswered = {}
+for i = 3, #ARGV do
+  local reached = 0
+  if plain then
+    reached = redis.call('PUBLISH', ARGV[1], ARGV[i])
+    plain = reached > 0
   end
+  groups = groups or redis.call('SMEMBERS', KEYS[1])
+  for g, group in ipairs(groups) do
+    local key = KEYS[1] .. ':' .. group
+    local members = lists[g] or redis.call('SMEMBERS', key)
+    lists[g] = members
+    while #members > 0 do
+      local at = (ARGV[2] + i) % #members + 1
+      if redis.call('PUBLISH', members[at], ARGV[i]) > 0 then
+        reached = reached + 1
+        break
+      end
+      redis.call('SREM', key, table.remove(members, at))
+    end
+    if #members == 0 then redis.call('SREM', KEYS[1], group) end
+  end
+  if reached == 0 then unanswered[#unanswered + 1] = i - 3 end
 end
-return reached`;
+return unanswered`;
 
 /** Stores work in the stream KEYS[1], unless its key was seen: KEYS[2], for ARGV[2] ms. */
 export const ENQUEUE = `

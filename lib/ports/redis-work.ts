@@ -9,6 +9,7 @@ import type { Delivery, DurableOptions } from './deliveries.js';
 import type { Connect } from './redis.js';
 import { END, ENQUEUE, LEAVE, TAKE } from './redis-scripts.js';
 import { Slots } from './slots.js';
+import type { TurnCork } from './turn-cork.js';
 
 const GROUP = 'workers';
 const BLOCK_MS = 5000;
@@ -33,6 +34,7 @@ interface Consuming {
 
 export class RedisWork {
   readonly #commands: Redis & Scripts;
+  readonly #cork: TurnCork;
   readonly #connect: Connect;
   readonly #owner: SessionOwner;
   readonly #prefix: string;
@@ -43,6 +45,7 @@ export class RedisWork {
 
   constructor(
     commands: Redis,
+    cork: TurnCork,
     connect: Connect,
     owner: SessionOwner,
     prefix: string,
@@ -54,6 +57,7 @@ export class RedisWork {
     commands.defineCommand('glTake', { numberOfKeys: 1, lua: TAKE });
     commands.defineCommand('glLeave', { numberOfKeys: 1, lua: LEAVE });
     this.#commands = commands as Redis & Scripts;
+    this.#cork = cork;
     this.#connect = connect;
     this.#owner = owner;
     this.#prefix = prefix;
@@ -62,6 +66,7 @@ export class RedisWork {
   }
 
   async enqueue(frame: Buffer, subject: string, key: string): Promise<void> {
+    this.#cork.hold();
     try {
       await this.#commands.glEnqueue(
         this.#stream(subject),
@@ -168,6 +173,7 @@ export class RedisWork {
     const end = (how: string, detail: string | number): void => {
       if (over) return;
       over = true;
+      this.#cork.hold();
       // On a lost connection it stays pending, and is claimed.
       this.#commands.glEnd(stream, dead, GROUP, id, how, detail).catch(ignore);
       slots.free(1);

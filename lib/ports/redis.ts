@@ -11,11 +11,18 @@ import type { Envelope } from '../correlation/envelope.js';
 import { newParentId } from '../scope/trace-context.js';
 import { BrokerPort } from './broker.js';
 import type { BrokerPortOptions, CheckedBrokerOptions } from './broker-options.js';
-import { type Channel, type DeadFrame, RefusedError, type Session, type SessionOwner } from './broker-session.js';
+import {
+  type Channel,
+  type DeadFrame,
+  RefusedError,
+  type Sending,
+  type Session,
+  type SessionOwner,
+} from './broker-session.js';
 import { requirePackage } from './client-package.js';
-import { corkTurns } from './cork-turns.js';
 import { PUBLISH } from './redis-scripts.js';
 import { RedisWork, refusalOf } from './redis-work.js';
+import { TurnCork } from './turn-cork.js';
 
 export type { BrokerPortOptions, DeadLetter, SubmitOptions } from './broker-options.js';
 export type { DurableOptions } from './deliveries.js';
@@ -29,6 +36,9 @@ export interface RedisPortOptions extends BrokerPortOptions {
 
 /** proto-max-bulk-len, unless the server is set otherwise. */
 const MAX_BYTES = 512 * 2 ** 20;
+
+/** Where the count of turns begins anew. */
+const MAX_TURN = 2 ** 30;
 
 /** A connection of the client that never comes back by itself. */
 export type Connect = () => Promise<Redis>;
@@ -70,7 +80,6 @@ export class RedisPort extends BrokerPort {
       } catch (error) {
         throw credentialsRefused(problem ?? error) ?? problem ?? error;
       }
-      corkTurns(redis.stream);
       redis.once('close', () => owner.lost(problem ?? new Error('the connection was closed')));
       return redis;
     };
@@ -85,7 +94,7 @@ export class RedisPort extends BrokerPort {
 }
 
 interface Scripts {
-  glPublish(key: string, frame: Buffer, channel: string): Promise<number>;
+  glPublish(groups: string, channel: string, turn: number, ...frames: Buffer[]): Promise<number[]>;
 }
 
 class RedisSession implements Session {
@@ -96,6 +105,9 @@ class RedisSession implements Session {
   readonly #owner: SessionOwner;
   readonly #prefix: string;
   readonly #work: RedisWork | null;
+  readonly #cork: TurnCork;
+  /** Whose turn it is in a group. */
+  #turn = 0;
   /** Names this end among the members of a group. */
   readonly #id = newParentId();
   /** Channel of Redis -> ours. */
@@ -111,12 +123,14 @@ class RedisSession implements Session {
   ) {
     commands.defineCommand('glPublish', { numberOfKeys: 1, lua: PUBLISH });
     this.#commands = commands as Redis & Scripts;
+    this.#cork = new TurnCork(commands.stream);
     this.#subscriber = subscriber;
     this.#open = open;
     this.#owner = owner;
     this.#prefix = options.prefix;
     const { durable, prefix } = options;
-    this.#work = durable === null ? null : new RedisWork(commands, connect, owner, prefix, durable, this.#id);
+    this.#work =
+      durable === null ? null : new RedisWork(commands, this.#cork, connect, owner, prefix, durable, this.#id);
     subscriber.on('messageBuffer', (name: Buffer, message: Buffer) => {
       const channel = this.#channels.get(name.toString());
       if (channel !== undefined) owner.received(channel, message);
@@ -148,22 +162,50 @@ class RedisSession implements Session {
       .catch(ignore);
   }
 
-  send(frame: Buffer, envelope: Envelope): void {
-    const { subject } = envelope;
-    const name = this.#name(subject);
-    // Inboxes and the like have no groups.
-    const sent = subject.startsWith('_')
-      ? this.#commands.publish(name, frame)
-      : this.#commands.glPublish(this.#groupsOf(subject), frame, name);
-    sent.then(
+  send(messages: readonly Sending[]): void {
+    const requests = new Map<string, Sending[]>();
+    for (const message of messages) {
+      const { subject } = message.envelope;
+      const begun = requests.get(subject);
+      if (begun !== undefined) begun.push(message);
+      else if (subject.startsWith('_')) this.#publish(message);
+      else requests.set(subject, [message]);
+    }
+    for (const [subject, those] of requests) this.#publishToGroups(subject, those);
+  }
+
+  /** Inboxes and the like have no groups. */
+  #publish({ frame, envelope }: Sending): void {
+    this.#cork.hold();
+    this.#commands.publish(this.#name(envelope.subject), frame).then(
       (reached) => {
         if (reached === 0) this.#owner.unanswered(envelope);
       },
-      (error) => {
-        const refusal = refusalOf(error, subject);
-        if (refusal !== null) this.#owner.refused(envelope, refusal);
-      },
+      (error) => this.#onFailed(error, envelope.subject, [envelope]),
     );
+  }
+
+  #publishToGroups(subject: string, messages: readonly Sending[]): void {
+    const frames = messages.map(({ frame }) => frame);
+    const turn = this.#turn;
+    this.#turn = (turn + frames.length) % MAX_TURN;
+    this.#cork.hold();
+    this.#commands.glPublish(this.#groupsOf(subject), this.#name(subject), turn, ...frames).then(
+      (unanswered) => {
+        for (const at of unanswered) this.#owner.unanswered((messages[at] as Sending).envelope);
+      },
+      (error) =>
+        this.#onFailed(
+          error,
+          subject,
+          messages.map(({ envelope }) => envelope),
+        ),
+    );
+  }
+
+  #onFailed(error: unknown, subject: string, envelopes: readonly Envelope[]): void {
+    const refusal = refusalOf(error, subject);
+    if (refusal !== null) for (const envelope of envelopes) this.#owner.refused(envelope, refusal);
   }
 
   enqueue(frame: Buffer, envelope: Envelope, key: string): Promise<void> {
