@@ -1,7 +1,8 @@
 /** `ws`: one WebSocket as the hooks of serve({ websocket }) see it. */
 
 import { AbortedError, OptionError } from '../errors.js';
-import type { Peer } from '../http/exchange.js';
+import type { Exchange } from '../http/exchange.js';
+import { parseTraceparent } from '../scope/trace-context.js';
 import { TracedScope } from '../scope/traced-scope.js';
 import {
   isValidCloseCode,
@@ -31,14 +32,6 @@ export interface WebSocketHost {
   report(error: unknown, ws: ServerWebSocket): void;
 }
 
-/** What a WebSocket knows of its request. */
-export interface WebSocketOrigin {
-  /** The target of the request: '/chat?room=1'. */
-  readonly url: string;
-  readonly traceparent: string | null;
-  readonly peer: Peer;
-}
-
 const CONTROL_PAYLOAD_BYTES = 125;
 const REASON_BYTES = 123;
 const EMPTY = Buffer.alloc(0);
@@ -54,17 +47,23 @@ export class ServerWebSocket<Data = any> implements WebSocketListener, AsyncIter
   data: Data;
   /** The subprotocol that was agreed on, or ''. */
   readonly protocol: string;
+  /** The target of its request: '/chat?room=1'. */
+  readonly url: string;
+  readonly remoteAddress: string | undefined;
+  readonly #traceparent: string | null;
   readonly #host: WebSocketHost;
-  readonly #origin: WebSocketOrigin;
   #session: WebSocketSession | null = null;
   #scope: TracedScope | null = null;
   #queue: MessageQueue | null = null;
   #stream: ChunkStream | null = null;
 
   /** Made for each accepted handshake. */
-  constructor(host: WebSocketHost, origin: WebSocketOrigin, protocol: string, data: Data) {
+  constructor(host: WebSocketHost, request: Exchange, protocol: string, data: Data) {
     this.#host = host;
-    this.#origin = origin;
+    this.url = ownText(request.target);
+    this.remoteAddress = request.remoteAddress;
+    const traceparent = request.header('traceparent');
+    this.#traceparent = parseTraceparent(traceparent) === null ? null : ownText(traceparent as string);
     this.protocol = protocol;
     this.data = data;
   }
@@ -182,19 +181,10 @@ export class ServerWebSocket<Data = any> implements WebSocketListener, AsyncIter
 
   // Where it belongs.
 
-  /** The target of its request. */
-  get url(): string {
-    return this.#origin.url;
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.#origin.peer.remoteAddress;
-  }
-
   /** Cancelled when the WebSocket has closed: `ws.scope.run(async () => ...)`, once. */
   get scope(): TracedScope {
     if (this.#scope === null) {
-      this.#scope = new TracedScope(this.#origin.traceparent);
+      this.#scope = new TracedScope(this.#traceparent);
       if (this.readyState === ServerWebSocket.CLOSED) this.#scope.cancel(new AbortedError('client'));
     }
     return this.#scope;
@@ -306,6 +296,11 @@ function controlPayload(data: WebSocketData): Uint8Array {
     throw new OptionError('data', `at most ${CONTROL_PAYLOAD_BYTES} bytes`, bytes.byteLength);
   }
   return bytes;
+}
+
+/** A part of a request's head keeps all of the head in memory, for as long as the WebSocket lives; this does not. Latin1. */
+function ownText(text: string): string {
+  return Buffer.from(text, 'latin1').latin1Slice();
 }
 
 /** Of its own: a Buffer may stand in memory that it shares. */

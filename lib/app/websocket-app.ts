@@ -6,7 +6,7 @@ import { HeadBlock } from '../http/header-block.js';
 import { requestOf } from '../http/request.js';
 import { isResponse } from '../http/response.js';
 import type { RunnerStats } from '../runner/index.js';
-import { newTraceId, parseTraceparent, traceIdOf } from '../scope/trace-context.js';
+import { newTraceId, traceIdOf } from '../scope/trace-context.js';
 import type { SessionOptions } from '../ws/contract.js';
 import {
   acceptValue,
@@ -128,12 +128,7 @@ export class WebSocketApp implements App, WebSocketHost {
       const protocol = this.#protocol(offer, acceptance.protocol);
       const agreed = agreeOn(offer, protocol, this.options.deflate, this.options.session);
       for (const [name, value] of Object.entries(acceptance.headers ?? {})) agreed.head.add(name, value);
-      const origin = {
-        url: exchange.target,
-        traceparent: validTraceparent(exchange.header('traceparent')),
-        peer: exchange.peer(),
-      };
-      const ws = new ServerWebSocket(this, origin, protocol, acceptance.data);
+      const ws = new ServerWebSocket(this, exchange, protocol, acceptance.data);
       const session = exchange.acceptWebSocket(agreed.head.block, agreed.session, ws);
       if (session !== null) ws.begin(session);
     } catch (error) {
@@ -176,8 +171,4 @@ export function refuse(exchange: Exchange, { status, message, headers }: Handsha
   head.add('connection', 'close');
   for (const [name, value] of Object.entries(headers)) head.add(name, value);
   exchange.respond(status, '', head, message);
-}
-
-function validTraceparent(value: string | null): string | null {
-  return parseTraceparent(value) === null ? null : value;
 }

@@ -137,6 +137,10 @@ export class NativeExchange extends Exchange {
     return this.#loop.peer(this.#connectionIndex, this.#connectionGeneration);
   }
 
+  override get remoteAddress(): string | undefined {
+    return this.#loop.remoteAddress(this.#connectionIndex, this.#connectionGeneration);
+  }
+
   override get upgrades(): boolean {
     return (this.#flags & REQUEST_UPGRADE_FLAG) !== 0;
   }

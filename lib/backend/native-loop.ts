@@ -76,6 +76,8 @@ export class NativeLoop {
   /** The ends of connections that were asked for, by slab index: one native call and one system call a connection, not a request. */
   readonly #peers: ({ generation: number; peer: Peer } | undefined)[] = [];
 
+  #lastAddress: string | undefined;
+
   constructor(poller: string) {
     const completions = createRing(COMPLETION_RING_BYTES);
     const submissions = createRing(SUBMISSION_RING_BYTES);
@@ -115,6 +117,15 @@ export class NativeLoop {
     };
     this.#peers[index] = { generation, peer };
     return peer;
+  }
+
+  /** Kept by nobody here; from one proxy all have the same string. */
+  remoteAddress(index: number, generation: number): string | undefined {
+    const known = this.#peers[index];
+    if (known !== undefined && known.generation === generation) return known.peer.remoteAddress;
+    const address = this.engine.peer(index, generation)?.[0].address;
+    if (address !== this.#lastAddress) this.#lastAddress = address;
+    return this.#lastAddress;
   }
 
   /** No completion is of interest for it any more. */

@@ -75,6 +75,7 @@ const INLINE_TEXT_LENGTH = MAX_SUBMISSION_BYTES / 4;
 const PIECE_BYTES = MAX_SUBMISSION_BYTES / 2;
 const NO_TAKEOVER_NEEDED = { requireManualDestroy: true };
 const EMPTY = Buffer.alloc(0);
+const NO_CLOSE_FRAME: { readonly code: number; readonly reason: Buffer } = { code: 1006, reason: EMPTY };
 const MAX_UINT32 = 0xffffffff;
 
 /** A message of which not all has come. */
@@ -85,9 +86,10 @@ interface Arriving {
   inParts: boolean;
 }
 
-interface Flush {
-  readonly number: number;
-  readonly callback: (error: Error | null) => void;
+/** Callbacks that wait for what was sent before them to leave. */
+interface Flushes {
+  count: number;
+  waiting: { readonly number: number; readonly callback: (error: Error | null) => void }[];
 }
 
 export class NativeWebSocket extends AsyncResource implements WebSocketSession, RecordKey {
@@ -102,11 +104,9 @@ export class NativeWebSocket extends AsyncResource implements WebSocketSession, 
   /** Submitted since the engine was asked last: what waits is not more than that. */
   #outstanding = 0;
   #isBlocked = false;
-  #flushes: Flush[] = [];
-  #flushCount = 0;
+  #flushes: Flushes | null = null;
   #hasFailed = false;
-  #closeCode = 1006;
-  #closeReason: Buffer = EMPTY;
+  #peerClose = NO_CLOSE_FRAME;
   #topics: Set<string> | null = null;
 
   constructor(
@@ -197,9 +197,11 @@ export class NativeWebSocket extends AsyncResource implements WebSocketSession, 
       process.nextTick(callback, goneError());
       return;
     }
-    this.#flushCount = (this.#flushCount % MAX_UINT32) + 1;
-    this.#flushes.push({ number: this.#flushCount, callback });
-    this.#loop.submissions.wsNotify(this, this.#flushCount);
+    this.#flushes ??= { count: 0, waiting: [] };
+    const number = (this.#flushes.count % MAX_UINT32) + 1;
+    this.#flushes.count = number;
+    this.#flushes.waiting.push({ number, callback });
+    this.#loop.submissions.wsNotify(this, number);
   }
 
   subscribe(topic: string): void {
@@ -281,8 +283,7 @@ export class NativeWebSocket extends AsyncResource implements WebSocketSession, 
   }
 
   receivePeerClose(code: number, reason: Buffer): void {
-    this.#closeCode = code;
-    this.#closeReason = reason;
+    this.#peerClose = { code, reason };
     this.state = 'closing';
     this.#arriving = null;
     this.#listener.onClosing(code, reason);
@@ -303,21 +304,20 @@ export class NativeWebSocket extends AsyncResource implements WebSocketSession, 
   }
 
   receiveFlushed(number: number): void {
-    const flushes = this.#flushes;
-    const last = flushes.findIndex((flush) => flush.number === number);
-    this.#flushes = flushes.slice(last + 1);
-    for (let i = 0; i <= last; i++) (flushes[i] as Flush).callback(null);
+    const flushes = this.#flushes as Flushes;
+    const last = flushes.waiting.findIndex((flush) => flush.number === number);
+    for (const { callback } of flushes.waiting.splice(0, last + 1)) callback(null);
   }
 
   receiveClosed(errno: number): void {
     this.state = 'closed';
     this.#arriving = null;
     this.#topics = null;
-    const flushes = this.#flushes;
-    this.#flushes = [];
-    for (const flush of flushes) flush.callback(goneError());
-    const wasClean = this.#closeCode !== 1006 && !this.#hasFailed;
-    this.#listener.onClose(this.#closeCode, this.#closeReason, wasClean, errno);
+    const waiting = this.#flushes?.waiting ?? [];
+    this.#flushes = null;
+    for (const { callback } of waiting) callback(goneError());
+    const { code, reason } = this.#peerClose;
+    this.#listener.onClose(code, reason, code !== NO_CLOSE_FRAME.code && !this.#hasFailed, errno);
   }
 }
 

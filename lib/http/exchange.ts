@@ -75,6 +75,10 @@ export abstract class Exchange extends AsyncResource {
   /** The value of a field; values of repeated fields are joined by ', ' (by '; ' for cookie). `name` in lower case. */
   abstract header(name: string): string | null;
   abstract peer(): Peer;
+  /** For who keeps nothing else of the peer. */
+  get remoteAddress(): string | undefined {
+    return this.peer().remoteAddress;
+  }
   /** The request asks for another protocol (RFC 9110 7.8). */
   get upgrades(): boolean {
     return this.header('upgrade') !== null;

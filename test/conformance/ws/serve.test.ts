@@ -93,6 +93,19 @@ describe.each(backends)('serve({ websocket }) on %s', (backend) => {
     expect(seen).toEqual([{ path: '/room/1' }, 'v2', '/room/1?x=2', '127.0.0.1']);
   });
 
+  test('the close hook still knows whose WebSocket it was', async () => {
+    const seen: unknown[] = [];
+    const server = await start({
+      fetch: notFound,
+      websocket: { close: (ws) => void seen.push(ws.url, ws.remoteAddress, ws.scope.traceparent) },
+    });
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    const client = await open(server, { path: '/room/1?x=2', headers: `traceparent: ${traceparent}\r\n` });
+    client.socket.resetAndDestroy();
+    while (seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(seen).toEqual(['/room/1?x=2', '127.0.0.1', expect.stringContaining('4bf92f3577b34da6a3ce929d0e0e4736')]);
+  });
+
   test.each([
     ['false', () => false, /^HTTP\/1\.1 403 /],
     [
