@@ -23,7 +23,9 @@ export class RawClient {
   readonly closed: Promise<{ error: NodeJS.ErrnoException | null }>;
   ended = false;
   bytesRead = 0;
-  #input = Buffer.alloc(0);
+  /** `#input` is the end of what is written of it; what was taken before is never written to again. */
+  #memory = Buffer.allocUnsafeSlow(4096);
+  #input = this.#memory.subarray(0, 0);
   #waiting: Array<() => void> = [];
   #error: NodeJS.ErrnoException | null = null;
   #isClosed = false;
@@ -40,7 +42,7 @@ export class RawClient {
     });
     socket.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;
-      this.#input = Buffer.concat([this.#input, chunk]);
+      this.#append(chunk);
       this.#wake();
     });
     socket.on('end', () => {
@@ -132,8 +134,20 @@ export class RawClient {
     while (!this.ended && !this.#isClosed) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.socket.end();
     const text = this.#input.toString('latin1');
-    this.#input = Buffer.alloc(0);
+    this.#input = this.#input.subarray(this.#input.length);
     return text;
+  }
+
+  #append(chunk: Buffer): void {
+    const length = this.#input.length + chunk.length;
+    let start = this.#input.byteOffset - this.#memory.byteOffset;
+    if (start + length > this.#memory.length) {
+      this.#memory = Buffer.allocUnsafeSlow(2 * length);
+      this.#input.copy(this.#memory);
+      start = 0;
+    }
+    chunk.copy(this.#memory, start + this.#input.length);
+    this.#input = this.#memory.subarray(start, start + length);
   }
 
   #wake(): void {
