@@ -1,8 +1,9 @@
 export type * from './app/asgi-app.js';
 export type { FetchContext, FetchHandler, FetchResult } from './app/fetch-app.js';
 export type { ErrorHook, ErrorInfo } from './app/handler-errors.js';
+export { type LoopStats, loop } from './app/loop.js';
 export type { NodeHandler } from './app/node-app.js';
-export { type CloseOptions, loop, type Server, serve } from './app/serve.js';
+export { type CloseOptions, type Server, serve } from './app/serve.js';
 export type { ServeOptions } from './app/serve-options.js';
 export type { SendOptions, ServerWebSocket, WebSocketData } from './app/server-websocket.js';
 export type { SyncOptions } from './app/sync-app.js';
@@ -18,4 +19,14 @@ export type { AbortReason } from './http/exchange.js';
 export { Headers } from './http/headers.js';
 export { Request } from './http/request.js';
 export { Response } from './http/response.js';
+export type {
+  CallbackStats,
+  Handle,
+  LagStats,
+  PhaseStats,
+  SlowCallback,
+  SlowCallbackOptions,
+  ThreadsafeCallback,
+  TimerHandle,
+} from './loop/index.js';
 export { WebSocketError } from './ws/error.js';

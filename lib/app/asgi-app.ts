@@ -31,6 +31,10 @@ export class AsgiApp implements App {
     this.#lifespan = new AsgiLifespan(app, (error) => this.#errors.report(error, null));
   }
 
+  get handler(): (...args: never[]) => unknown {
+    return this.#app;
+  }
+
   get handlerErrors(): number {
     return this.#errors.count;
   }

@@ -86,6 +86,10 @@ export class FetchApp implements App {
     this.#timeoutMs = options.handlerTimeout ?? 0;
   }
 
+  get handler(): FetchHandler | null {
+    return this.#handler;
+  }
+
   get handlerErrors(): number {
     return this.#errors.count;
   }

@@ -19,6 +19,10 @@ export class NodeApp implements App {
     this.#errors = new HandlerErrors(options.onError);
   }
 
+  get handler(): NodeHandler {
+    return this.#handler;
+  }
+
   get handlerErrors(): number {
     return this.#errors.count;
   }

@@ -1,9 +1,8 @@
 /** serve(): checks the options, chooses the backend, starts the application, listens. The composition root on this side of the border. */
 import { lookup } from 'node:dns/promises';
 import { type AddressInfo, isIP } from 'node:net';
-import { chooseBackend, chosenBackend } from '../backend/choose.js';
+import { chooseBackend } from '../backend/choose.js';
 import type { BackendServer, CloseReport, ListenTarget, ServerStats } from '../backend/contract.js';
-import { type DropInStats, dropInStats } from '../drop-in/stats.js';
 import { ListenError } from '../errors.js';
 import type { App } from '../http/exchange.js';
 import type { RunnerStats } from '../runner/index.js';
@@ -26,8 +25,8 @@ export interface CloseOptions {
   deadline?: number | undefined;
 }
 
-/** Started servers that have not been closed. */
-const openServers = new Set<Server>();
+/** @internal Started servers that have not been closed. */
+export const openServers: Set<Server> = new Set();
 
 export class Server {
   /** 'http://127.0.0.1:3000', with localhost for all addresses, or 'unix:/run/app.sock'. */
@@ -136,20 +135,6 @@ export async function serve(options: ServeOptions): Promise<Server> {
   }
   return new Server(server, app, backend.name, checked.signal);
 }
-
-/** What runs in this process. */
-export const loop = {
-  /** The backend of the server started last, or null before the first. */
-  backend: chosenBackend,
-  /** `servers`: an entry for each open server of `serve`. `dropIn`: the servers of node:http and node:https (docs/drop-in.md). */
-  stats(): { backend: 'native' | 'node' | null; servers: ServerStats[]; dropIn: DropInStats } {
-    return {
-      backend: chosenBackend(),
-      servers: [...openServers].map((server) => server.stats()),
-      dropIn: dropInStats(),
-    };
-  },
-};
 
 /** Only the interface that is used is loaded. */
 async function createApp(options: ServeOptions, checked: CheckedOptions): Promise<ServedApp> {

@@ -41,6 +41,10 @@ export class WebSocketApp implements App, WebSocketHost {
     this.#errors = new HandlerErrors(appOptions.onError);
   }
 
+  get handler(): NonNullable<App['handler']> | null {
+    return this.#inner.handler ?? null;
+  }
+
   get handlerErrors(): number {
     return this.#inner.handlerErrors + this.#errors.count + (this.#denials?.handlerErrors ?? 0);
   }

@@ -36,6 +36,11 @@ export function chosenBackend(): BackendName | null {
   return lastChosen;
 }
 
+/** Whether the addon may be tried where nobody has asked for a backend. */
+export function mayUseAddon(): boolean {
+  return choiceFromEnvironment() !== 'node' && foreignRuntime() === null;
+}
+
 function choiceFromEnvironment(): BackendChoice | undefined {
   const value = process.env['GAMMALOOP_BACKEND'];
   if (value === undefined || value === '') {

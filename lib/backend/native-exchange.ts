@@ -15,7 +15,7 @@ import {
   REQUEST_HAS_BODY_FLAG,
   REQUEST_UPGRADE_FLAG,
 } from '../bridge/records.js';
-import { type AbortReason, type BodySink, Exchange, type Peer, type ResponseHead } from '../http/exchange.js';
+import { type AbortReason, type App, type BodySink, Exchange, type Peer, type ResponseHead } from '../http/exchange.js';
 import type { SessionOptions, WebSocketListener, WebSocketSession } from '../ws/contract.js';
 import type { NativeLoop } from './native-loop.js';
 
@@ -65,7 +65,7 @@ export class NativeExchange extends Exchange {
   readonly #text: string;
   readonly #connectionIndex: number;
   readonly #connectionGeneration: number;
-  readonly #writeBufferBytes: number;
+  readonly #server: { readonly app: App; readonly writeBufferBytes: number };
   /** A complete body: where it stands in the completion ring until the end of the batch, then a copy. */
   #bodyAt: number;
   readonly #bodyLength: number;
@@ -87,7 +87,7 @@ export class NativeExchange extends Exchange {
     bodyLength: number,
     connectionIndex: number,
     connectionGeneration: number,
-    writeBufferBytes: number,
+    server: { readonly app: App; readonly writeBufferBytes: number },
   ) {
     super();
     this.#loop = loop;
@@ -103,7 +103,11 @@ export class NativeExchange extends Exchange {
     this.#bodyLength = bodyLength;
     this.#connectionIndex = connectionIndex;
     this.#connectionGeneration = connectionGeneration;
-    this.#writeBufferBytes = writeBufferBytes;
+    this.#server = server;
+  }
+
+  override get app(): App {
+    return this.#server.app;
   }
 
   // The request.
@@ -236,7 +240,7 @@ export class NativeExchange extends Exchange {
     const length = typeof bytes === 'string' ? bytes.length * 3 : bytes.byteLength;
     const response = this.#streamedResponse();
     response.outstanding += length;
-    const notify = !response.blocked && response.outstanding >= this.#writeBufferBytes;
+    const notify = !response.blocked && response.outstanding >= this.#server.writeBufferBytes;
     if (notify) response.blocked = true;
     if (typeof bytes === 'string') {
       this.#loop.submissions.writeText(this, bytes, notify);

@@ -229,7 +229,7 @@ export class NativeLoop {
       words[word + (REQUEST_BODY_LENGTH_OFFSET >>> 2)] as number,
       words[word + (REQUEST_CONNECTION_INDEX_OFFSET >>> 2)] as number,
       words[word + (REQUEST_CONNECTION_GENERATION_OFFSET >>> 2)] as number,
-      server.writeBufferBytes,
+      server,
     );
     if (server.inBatch++ === 0) this.#touched.push(server);
     if (isComplete) this.#ringBodies.push(exchange);

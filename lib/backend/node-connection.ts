@@ -33,6 +33,7 @@ export interface ConnectionHost {
  */
 export class NodeConnection implements LaneOwner, ExchangeOwner {
   readonly peer: Peer;
+  readonly app: App;
   readonly lane: Lane;
   readonly #socket: Socket;
   readonly #host: ConnectionHost;
@@ -73,6 +74,7 @@ export class NodeConnection implements LaneOwner, ExchangeOwner {
   constructor(socket: Socket, host: ConnectionHost) {
     this.#socket = socket;
     this.#host = host;
+    this.app = host.app;
     this.peer = {
       remoteAddress: socket.remoteAddress,
       remotePort: socket.remotePort,

@@ -1,6 +1,6 @@
 import { type IncomingMessage, METHODS, type ServerResponse, STATUS_CODES } from 'node:http';
 import { HEAD_CLOSE_FLAG } from '../bridge/records.js';
-import { type AbortReason, type BodySink, Exchange, type Peer, type ResponseHead } from '../http/exchange.js';
+import { type AbortReason, type App, type BodySink, Exchange, type Peer, type ResponseHead } from '../http/exchange.js';
 import type { SessionOptions, WebSocketListener, WebSocketSession } from '../ws/contract.js';
 import type { Acceptance } from './node-upgrade.js';
 import type { StrictHead } from './strict-head.js';
@@ -11,6 +11,7 @@ const COMPLETE_BODY_BYTES = 65536;
 /** What an exchange asks of its connection. */
 export interface ExchangeOwner {
   readonly peer: Peer;
+  readonly app: App;
   /** Whether the response that starts now must say `connection: close`; the connection reads no further request then. */
   closesAfter(exchange: NodeExchange, asked: boolean): boolean;
   onResponseStarted(exchange: NodeExchange): void;
@@ -63,6 +64,10 @@ export class NodeExchange extends Exchange {
     this.bodyComplete = !this.hasBody || body !== null;
     this.received = !this.hasBody;
     this.#continued = !head.expectContinue || this.bodyComplete;
+  }
+
+  override get app(): App {
+    return this.#owner.app;
   }
 
   override get upgrades(): boolean {

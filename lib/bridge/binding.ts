@@ -154,7 +154,19 @@ export interface NativeLaneThreads {
   close(): void;
 }
 
+/** native/addon/inbox_wrap.h. It keeps the process alive until it is closed, or unreferenced. */
+export interface NativeInbox {
+  id(): number;
+  /** Every message since the last call, each behind its length (32 bits, as the machine has them). */
+  takeAll(): ArrayBuffer;
+  setReferenced(referenced: boolean): void;
+  close(): void;
+}
+
 export interface Binding {
+  Inbox: new (onRing: () => void) => NativeInbox;
+  /** From any thread; false: there is no such inbox. */
+  postToInbox(id: number, message: Uint8Array): boolean;
   Selector: new (poller: string, ready: Uint32Array, onReady: (count: number) => void) => NativeSelector;
   /** From any thread; false: there is no such selector. */
   wakeSelector(id: number): boolean;

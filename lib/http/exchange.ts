@@ -1,4 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
+import { HANDLER, type HasHandler } from '../diagnostics.js';
 import type { AbortReason } from '../errors.js';
 import type { SessionOptions, WebSocketListener, WebSocketSession } from '../ws/contract.js';
 
@@ -55,6 +56,15 @@ export abstract class Exchange extends AsyncResource {
 
   constructor() {
     super('GAMMALOOP_REQUEST', RESOURCE_OPTIONS);
+  }
+
+  /** Who was handed the exchange. */
+  get app(): App | null {
+    return null;
+  }
+
+  get [HANDLER](): HasHandler[typeof HANDLER] {
+    return this.app?.handler ?? null;
   }
 
   /** Why nobody may be waiting any more: what `request.signal` and `http.disconnect` go by. */
@@ -140,4 +150,6 @@ export interface App {
   handle(exchange: Exchange): void;
   /** It may call acceptWebSocket: what comes behind a request that upgrades is not read as HTTP before that is answered. */
   readonly upgrades?: boolean;
+  /** What `handle` calls in the end. */
+  readonly handler?: HasHandler[typeof HANDLER];
 }

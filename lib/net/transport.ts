@@ -3,6 +3,7 @@
  * and report; the order of the protocol's calls, pausing and the watermarks are decided here.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { HANDLER } from '../diagnostics.js';
 import { ClosedError, OptionError } from '../errors.js';
 import { type AnyProtocol, type BufferedProtocol, isBuffered } from './protocol.js';
 
@@ -154,6 +155,10 @@ export abstract class Transport extends AsyncResource {
 
   getWriteBufferLimits(): { high: number; low: number } {
     return { high: this.#high, low: this.#low };
+  }
+
+  get [HANDLER](): string {
+    return `protocol ${this.#protocol?.constructor.name ?? '(none yet)'}`;
   }
 
   // What the backend's half reports.

@@ -17,28 +17,52 @@ export interface Clock {
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 // Taken when the module loads: a test's fake timers must not stop the real clock, for which there is a virtual one.
-const { setTimeout, clearTimeout } = globalThis;
+const { setTimeout, clearTimeout, setImmediate } = globalThis;
 const { performance } = globalThis;
 
 export class RealClock implements Clock {
   onAlarm: () => void = nothing;
+  readonly #holdsProcess: boolean;
   #timer: NodeJS.Timeout | null = null;
+  #timerAt = 0;
+  #isCleared = false;
+  #clearsSoon = false;
+
+  /** `holdsProcess`: the alarm does so, as each setTimeout does: whoever waits for a deadline is woken by it. */
+  constructor(holdsProcess = true) {
+    this.#holdsProcess = holdsProcess;
+  }
 
   now(): number {
     return performance.now();
   }
 
-  /** The timer holds the process, as each setTimeout does: whoever waits for a deadline is woken by it. */
   setAlarm(at: number): void {
-    this.clearAlarm();
+    this.#isCleared = false;
+    // One that comes too early costs less than another timer.
+    if (this.#timer !== null && this.#timerAt <= at) return;
+    this.#clear();
+    this.#timerAt = at;
     const delay = Math.min(Math.max(1, Math.ceil(at - performance.now())), MAX_DELAY_MS);
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      this.onAlarm();
+      if (!this.#isCleared) this.onAlarm();
     }, delay);
+    if (!this.#holdsProcess) this.#timer.unref();
   }
 
+  /** At the end of the turn: most alarms that are cleared are soon set again. */
   clearAlarm(): void {
+    this.#isCleared = true;
+    if (this.#timer === null || this.#clearsSoon) return;
+    this.#clearsSoon = true;
+    setImmediate(() => {
+      this.#clearsSoon = false;
+      if (this.#isCleared) this.#clear();
+    });
+  }
+
+  #clear(): void {
     if (this.#timer !== null) {
       clearTimeout(this.#timer);
       this.#timer = null;

@@ -57,10 +57,13 @@ export class Deadlines {
     return this.clock.now();
   }
 
-  /** `at`: an instant of this clock, finite. One that has passed expires at the next alarm. The entry must not be in a wheel. */
-  add(entry: DeadlineEntry, at: number): void {
+  /**
+   * `at`: an instant of this clock, finite. One that has passed expires at the next alarm. The entry must not be in a wheel. `now`: what the caller has just
+   * read from the clock, if it has.
+   */
+  add(entry: DeadlineEntry, at: number, now?: number): void {
     if (this.#size++ === 0) {
-      this.#skipIdleTime();
+      this.#elapsed = Math.max(this.#elapsed, Math.floor((now ?? this.clock.now()) - this.#base));
     }
     let tick = Math.max(Math.ceil(at - this.#base), this.#elapsed + 1);
     if (tick - this.#elapsed > MAX_AHEAD_TICKS) {
@@ -92,10 +95,6 @@ export class Deadlines {
   /** The instant of the next alarm: the earliest deadline, or a time at which the wheel sorts; Infinity without entries. */
   get nextAlarm(): number {
     return this.#alarm;
-  }
-
-  #skipIdleTime(): void {
-    this.#elapsed = Math.max(this.#elapsed, Math.floor(this.clock.now() - this.#base));
   }
 
   #place(entry: DeadlineEntry, tick: number): void {

@@ -3,6 +3,7 @@
  * first and closed with the last.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { HANDLER } from '../diagnostics.js';
 import { OptionError, SelectorError } from '../errors.js';
 import { type HasDescriptor, Interest, Readiness, type ReadyEvent, Selector } from './selector.js';
 
@@ -16,6 +17,10 @@ class Handler extends AsyncResource {
   constructor(callback: ReadinessCallback) {
     super('GammaloopReadiness');
     this.callback = callback;
+  }
+
+  get [HANDLER](): ReadinessCallback {
+    return this.callback;
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "addon/child_control.h"
 #include "addon/engine_wrap.h"
+#include "addon/inbox_wrap.h"
 #include "addon/native_lane_wrap.h"
 #include "addon/runner_wrap.h"
 #include "addon/selector_wrap.h"
@@ -27,6 +28,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("RunnerConsumer", RunnerConsumer::define(env));
   exports.Set("Selector", SelectorWrap::define(env));
   exports.Set("wakeSelector", Napi::Function::New<SelectorWrap::wakeById>(env, "wakeSelector"));
+  exports.Set("Inbox", InboxWrap::define(env));
+  exports.Set("postToInbox", Napi::Function::New<InboxWrap::post>(env, "postToInbox"));
   exports.Set("NativeLane", NativeLane::define(env));
   exports.Set("ChildControl", ChildControl::define(env));
   // Tables of the border, for the bridge to check its own against and to name counters by.

@@ -46,9 +46,10 @@ const libLayers: Record<string, readonly string[]> = {
   backend: [...libMiddle, ...libProtocols],
   net: [...libMiddle, ...libProtocols, 'backend'],
   'drop-in': [...libMiddle, ...libProtocols, 'backend', 'net'],
-  app: [...libMiddle, ...libProtocols, 'backend', 'drop-in'],
+  loop: [...libMiddle, 'backend'],
+  app: [...libMiddle, ...libProtocols, 'backend', 'drop-in', 'loop'],
   ports: [...libMiddle, ...libProtocols, 'backend'],
-  index: [...libMiddle, ...libProtocols, 'backend', 'net', 'drop-in', 'app', 'ports'],
+  index: [...libMiddle, ...libProtocols, 'backend', 'net', 'drop-in', 'loop', 'app', 'ports'],
   register: ['drop-in'],
   cli: [...libMiddle, ...libProtocols, 'backend', 'net', 'drop-in', 'app', 'ports', 'index'],
 };
