@@ -12,12 +12,16 @@ import {
 import { join } from 'node:path';
 import { Gate } from '../../support/gate.js';
 
+const HOLD_MS = 10_000;
+
 export interface TaskGate {
   readonly token: unknown;
   /** Resolves when the task has come to the gate. */
   reached(): Promise<void>;
   /** What the task says at its end; it must be let go otherwise than by open(). */
   left(): Promise<number>;
+  /** Holds this thread until the task has said it; throws after ten seconds, for nothing else could end the test. */
+  awaitLeft(): void;
   open(): void;
   /** How often count() was called on the task's side. */
   readonly count: number;
@@ -31,6 +35,10 @@ export class SharedGate extends Gate implements TaskGate {
 
   get count() {
     return Atomics.load(this.words, 0);
+  }
+
+  awaitLeft(): void {
+    if (Atomics.wait(this.words, 1, 0, HOLD_MS) === 'timed-out') throw new Error('the task did not end');
   }
 }
 
@@ -57,6 +65,15 @@ export class FileGate implements TaskGate {
 
   async left(): Promise<number> {
     return Number(readFileSync(join(this.#folder, await this.#file(/^left$/)), 'utf8'));
+  }
+
+  awaitLeft(): void {
+    const nobody = new Int32Array(new SharedArrayBuffer(4));
+    const end = performance.now() + HOLD_MS;
+    while (!existsSync(join(this.#folder, 'left'))) {
+      if (performance.now() > end) throw new Error('the task did not end');
+      Atomics.wait(nobody, 0, 0, 1);
+    }
   }
 
   open(): void {

@@ -1,15 +1,11 @@
 // Tasks that wait by gammaloop/scope.
 import { workerData } from 'node:worker_threads';
+import { arrive, leave } from './gates.mjs';
 
 const { taskContext } = await import(workerData.library);
 const scopes = await import(new URL('../scope/index.js', workerData.library).href);
 const { CancelScope, checkpoint, currentDeadline, currentScope, moveOnAfter, openNursery, shield, sleep } = scopes;
 const { currentTraceparent } = await import(new URL('../scope/traced-scope.js', workerData.library).href);
-
-function tell(words, index, value) {
-  Atomics.store(words, index, value);
-  Atomics.notify(words, index);
-}
 
 export function seen() {
   const { scope, deadline, traceId, traceparent } = taskContext();
@@ -28,7 +24,7 @@ export async function seenLater() {
 }
 
 /** Waits in scopes of its own, at some depth, until it is cancelled; says 1 if all was as it should be. */
-export async function wait(words) {
+export async function wait(gate) {
   const inner = new CancelScope();
   const steps = [];
   try {
@@ -36,7 +32,7 @@ export async function wait(words) {
       openNursery((nursery) => {
         nursery.startSoon(() => sleep(3_600_000));
         nursery.startSoon(async () => {
-          tell(words, 0, 1);
+          arrive(gate);
           await sleep(3_600_000);
         });
       }),
@@ -49,20 +45,20 @@ export async function wait(words) {
     steps.push(taskContext().signal.reason === error);
   }
   const expected = ['ERR_GAMMALOOP_CANCELLED', true, false, false, true, true];
-  tell(words, 1, JSON.stringify(steps) === JSON.stringify(expected) ? 1 : 2);
+  leave(gate, JSON.stringify(steps) === JSON.stringify(expected) ? 1 : 2);
   if (steps.length !== expected.length) throw new Error(`saw ${steps}`);
   await checkpoint();
 }
 
 /** Never waits. */
-export function compute(words) {
-  tell(words, 0, 1);
+export function compute(gate) {
+  arrive(gate);
   const inner = new CancelScope();
   return inner.run(() => {
     try {
       for (;;) scopes.throwIfCancelled();
     } catch (error) {
-      tell(words, 1, error.code === 'ERR_GAMMALOOP_CANCELLED' ? 1 : 2);
+      leave(gate, error.code === 'ERR_GAMMALOOP_CANCELLED' ? 1 : 2);
       throw error;
     }
   });
@@ -74,9 +70,10 @@ export async function ownDeadline() {
 }
 
 export async function untilOutOfTime() {
+  arrive(workerData.gate);
   try {
     await sleep(3_600_000);
   } finally {
-    tell(workerData.gate, 1, taskContext().signal.aborted ? 1 : 2);
+    leave(workerData.gate, taskContext().signal.aborted ? 1 : 2);
   }
 }

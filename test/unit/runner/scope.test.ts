@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { Cancelled, CancelScope, failAfter, moveOnAfter, openNursery } from '../../../lib/scope/index.js';
 import { TracedScope } from '../../../lib/scope/traced-scope.js';
-import { errorOf, Gate, makeRunner } from './support.js';
+import type { TaskGate } from './gates.js';
+import { errorOf, makeGate, makeRunner } from './support.js';
 
 const module = new URL('./scope-tasks.mjs', import.meta.url);
 const traceId = '0af7651916cd43dd8448eb211c80319c';
@@ -54,9 +55,9 @@ describe.each([1, 3])('with %i tasks in a thread', (tasksPerThread) => {
   test('what waits in the task is cancelled with the scope of the caller, at any depth', async () => {
     const tasks = runner();
     for (let i = 0; i < 5; i++) {
-      const gate = new Gate();
+      const gate = makeGate();
       const scope = new CancelScope();
-      const running = scope.run(() => tasks.run('wait', [gate.words]));
+      const running = scope.run(() => tasks.run('wait', [gate.token]));
       await gate.reached();
       scope.cancel();
       await running;
@@ -70,17 +71,17 @@ describe.each([1, 3])('with %i tasks in a thread', (tasksPerThread) => {
 
   test('by a signal, and by a sibling that fails, in the same way', async () => {
     const tasks = runner();
-    const gate = new Gate();
+    const gate = makeGate();
     const controller = new AbortController();
-    const running = errorOf(tasks.run('wait', [gate.words], { signal: controller.signal }));
+    const running = errorOf(tasks.run('wait', [gate.token], { signal: controller.signal }));
     await gate.reached();
     controller.abort('enough');
     expect(await running).toMatchObject({ code: 'ERR_GAMMALOOP_CANCELLED', cause: 'enough' });
     expect(await gate.left()).toBe(1);
 
-    const second = new Gate();
+    const second = makeGate();
     const failing = openNursery((nursery) => {
-      nursery.startSoon(() => tasks.run('wait', [second.words]));
+      nursery.startSoon(() => tasks.run('wait', [second.token]));
       nursery.startSoon(async () => {
         await second.reached();
         throw new RangeError('sibling');
@@ -92,9 +93,9 @@ describe.each([1, 3])('with %i tasks in a thread', (tasksPerThread) => {
 
   test('a computation that never waits sees it by throwIfCancelled()', async () => {
     const tasks = runner();
-    const gate = new Gate();
+    const gate = makeGate();
     const scope = new CancelScope();
-    const running = scope.run(() => tasks.run('compute', [gate.words]));
+    const running = scope.run(() => tasks.run('compute', [gate.token]));
     await gate.reached();
     scope.cancel();
     await running;
@@ -108,29 +109,29 @@ describe.each([1, 3])('with %i tasks in a thread', (tasksPerThread) => {
 
 describe('out of time', () => {
   /** Holds this thread until the task has ended by its own clock, so that the result is there before the timer here has fired. */
-  function block(gate: Gate): void {
-    expect(Atomics.wait(gate.words, 1, 0, 10_000)).not.toBe('timed-out');
+  function block(gate: TaskGate): void {
+    gate.awaitLeft();
     const end = performance.now() + 20;
     while (performance.now() < end);
   }
 
   test('whoever sees it first, here or there, it is told once, as the timeout', async () => {
-    const gate = new Gate();
-    const tasks = makeRunner({ module, workerData: { gate: gate.words } });
+    const gate = makeGate();
+    const tasks = makeRunner({ module, workerData: { gate: gate.token } });
     await tasks.start();
-    const error = errorOf(tasks.run('untilOutOfTime', [], { timeout: 30 }));
-    await null; // submitted
+    const error = errorOf(tasks.run('untilOutOfTime', [], { timeout: 100 }));
+    await gate.reached();
     block(gate);
     expect(await error).toMatchObject({ code: 'ERR_GAMMALOOP_TIMEOUT' });
     expect(tasks.stats()).toMatchObject({ timedOut: 1, failed: 0, cancelled: 0 });
   });
 
   test('the same for the deadline of a scope, which absorbs it', async () => {
-    const gate = new Gate();
-    const tasks = makeRunner({ module, workerData: { gate: gate.words } });
+    const gate = makeGate();
+    const tasks = makeRunner({ module, workerData: { gate: gate.token } });
     await tasks.start();
-    const outcome = moveOnAfter(30, () => tasks.run('untilOutOfTime'));
-    await null;
+    const outcome = moveOnAfter(100, () => tasks.run('untilOutOfTime'));
+    await gate.reached();
     block(gate);
     expect(await outcome).toEqual({ cancelled: true, value: undefined });
     expect(tasks.stats()).toMatchObject({ timedOut: 0, failed: 0, cancelled: 1 });
