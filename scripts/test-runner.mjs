@@ -1,4 +1,5 @@
-// The long tests of the runner: each fault a hundred times in a row, and a hundred thousand tasks against the model. About three minutes.
+// The long tests of the runner: each fault a hundred times in a row, in threads and in child processes, and a hundred thousand tasks against the
+// model. About ten minutes.
 //
 //   node scripts/test-runner.mjs [--faults 100] [--tasks 100000] [--seed 1]
 import { spawnSync } from 'node:child_process';
@@ -18,7 +19,7 @@ for (const [name, value] of Object.entries(values)) {
 }
 const env = { ...process.env, GAMMALOOP_FAULT_TIMES: values.faults, GAMMALOOP_MODEL_TASKS: values.tasks };
 if (values.seed !== undefined) env.GAMMALOOP_MODEL_SEED = values.seed;
-const tests = ['test/unit/runner/faults.test.ts', 'test/unit/runner/model.test.ts'];
+const tests = ['faults', 'faults.process', 'model'].map((name) => `test/unit/runner/${name}.test.ts`);
 const { status } = spawnSync(process.execPath, [join(root, 'scripts/test.mjs'), ...tests], {
   cwd: root,
   stdio: 'inherit',

@@ -1,13 +1,11 @@
 /** Which backend serves: the option, else GAMMALOOP_BACKEND, else native where the addon loads. */
-import { AddonMissingError, OptionError } from '../errors.js';
+import { foreignRuntime } from '../bridge/foreign-runtime.js';
+import { OptionError } from '../errors.js';
 import type { Backend } from './contract.js';
 import { createNodeBackend } from './node-backend.js';
 
 export type BackendName = 'native' | 'node';
 export type BackendChoice = BackendName | 'auto';
-
-/** Where the addon is built for. Elsewhere `node` is taken before the addon is touched. */
-const NATIVE_PLATFORMS: ReadonlySet<string> = new Set(['linux', 'darwin', 'freebsd']);
 
 let automatic: Promise<Backend> | null = null;
 let noticeGiven = false;
@@ -53,16 +51,6 @@ function choiceFromEnvironment(): BackendChoice | undefined {
 }
 
 async function createNative(): Promise<Backend> {
-  const foreign = foreignRuntime();
-  if (foreign !== null) {
-    throw new AddonMissingError({
-      platform: process.platform,
-      arch: process.arch,
-      libc: '',
-      tried: [`nothing: ${foreign}`],
-      fix: "choose backend 'node' (GAMMALOOP_BACKEND=node)",
-    });
-  }
   const native = await import('./native-backend.js');
   const probe = native.probeNative();
   if (!probe.ok) {
@@ -85,15 +73,4 @@ async function chooseAutomatically(): Promise<Backend> {
     }
     return createNodeBackend();
   }
-}
-
-/** Why the addon must not even be tried here, or null. */
-function foreignRuntime(): string | null {
-  if (process.versions['bun'] !== undefined) {
-    return 'Bun runs the node backend only';
-  }
-  if (process.versions['deno'] !== undefined || 'Deno' in globalThis) {
-    return 'Deno runs the node backend only';
-  }
-  return NATIVE_PLATFORMS.has(process.platform) ? null : `${process.platform} has no native backend`;
 }

@@ -4,6 +4,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { AddonMissingError } from '../errors.js';
+import { foreignRuntime } from './foreign-runtime.js';
 import { HEADER_NAMES, METHODS } from './records.js';
 
 /** An address of a socket; empty for unix sockets. */
@@ -102,7 +103,8 @@ export interface NativeRunnerPool {
 
 /** The same, the side of a worker. */
 export interface NativeRunnerConsumer {
-  take(limit: number, spinUs: number): number;
+  /** `canWait`: nothing else is to be done, so it may look for work for as long as it was made to. */
+  take(limit: number, canWait: boolean): number;
   giveBack(from: number, count: number): void;
   retire(): void;
   ringCaller(): void;
@@ -141,7 +143,15 @@ export interface NativeLaneThreads {
     symbol: string,
   ): { kind: 'library' | 'abi' | 'symbol'; text: string } | undefined;
   /** `idleMs` -1: for ever. Throws where there can be no more threads. */
-  start(consumer: number, lane: Int32Array, capacity: number, idleMs: number, spinUs: number, batchSize: number): void;
+  start(
+    consumer: number,
+    lane: Int32Array,
+    capacity: number,
+    idleMs: number,
+    spinUs: number,
+    batchSize: number,
+    niceIncrement: number,
+  ): void;
   retire(consumer: number): void;
   /** Of one that has ended. */
   reap(consumer: number): void;
@@ -205,6 +215,7 @@ export interface Binding {
     slots: Int32Array,
     taken: Uint32Array,
     onRing: () => void,
+    spinUs: number,
   ) => NativeRunnerConsumer;
   Engine: new (
     poller: string,
@@ -228,6 +239,16 @@ let binding: Binding | null = null;
 /** Throws AddonMissingError, which names what was tried and what to do. `fix`: what that is for who cannot do without the addon. */
 export function loadBinding(fix?: string): Binding {
   if (binding !== null) return binding;
+  const foreign = foreignRuntime();
+  if (foreign !== null) {
+    throw new AddonMissingError({
+      platform: process.platform,
+      arch: process.arch,
+      libc: '',
+      tried: [`nothing: ${foreign}`],
+      fix: "run it on Node.js; for a server, choose backend 'node' (GAMMALOOP_BACKEND=node)",
+    });
+  }
   const root = fileURLToPath(new URL('../..', import.meta.url));
   const require = createRequire(import.meta.url);
   let loaded: Binding;

@@ -32,6 +32,8 @@ const DEFAULT_PRIORITY = 3;
 const CANCEL_REMOVED = 0;
 /** So many results may be awaited by spinning before the event loop has its turn. */
 const MAX_POLLS = 64;
+/** After so many for nothing in a row only each such one is made. */
+const POLL_MISSES = 16;
 
 /** Who runs the jobs. */
 export interface JobRunners {
@@ -104,6 +106,7 @@ export class JobTable implements WaiterOwner<unknown> {
   #collecting = false;
   #referenced = false;
   #polls = 0;
+  /** In a row. */
   #pollMisses = 0;
 
   constructor(
@@ -347,8 +350,6 @@ export class JobTable implements WaiterOwner<unknown> {
       if (this.pool.poll(spinUs)) {
         this.#pollMisses = 0;
         this.#onRing();
-      } else {
-        this.#pollMisses++;
       }
     }
   };
@@ -359,7 +360,13 @@ export class JobTable implements WaiterOwner<unknown> {
   }
 
   #shouldPoll(): boolean {
-    return this.#polls++ < MAX_POLLS && (this.#pollMisses < 8 || this.#polls % 16 === 0);
+    if (this.#polls >= MAX_POLLS) {
+      return false;
+    }
+    this.#polls++;
+    // As long as there is no hit.
+    const misses = this.#pollMisses++;
+    return misses < POLL_MISSES || misses % POLL_MISSES === 0;
   }
 
   #drain(lane: Lane): void {

@@ -202,7 +202,6 @@ async function start(setup: ProcessSetup): Promise<(message: ToProcess) => void>
       definitions: setup.definitions,
       tasksPerThread: setup.tasksPerThread,
       batchSize: 1,
-      spinUs: 0,
       // When it is to end, its parent says.
       idleTimeout: never,
       recycle: { tasks: never, ageMs: never, heapBytes: never },

@@ -41,7 +41,8 @@ async function start(): Promise<void> {
     memory: new JobMemory(setup.slots),
     lane: new Lane(setup.lane),
     caller,
-    makeConsumer: (words, taken, onRing) => new (loadBinding().RunnerConsumer)(poolId, consumer, words, taken, onRing),
+    makeConsumer: (words, taken, onRing) =>
+      new (loadBinding().RunnerConsumer)(poolId, consumer, words, taken, onRing, setup.spinUs),
     find: ({ name }) => module.find(name),
     onEnd: () => void end(module),
   });

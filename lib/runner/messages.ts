@@ -7,7 +7,6 @@ export interface LoopSetup {
   readonly definitions: readonly FunctionDefinition[];
   readonly tasksPerThread: number;
   readonly batchSize: number;
-  readonly spinUs: number;
   /** Milliseconds; Infinity for never. */
   readonly idleTimeout: number;
   readonly recycle: { readonly tasks: number; readonly ageMs: number; readonly heapBytes: number };
@@ -17,6 +16,7 @@ export interface LoopSetup {
 export interface WorkerSetup extends LoopSetup {
   readonly poolId: number;
   readonly niceIncrement: number;
+  readonly spinUs: number;
   readonly consumer: number;
   readonly slots: SharedArrayBuffer;
   readonly lane: SharedArrayBuffer;

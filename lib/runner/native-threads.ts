@@ -78,9 +78,9 @@ export class NativeThreads extends WorkerPool<NativeThread> {
   }
 
   protected open(consumer: number, lane: Lane): NativeThread {
-    const { idleTimeout, spinUs, batchSize } = this.options;
+    const { idleTimeout, workerSpinUs, batchSize, niceIncrement } = this.options;
     const idleMs = timerMs(idleTimeout) < Number.POSITIVE_INFINITY ? idleTimeout : -1;
-    this.#threads.start(consumer, lane.words, lane.ring.length, idleMs, spinUs, batchSize);
+    this.#threads.start(consumer, lane.words, lane.ring.length, idleMs, workerSpinUs, batchSize, niceIncrement);
     return new NativeThread(lane, consumer, this.#threads, this.table.pool);
   }
 

@@ -44,7 +44,10 @@ export interface RunnerOptions {
   startTimeout?: number;
   /** Milliseconds that a cancelled task is given to end by itself before its worker is terminated. Default 1000; Infinity: never. */
   graceMs?: number;
-  /** Microseconds to look for work, or for a result, before sleeping: quicker when tasks come one at a time, and costs processor time. Default 0, of native tasks 30. */
+  /**
+   * Microseconds in which the caller looks for a result before the event loop goes on, and at least as long a worker that has just had a task looks
+   * for the next one. Default: a worker 50, the caller 0, of native tasks 30. 0: neither.
+   */
   spinUs?: number;
   /**
    * Where processors are short, the event loop goes first: how much less urgent (0 to 19, as nice(1) counts) the workers are than the thread that
@@ -74,9 +77,11 @@ export interface CheckedRunnerOptions {
   readonly idleTimeout: number;
   readonly startTimeout: number;
   readonly graceMs: number;
+  /** Of the caller. */
   readonly spinUs: number;
-  /** Of native tasks, which are quick as a rule. */
+  /** Of the caller of native tasks, which are quick as a rule. */
   readonly nativeSpinUs: number;
+  readonly workerSpinUs: number;
   readonly niceIncrement: number;
   readonly recycle: { readonly tasks: number; readonly ageMs: number; readonly heapBytes: number };
   readonly worker: Pick<RunnerOptions, 'resourceLimits' | 'env' | 'argv' | 'execArgv'>;
@@ -86,6 +91,11 @@ export interface CheckedRunnerOptions {
 const MAX_SLOTS = 1_000_000;
 /** As long as a wake-up takes: two of them would be most of the time of a quick task. */
 const NATIVE_SPIN_US = 30;
+/**
+ * Of a worker that has just had a task: longer than its caller takes to wake up, or the worker would be asleep again each time that the next
+ * one comes, and the caller wait for it in vain.
+ */
+const WORKER_SPIN_US = 50;
 
 const KNOWN = new Set([
   'lane',
@@ -143,6 +153,7 @@ export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions
     graceMs,
     spinUs: integer('spinUs', options.spinUs ?? 0, 0, 10_000),
     nativeSpinUs: options.spinUs ?? NATIVE_SPIN_US,
+    workerSpinUs: options.spinUs === 0 ? 0 : Math.max(options.spinUs ?? 0, WORKER_SPIN_US),
     niceIncrement: integer('niceIncrement', options.niceIncrement ?? 0, 0, 19),
     recycle: {
       tasks: duration('recycle.tasks', recycle.tasks ?? Number.POSITIVE_INFINITY, 'a number of tasks', 1),

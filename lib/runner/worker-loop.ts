@@ -67,12 +67,10 @@ export interface LoopParts {
 /** A function whose calls take less may share a batch with others. */
 const FAST_MS = 0.02;
 /** Within a batch the caller is rung so often, so that it works while the batch goes on. */
-const RING_MS = 0.02;
+const RING_MS = 0.05;
 /** The event loop has a turn at least this often. */
 const TURN_MS = 1;
 const HEAP_CHECK_MS = 100;
-/** After so many spins for nothing in a row only each such one is made. */
-const SPIN_MISSES = 8;
 const NO_BUFFERS: readonly ArrayBuffer[] = [];
 
 export class WorkerLoop {
@@ -106,7 +104,6 @@ export class WorkerLoop {
   /** When the event loop is to have its turn. */
   #turnEnd = 0;
   #now = 0;
-  #spinMisses = 0;
   #tasks = 0;
   readonly #startedAt = performance.now();
   #heapCheckedAt = 0;
@@ -239,17 +236,8 @@ export class WorkerLoop {
   };
 
   #take(): number {
-    const { spinUs } = this.#setup;
-    const spins =
-      spinUs > 0 &&
-      this.#pending.size === 0 &&
-      (this.#spinMisses < SPIN_MISSES || this.#spinMisses % SPIN_MISSES === 0);
-    const count = this.#consumer.take(this.#batchLimit, spins ? spinUs : 0);
-    if (spinUs > 0) {
-      this.#spinMisses = count > 0 ? 0 : this.#spinMisses + 1;
-      // Waiting is no run time.
-      this.#now = performance.now();
-    }
+    const count = this.#consumer.take(this.#batchLimit, this.#pending.size === 0);
+    this.#now = performance.now(); // waiting is no run time
     return count;
   }
 

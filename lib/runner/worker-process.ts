@@ -174,7 +174,7 @@ export class WorkerProcess extends PoolWorker {
         this.#onRetired(this);
         return;
       }
-      if (this.#consumer!.take(1, 0) === 0) {
+      if (this.#consumer!.take(1, false) === 0) {
         if (this.#busy === 0) this.#watchIdleness();
         return;
       }

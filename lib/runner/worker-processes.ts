@@ -5,6 +5,7 @@ import type { ResourceLimits } from 'node:worker_threads';
 import { loadBinding } from '../bridge/binding.js';
 import { FrameReader, toFrame } from './frames.js';
 import type { FunctionTable } from './functions.js';
+import { inheritedFlags } from './inherited-flags.js';
 import type { Lane } from './job-memory.js';
 import type { CheckedRunnerOptions } from './options.js';
 import type { FromProcess, ToProcess } from './process-messages.js';
@@ -42,7 +43,7 @@ export class WorkerProcesses extends WorkerPool<WorkerProcess> {
         tellsHeap: recycle.heapBytes < Number.POSITIVE_INFINITY,
       },
     } satisfies ToProcess);
-    const { execArgv = ownExecArgv(), argv = [], env = process.env, resourceLimits } = worker;
+    const { execArgv = inheritedFlags(), argv = [], env = process.env, resourceLimits } = worker;
     const child = spawn(
       process.execPath,
       [...execArgv, ...limitFlags(resourceLimits ?? {}), fileURLToPath(entry), ...argv.map(String)],
@@ -103,16 +104,9 @@ export class WorkerProcesses extends WorkerPool<WorkerProcess> {
     const { pool, memory } = this.table;
     worker.begin(
       (onRing) =>
-        new (loadBinding().RunnerConsumer)(pool.id(), worker.consumer, memory.words, worker.lane.taken, onRing),
+        new (loadBinding().RunnerConsumer)(pool.id(), worker.consumer, memory.words, worker.lane.taken, onRing, 0),
     );
   }
-}
-
-/** What this process was started with, but for a program that was given in it; child_process.fork does the same. */
-function ownExecArgv(): string[] {
-  const own = process.execArgv.filter((argument) => !argument.startsWith('--input-type'));
-  const program = own.findIndex((argument) => /^(-e|--eval|-p|--print|-pe)$/.test(argument));
-  return program === -1 ? own : own.toSpliced(program, 2);
 }
 
 /** As a Worker of node:worker_threads is limited. */

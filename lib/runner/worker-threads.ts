@@ -2,6 +2,7 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { Messages } from './cloned-values.js';
 import type { FunctionDefinition, FunctionTable } from './functions.js';
+import { takesOnlyText } from './inherited-flags.js';
 import type { Lane } from './job-memory.js';
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.js';
 import { type CheckedRunnerOptions, timerMs } from './options.js';
@@ -80,7 +81,7 @@ export class WorkerThreads extends WorkerPool<WorkerThread> implements Messages 
   }
 
   protected open(consumer: number, lane: Lane): WorkerThread {
-    const { module, workerData, tasksPerThread, batchSize, spinUs, niceIncrement, idleTimeout, recycle } = this.options;
+    const { module, workerData, tasksPerThread, batchSize, niceIncrement, idleTimeout, recycle } = this.options;
     const { port1, port2 } = new MessageChannel();
     const setup: WorkerSetup = {
       poolId: this.table.pool.id(),
@@ -93,14 +94,18 @@ export class WorkerThreads extends WorkerPool<WorkerThread> implements Messages 
       workerData,
       tasksPerThread,
       batchSize,
-      spinUs,
+      spinUs: this.options.workerSpinUs,
       niceIncrement,
       idleTimeout: timerMs(idleTimeout),
       recycle,
     };
     let worker: Worker;
     try {
-      worker = new Worker(entry, { ...this.options.worker, workerData: setup, transferList: [port2] });
+      const options = { ...this.options.worker, workerData: setup, transferList: [port2] };
+      worker =
+        options.execArgv === undefined && takesOnlyText()
+          ? new Worker(`import(${JSON.stringify(entry.href)})`, { ...options, eval: true })
+          : new Worker(entry, options);
     } catch (error) {
       port1.close();
       throw error;

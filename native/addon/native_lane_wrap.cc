@@ -82,8 +82,8 @@ Napi::Value NativeLane::defineFunction(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// (consumer, lane: Int32Array, capacity, idleMs, spinUs, batchSize); idleMs -1: for ever. Throws where there can be no
-// thread.
+// (consumer, lane: Int32Array, capacity, idleMs, spinUs, batchSize, niceIncrement); idleMs -1: for ever. Throws where
+// there can be no thread.
 void NativeLane::start(const Napi::CallbackInfo& info) {
   const uint32_t consumer = uint32Of(info[0]);
   if (consumer >= members_.size()) members_.resize(consumer + 1);
@@ -97,7 +97,11 @@ void NativeLane::start(const Napi::CallbackInfo& info) {
   const CompletionRing ring(reinterpret_cast<uint32_t*>(lane.Data()), uint32Of(info[2]));
   member.worker = std::make_unique<NativeWorker>(pool_, consumer, ring, options);
   NativeWorker* worker = member.worker.get();
-  Result<std::unique_ptr<Thread>> thread = Thread::start([worker] { worker->run(); }, kStackBytes);
+  const auto body = [worker, increment = uint32Of(info[6])] {
+    giveWay(increment);
+    worker->run();
+  };
+  Result<std::unique_ptr<Thread>> thread = Thread::start(body, kStackBytes);
   if (!thread) {
     pool_->core().queue().removeConsumer(consumer);
     member.worker.reset();

@@ -259,7 +259,8 @@ Napi::Function RunnerConsumer::define(Napi::Env env) {
                      });
 }
 
-RunnerConsumer::RunnerConsumer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RunnerConsumer>(info) {
+RunnerConsumer::RunnerConsumer(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<RunnerConsumer>(info), spin_(uint64_t{numberAt(info, 5)} * 1000) {
   core_ = RunnerCore::find(numberAt(info, 0));
   if (core_ == nullptr) {
     throwSysError(info.Env(), {"RunnerConsumer", ESRCH});  // the runner has gone meanwhile
@@ -280,15 +281,11 @@ RunnerConsumer::RunnerConsumer(const Napi::CallbackInfo& info) : Napi::ObjectWra
 
 RunnerConsumer::~RunnerConsumer() { RunnerEnd::close(); }
 
-// (limit, spinUs) to the number of jobs, now in `taken`. 0: parked, and rung when there is something.
+// (limit, canWait) to the number of jobs, now in `taken`. 0: parked, and rung when there is something. `canWait`:
+// nothing else is to be done here meanwhile, so it may look for work for a moment.
 Napi::Value RunnerConsumer::take(const Napi::CallbackInfo& info) {
   if (doorbell_ == nullptr) return Napi::Number::New(info.Env(), 0);
-  const uint64_t spinNs = uint64_t{numberAt(info, 1)} * 1000;
-  if (spinNs != 0 && core_->queue().size() == 0) {
-    const uint64_t end = steadyNs() + spinNs;
-    while (core_->queue().size() == 0 && steadyNs() < end) {
-    }
-  }
+  if (info[1].ToBoolean()) spin_.await(core_->queue());
   return Napi::Number::New(info.Env(), core_->queue().take(consumer_, taken_, numberAt(info, 0), steadyNs()));
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "runner/runner_core.h"
+#include "runner/work_spin.h"
 #include "sys/uv_doorbell.h"
 
 namespace gammaloop {
@@ -74,7 +75,7 @@ class RunnerPool final : public Napi::ObjectWrap<RunnerPool>, private RunnerEnd 
 class RunnerConsumer final : public Napi::ObjectWrap<RunnerConsumer>, private RunnerEnd {
  public:
   static Napi::Function define(Napi::Env env);
-  // new RunnerConsumer(poolId, consumer, slots: Int32Array, taken: Uint32Array, onRing: () => void)
+  // new RunnerConsumer(poolId, consumer, slots: Int32Array, taken: Uint32Array, onRing: () => void, spinUs)
   explicit RunnerConsumer(const Napi::CallbackInfo& info);
   ~RunnerConsumer() override;
 
@@ -93,6 +94,7 @@ class RunnerConsumer final : public Napi::ObjectWrap<RunnerConsumer>, private Ru
   Napi::ObjectReference memory_;
   uint32_t consumer_ = 0;
   TakenJob* taken_ = nullptr;
+  WorkSpin spin_;
   std::shared_ptr<RunnerCore> core_;
 };
 

@@ -1,6 +1,7 @@
 #include "runner/job_queue.h"
 
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 #include "base/check.h"

@@ -16,9 +16,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "base/brief_mutex.h"
 #include "base/doorbell.h"
 #include "runner/histogram.h"
 #include "runner/job_state.h"
@@ -107,7 +107,7 @@ class JobQueue {
 
   const JobStates states_;
   const uint64_t agingNs_;
-  mutable std::mutex mutex_;
+  mutable BriefMutex mutex_;
   std::vector<Entry> entries_;  // by slot
   std::array<Level, kPriorityLevels> levels_;
   std::vector<Consumer> consumers_;

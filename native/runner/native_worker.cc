@@ -93,18 +93,20 @@ struct NativeCall {
 };
 
 NativeWorker::NativeWorker(std::shared_ptr<NativePool> pool, uint32_t consumer, CompletionRing lane, Options options)
-    : pool_(std::move(pool)), consumer_(consumer), options_(options), lane_(lane) {
+    : pool_(std::move(pool)), consumer_(consumer), options_(options), lane_(lane), spin_(options.spinNs) {
   pool_->core().queue().addConsumer(consumer_, doorbell_);
 }
 
 void NativeWorker::run() {
   for (;;) {
-    nowNs_ = steadyNs();
+    spin_.await(pool_->core().queue());
+    nowNs_ = steadyNs();  // waiting is no run time
     const uint32_t count = take(nowNs_);
     for (uint32_t i = 0; i < count; i++) runJob(taken_[i]);
     ringCaller();
     if (retiring_.load(std::memory_order_acquire)) break;
-    if (count == 0 && !awaitWork()) break;
+    // It is parked in the queue where it has found nothing.
+    if (count == 0 && !doorbell_->wait(options_.idleNs)) break;
   }
   pool_->core().queue().retireConsumer(consumer_);
   lane_.end();
@@ -119,17 +121,6 @@ void NativeWorker::retire() {
 
 uint32_t NativeWorker::take(uint64_t nowNs) {
   return pool_->core().queue().take(consumer_, taken_.data(), batchLimit_, nowNs);
-}
-
-// False: there was none for as long as it may idle. It is parked in the queue meanwhile.
-bool NativeWorker::awaitWork() {
-  if (options_.spinNs != 0) {
-    const uint64_t end = nowNs_ + options_.spinNs;
-    while (pool_->core().queue().size() == 0 && steadyNs() < end) {
-    }
-    if (pool_->core().queue().size() != 0) return true;
-  }
-  return doorbell_->wait(options_.idleNs);
 }
 
 void NativeWorker::runJob(TakenJob job) {

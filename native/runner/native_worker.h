@@ -13,6 +13,7 @@
 #include "runner/completion_ring.h"
 #include "runner/condition_doorbell.h"
 #include "runner/native_pool.h"
+#include "runner/work_spin.h"
 
 namespace gammaloop {
 
@@ -38,7 +39,6 @@ class NativeWorker {
   static constexpr uint64_t kFastNs = 20'000;
 
   uint32_t take(uint64_t nowNs);
-  bool awaitWork();
   void runJob(TakenJob job);
   void finish(uint32_t slot, struct NativeCall& call, int32_t code);
   void measure(uint32_t function, uint64_t ns);
@@ -48,6 +48,7 @@ class NativeWorker {
   const uint32_t consumer_;
   const Options options_;
   CompletionRing lane_;
+  WorkSpin spin_;
   const std::shared_ptr<ConditionDoorbell> doorbell_ = std::make_shared<ConditionDoorbell>();
   std::atomic<bool> retiring_{false};
 

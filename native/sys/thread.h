@@ -2,6 +2,7 @@
 // happen before its end. Thread: start() and join() the owner's.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -22,5 +23,8 @@ class Thread {
   explicit Thread(std::unique_ptr<Handle> handle);
   std::unique_ptr<Handle> handle_;
 };
+
+// Makes the calling thread less urgent, as nice(1) counts, where the system knows priorities of threads (Linux).
+void giveWay(uint32_t increment) noexcept;
 
 }  // namespace gammaloop

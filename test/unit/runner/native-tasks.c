@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "gammaloop_task.h"
 
@@ -20,6 +21,13 @@ static int32_t put(gammaloop_task* task, const void* bytes, size_t size) {
 static int32_t put_text(gammaloop_task* task, const char* text) { return put(task, text, strlen(text)); }
 
 GAMMALOOP_TASK(echo) { return put(task, task->input, task->input_size); }
+
+/* Of its thread. */
+GAMMALOOP_TASK(priority) {
+  char text[16];
+  snprintf(text, sizeof(text), "%d", getpriority(PRIO_PROCESS, 0));
+  return put_text(task, text);
+}
 
 GAMMALOOP_TASK(nothing) {
   (void)task;

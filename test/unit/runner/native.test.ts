@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
@@ -197,6 +198,14 @@ describe('what a task is told and tells', () => {
     await runner.native(library, 'halves');
     expect(heard.length).toBeLessThanOrEqual(4);
   });
+});
+
+test.runIf(process.platform === 'linux')('its threads give way to the event loop by niceIncrement', async () => {
+  const priority = async (runner: Runner) => Number(Buffer.from(await runner.native(library, 'priority')));
+  const own = getPriority();
+  expect(await priority(makeRunner())).toBe(own);
+  expect(await priority(makeRunner({ niceIncrement: 5 }))).toBe(Math.min(own + 5, 19));
+  expect(getPriority()).toBe(own);
 });
 
 test('progress that comes while the caller looks for results by spinning', async () => {

@@ -1,0 +1,43 @@
+/** Looking for work and for results before sleeping: what it must never cost, and that it begins again. */
+import { describe, expect, test } from 'vitest';
+import type { Runner } from '../../../lib/runner/index.js';
+import { makeRunner } from './support.js';
+
+const burn = (ms: number) => {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+};
+
+/** Whether the result came before the event loop had another turn: its caller was still looking. */
+async function isFoundByLooking(runner: Runner): Promise<boolean> {
+  let hasTurned = false;
+  const turn = setImmediate(() => {
+    hasTurned = true;
+  });
+  await runner.run('add', [1, 2]);
+  clearImmediate(turn);
+  return !hasTurned;
+}
+
+describe('spinUs', () => {
+  test('a caller who has looked in vain very often finds results again once they come quickly', async () => {
+    const runner = makeRunner({ spinUs: 2000 });
+    for (let i = 0; i < 40; i++) await runner.call(burn, [4]);
+    let found = false;
+    for (let i = 0; i < 400 && !found; i++) found = await isFoundByLooking(runner);
+    expect(found).toBe(true);
+  });
+
+  test('by default the caller never looks: the event loop has its turn', async () => {
+    const runner = makeRunner();
+    await runner.run('add', [1, 2]);
+    for (let i = 0; i < 100; i++) expect(await isFoundByLooking(runner)).toBe(false);
+  });
+
+  test('a worker that looks for work is not started a second time, and ends at once when it is closed', async () => {
+    const runner = makeRunner({ threads: 4, spinUs: 10_000 });
+    for (let i = 0; i < 50; i++) expect(await runner.run('add', [i, 1])).toBe(i + 1);
+    expect(runner.stats().threads.started).toBe(1);
+    await runner.close();
+  });
+});
