@@ -12,7 +12,7 @@ export type { SyncHandler, SyncResponse, SyncResult } from './app/sync-worker.js
 export type { UpgradeResult, WebSocketAcceptance, WebSocketOptions } from './app/websocket-options.js';
 export type { BackendChoice, BackendName } from './backend/choose.js';
 export type { CloseReport, Limits, ServerStats, Timeouts } from './backend/contract.js';
-export { install, uninstall } from './drop-in/install.js';
+export { type InstallOptions, install, uninstall } from './drop-in/install.js';
 export type { DropInStats, FallbackReason } from './drop-in/stats.js';
 export * from './errors.js';
 export type { AbortReason } from './http/exchange.js';

@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { connect, listen } from '../dist/net/index.js';
+import { connectProtocol, listen } from '../dist/net/index.js';
 
 const { values } = parseArgs({
   options: {
@@ -144,7 +144,7 @@ async function visit() {
       try {
         // Many addresses: the ports of one would be used up by connections that have just ended.
         const hostname = `127.0.${randomInt(256)}.${randomInt(1, 255)}`;
-        const { protocol } = await connect({ port, hostname, backend }, () => new Visitor());
+        const { protocol } = await connectProtocol({ port, hostname, backend }, () => new Visitor());
         await protocol.gone;
       } catch (error) {
         failed++;

@@ -55,6 +55,8 @@ export interface NativeEngine {
   /** 0, or a negative errno. */
   setNoDelay(index: number, generation: number, on: boolean): number;
   setKeepAlive(index: number, generation: number, on: boolean, delaySeconds: number): number;
+  /** The connection is handed over: a duplicate of its descriptor, and what was read and not told. Close the connection next. Undefined: it is gone. */
+  release(index: number, generation: number): [fd: number, bytes: Buffer] | undefined;
   connectionFd(index: number, generation: number): number;
   setConnectionReferenced(index: number, generation: number, on: boolean): void;
   /** Bytes that wait to be sent on a connection; 0 where it has gone. */

@@ -10,8 +10,8 @@
 import { AsyncResource } from 'node:async_hooks';
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import { constants } from 'node:os';
-import { getSystemErrorName } from 'node:util';
 import type { NativeEndpoint } from '../bridge/binding.js';
+import { systemError } from '../net/drop-in/node-parts.js';
 import {
   kIdle,
   kPeerEnd,
@@ -369,10 +369,4 @@ export class EngineSocket extends Socket implements SocketHooks {
 
 function emitClose(socket: EngineSocket, hadError: boolean): void {
   socket.emit('close', hadError);
-}
-
-/** As node makes them of what a system call returned. */
-function systemError(errno: number, syscall: string): Error {
-  const code = getSystemErrorName(-errno);
-  return Object.assign(new Error(`${syscall} ${code}`), { errno: -errno, code, syscall });
 }

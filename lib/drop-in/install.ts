@@ -1,10 +1,13 @@
 /**
- * install(): node:http and node:https hand out our servers, to CommonJS and to ES modules. uninstall(): they are as they were, and servers made
- * in between go on.
+ * install(): node:http and node:https hand out our servers, to CommonJS and to ES modules, and where that is asked for node:net its sockets and servers.
+ * uninstall(): they are as they were, and what was made in between goes on.
  */
 import nodeHttp from 'node:http';
 import nodeHttps from 'node:https';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
+import nodeNet from 'node:net';
+import { OptionError } from '../errors.js';
+import { netReplacements } from '../net/drop-in/module.js';
 import { guardPrototypes } from './guards.js';
 import { httpReplacements } from './http.js';
 import { httpsReplacements } from './https.js';
@@ -22,11 +25,26 @@ interface Replaced {
 const require = createRequire(import.meta.url);
 /** Null: not installed. */
 let replaced: Replaced[] | null = null;
+let isNetInstalled = false;
 let removeRest: () => void = () => {};
 
-/** May be called again: does nothing then. Comes before the imports of the application. */
-export function install(): void {
-  if (replaced !== null) return;
+export interface InstallOptions {
+  /** node:net too: `connect`, `createServer`, `Socket`, `Server`. Default false. */
+  net?: boolean;
+}
+
+/** Comes before the imports of the application. May be called again: then `net` may still be added, else it does nothing. */
+export function install({ net = false }: InstallOptions = {}): void {
+  if (typeof net !== 'boolean') throw new OptionError('net', 'true or false', net);
+  if (replaced === null) installHttp();
+  if (net && !isNetInstalled) {
+    replaced?.push(...replace(nodeNet, netReplacements));
+    isNetInstalled = true;
+    syncBuiltinESMExports();
+  }
+}
+
+function installHttp(): void {
   const { Server, ServerResponse, IncomingMessage } = httpReplacements;
   replaced = [
     ...replace(nodeHttp, httpReplacements),
@@ -50,6 +68,7 @@ export function uninstall(): void {
     if (Reflect.get(target, name) === value) Object.defineProperty(target, name, descriptor);
   }
   replaced = null;
+  isNetInstalled = false;
   removeRest();
   syncBuiltinESMExports();
   recordInstalled(false);

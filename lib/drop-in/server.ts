@@ -5,10 +5,11 @@
 import http from 'node:http';
 import type { BlockList } from 'node:net';
 import { probeNative } from '../backend/native-backend.js';
+import { listen } from '../net/drop-in/listen.js';
+import { type ListenArguments, type NodeHandle, nodeListen } from '../net/drop-in/node-parts.js';
 import { type HttpSocket, isSocketOfConnection } from './connection-socket.js';
 import { kRequestClass, kResponseClass } from './contract.js';
 import { IncomingMessage } from './incoming-message.js';
-import { type ListenArguments, listen, type NodeHandle, nodeListen } from './listen.js';
 import { ServerResponse } from './server-response.js';
 import { ServerState } from './server-state.js';
 import { type FallbackReason, recordServer } from './stats.js';

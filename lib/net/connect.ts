@@ -1,4 +1,4 @@
-/** connect(): one connection with a protocol, by the first address that answers. */
+/** connectProtocol(): one connection with a protocol, by the first address that answers. */
 import { ConnectError, OptionError, TimeoutError } from '../errors.js';
 import { Waiter } from '../scope/waiter.js';
 import type { NativeTransport } from './native-transport.js';
@@ -25,7 +25,7 @@ const STAGGER_MS = 250;
  * Connects, and makes a protocol of `factory`, whose connectionMade is called before this resolves. Cancelled by the scope it runs in, by `signal`, and by
  * `timeout` (TimeoutError). Rejects with a ConnectError (code as node gives it: ECONNREFUSED, ENOTFOUND ...).
  */
-export async function connect<P extends AnyProtocol>(
+export async function connectProtocol<P extends AnyProtocol>(
   options: ConnectOptions,
   factory: ProtocolFactory<P>,
 ): Promise<{ transport: Transport; protocol: P }> {

@@ -2,7 +2,7 @@
 import type { AsyncResource } from 'node:async_hooks';
 import type { AddressInfo } from 'node:net';
 import { getSystemErrorName } from 'node:util';
-import type { Limits, ListenTarget, Timeouts } from '../backend/contract.js';
+import type { ListenTarget } from '../backend/contract.js';
 import { listenErrorOf } from '../backend/native-backend.js';
 import { nativeLoop } from '../backend/native-loop.js';
 import type { ByteListener, WireConnection } from '../backend/wire.js';
@@ -10,6 +10,7 @@ import { WIRE_WRITE_CLOSE_FLAG } from '../bridge/records.js';
 import { ConnectionError } from '../errors.js';
 import type { Attempt, ConnectTarget } from './connect.js';
 import type { Acceptor } from './listen.js';
+import { beginConnection, openRawServer } from './raw-connections.js';
 import { type Endpoint, Transport } from './transport.js';
 
 /** How much may be taken before the window is opened again: a record a read would cost more than it does good. */
@@ -141,27 +142,6 @@ function endpoint(address: string | undefined, port: number | undefined): Endpoi
   return { address, port, family: address === undefined ? undefined : address.includes(':') ? 'IPv6' : 'IPv4' };
 }
 
-const NO_LIMITS: Limits = {
-  headerBytes: 0,
-  headerCount: 0,
-  bodyBytes: 0,
-  chunkOverheadBytes: 0,
-  connections: 0,
-  requestsPerConnection: 0,
-  pipelinedRequests: 0,
-  writeBufferBytes: 0,
-};
-
-const NO_TIMEOUTS: Timeouts = {
-  headers: 0,
-  request: 0,
-  keepAlive: 0,
-  handler: 0,
-  bodyRateWindow: 0,
-  minBodyBytesPerSecond: 0,
-  linger: 2000,
-};
-
 /** A listener on the engine. The constructor throws a ListenError. */
 export class NativeAcceptor implements Acceptor {
   readonly backend = 'native';
@@ -176,7 +156,7 @@ export class NativeAcceptor implements Acceptor {
     context: AsyncResource,
   ) {
     const { engine, wire } = this.#loop;
-    this.#index = engine.openServer({ ...NO_LIMITS, connections: maxConnections }, NO_TIMEOUTS, 'raw');
+    this.#index = openRawServer(maxConnections);
     try {
       engine.listenOn(this.#index, target);
     } catch (error) {
@@ -213,16 +193,11 @@ export class NativeAcceptor implements Acceptor {
   }
 }
 
-/** The server without a listener to which all connections belong that are made from here; -1: none yet. */
-let clients = -1;
-
 /** Begins a connection; returns what gives it up. */
 export function connectNative(target: ConnectTarget, attempt: Attempt): () => void {
-  const { engine, wire } = nativeLoop();
-  if (clients === -1) clients = engine.openServer(NO_LIMITS, NO_TIMEOUTS, 'raw');
   let transport: NativeTransport | null = null;
   try {
-    wire.connect(clients, target, (connection) => {
+    beginConnection(target, (connection) => {
       transport = new NativeTransport(connection, attempt);
       return transport;
     });

@@ -8,7 +8,7 @@ import {
   ReadLimitError,
 } from '../errors.js';
 import { Waiter, type WaiterOwner } from '../scope/waiter.js';
-import { connect } from './connect.js';
+import { connectProtocol } from './connect.js';
 import { listen, type StreamServer } from './listen.js';
 import type { ConnectOptions, ListenOptions } from './options.js';
 import type { Protocol } from './protocol.js';
@@ -25,7 +25,7 @@ const HIGH_WATER_BYTES = 2 * DEFAULT_LIMIT_BYTES;
 const NEW_LINE = Buffer.from('\n');
 
 /** Every wait ends with the scope it is in; what has come stays for the next read. One task reads at a time (BusyResourceError). */
-export class Stream implements Protocol {
+export class ProtocolStream implements Protocol {
   #transport: Transport | null = null;
   /** What has come and was not read, in order. */
   #chunks: Buffer[] = [];
@@ -241,9 +241,9 @@ export class Stream implements Protocol {
   }
 }
 
-/** A connection as a stream; see `connect`. */
-export async function connectStream(options: ConnectOptions): Promise<Stream> {
-  return (await connect(options, () => new Stream())).protocol;
+/** A connection as a stream; see `connectProtocol`. */
+export async function connectStream(options: ConnectOptions): Promise<ProtocolStream> {
+  return (await connectProtocol(options, () => new ProtocolStream())).protocol;
 }
 
 /**
@@ -252,16 +252,16 @@ export async function connectStream(options: ConnectOptions): Promise<Stream> {
  */
 export function listenStreams(
   options: ListenOptions,
-  handler: (stream: Stream) => void | Promise<void>,
+  handler: (stream: ProtocolStream) => void | Promise<void>,
 ): Promise<StreamServer> {
   if (typeof handler !== 'function') throw new OptionError('handler', 'a function', handler);
   return listen(options, () => new ServedStream(handler));
 }
 
-class ServedStream extends Stream {
-  readonly #handler: (stream: Stream) => void | Promise<void>;
+class ServedStream extends ProtocolStream {
+  readonly #handler: (stream: ProtocolStream) => void | Promise<void>;
 
-  constructor(handler: (stream: Stream) => void | Promise<void>) {
+  constructor(handler: (stream: ProtocolStream) => void | Promise<void>) {
     super();
     this.#handler = handler;
   }

@@ -53,6 +53,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::wireSent>("wireSent"),
                          InstanceMethod<&EngineWrap::wireReceived>("wireReceived"),
                          InstanceMethod<&EngineWrap::wireReceiving>("wireReceiving"),
+                         InstanceMethod<&EngineWrap::release>("release"),
                          InstanceMethod<&EngineWrap::connectionFd>("connectionFd"),
                          InstanceMethod<&EngineWrap::setNoDelay>("setNoDelay"),
                          InstanceMethod<&EngineWrap::setKeepAlive>("setKeepAlive"),

@@ -54,6 +54,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   Napi::Value wireSent(const Napi::CallbackInfo& info);
   Napi::Value wireReceived(const Napi::CallbackInfo& info);
   Napi::Value wireReceiving(const Napi::CallbackInfo& info);
+  Napi::Value release(const Napi::CallbackInfo& info);
   Napi::Value connectionFd(const Napi::CallbackInfo& info);
   Napi::Value setNoDelay(const Napi::CallbackInfo& info);
   Napi::Value setKeepAlive(const Napi::CallbackInfo& info);

@@ -122,6 +122,18 @@ Napi::Value EngineWrap::wireReceiving(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), engine_ != nullptr && engine_->isReceiving(keyOf(info)));
 }
 
+// (index, generation) to [descriptor, bytes], or undefined
+Napi::Value EngineWrap::release(const Napi::CallbackInfo& info) {
+  if (engine_ == nullptr) return info.Env().Undefined();
+  std::vector<uint8_t> input;
+  const Result<int> fd = engine_->release(keyOf(info), input);
+  if (!fd) return info.Env().Undefined();
+  Napi::Array given = Napi::Array::New(info.Env(), 2);
+  given.Set(0u, Napi::Number::New(info.Env(), fd.value()));
+  given.Set(1u, Napi::Buffer<uint8_t>::Copy(info.Env(), input.data(), input.size()));
+  return given;
+}
+
 Napi::Value EngineWrap::connectionFd(const Napi::CallbackInfo& info) {
   const Connection* connection = connectionOf(info);
   return Napi::Number::New(info.Env(), connection == nullptr ? -1 : connection->fd());

@@ -120,6 +120,14 @@ bool Engine::isReceiving(SlabKey key) {
   return receiving;
 }
 
+Result<int> Engine::release(SlabKey key, std::vector<uint8_t>& input) {
+  Connection* found = connection(key);
+  if (found == nullptr || found->fd() < 0 || found->session()->isWebSocket()) return SysError{"dup", EBADF};
+  Result<int> copy = duplicateFd(found->fd());
+  if (copy) input = static_cast<WireSession*>(found->session())->handOver();
+  return copy;
+}
+
 void Engine::setConnectionReferenced(SlabKey key, bool referenced) {
   Connection* found = connection(key);
   if (found == nullptr || found->fd() < 0) return;

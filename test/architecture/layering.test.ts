@@ -51,6 +51,7 @@ const libLayers: Record<string, readonly string[]> = {
   ports: [...libMiddle, ...libProtocols, 'backend'],
   index: [...libMiddle, ...libProtocols, 'backend', 'net', 'drop-in', 'loop', 'app', 'ports'],
   register: ['drop-in'],
+  'register-net': ['drop-in'],
   cli: [...libMiddle, ...libProtocols, 'backend', 'net', 'drop-in', 'app', 'ports', 'index'],
 };
 

@@ -4,7 +4,7 @@ import {
   connectStream,
   type ListenOptions,
   listenStreams,
-  type Stream,
+  type ProtocolStream,
   type StreamServer,
 } from '../../../lib/net/index.js';
 import { moveOnAfter } from '../../../lib/scope/index.js';
@@ -12,7 +12,7 @@ import { backends } from '../../support/backends.js';
 
 describe.each(backends)('streams on the %s backend', (backend) => {
   let servers: StreamServer[] = [];
-  let streams: Stream[] = [];
+  let streams: ProtocolStream[] = [];
   afterEach(async () => {
     for (const stream of streams) stream.abort();
     for (const server of servers) await server.close({ deadline: 0 });
@@ -21,9 +21,9 @@ describe.each(backends)('streams on the %s backend', (backend) => {
   });
 
   async function serve(
-    handler: (stream: Stream) => void | Promise<void>,
+    handler: (stream: ProtocolStream) => void | Promise<void>,
     options: ListenOptions = {},
-  ): Promise<Stream> {
+  ): Promise<ProtocolStream> {
     const server = await listenStreams({ hostname: '127.0.0.1', ...options, backend }, handler);
     servers.push(server);
     const stream = await connectStream({ port: server.port, hostname: '127.0.0.1', backend });

@@ -3,7 +3,7 @@ import { afterEach, expect } from 'vitest';
 import {
   type AnyProtocol,
   type ConnectOptions,
-  connect,
+  connectProtocol,
   type ListenOptions,
   listen,
   type Protocol,
@@ -110,7 +110,7 @@ export function world(backend: BackendName): World {
       const address = server.address();
       const target =
         typeof address === 'string' ? { path: address } : { port: address.port, hostname: address.address };
-      const connected = await connect({ ...target, ...options, backend }, () => protocol);
+      const connected = await connectProtocol({ ...target, ...options, backend }, () => protocol);
       expect(connected.protocol).toBe(protocol);
       expect(connected.transport.backend).toBe(backend);
       clients.push(connected.transport);

@@ -7,7 +7,7 @@ import { createServer, connect as nodeConnect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type BufferedProtocol, connect, listen, type Transport } from '../../../lib/net/index.js';
+import { type BufferedProtocol, connectProtocol, listen, type Transport } from '../../../lib/net/index.js';
 import { moveOnAfter } from '../../../lib/scope/index.js';
 import { backends } from '../../support/backends.js';
 import { Recorder, world } from './support.js';
@@ -279,15 +279,15 @@ describe.each(backends)('transports on the %s backend', (backend) => {
     const { port } = closed.address() as { port: number };
     await new Promise((done) => closed.close(done));
     const factory = () => new Recorder();
-    await expect(connect({ port, hostname: '127.0.0.1', backend }, factory)).rejects.toMatchObject({
+    await expect(connectProtocol({ port, hostname: '127.0.0.1', backend }, factory)).rejects.toMatchObject({
       name: 'ConnectError',
       code: 'ECONNREFUSED',
       syscall: 'connect',
       address: '127.0.0.1',
       port,
     });
-    await expect(connect({ path: '/nowhere/socket', backend }, factory)).rejects.toMatchObject({ code: 'ENOENT' });
-    await expect(connect({ port, hostname: 'no-such-name.invalid', backend }, factory)).rejects.toMatchObject({
+    await expect(connectProtocol({ path: '/nowhere/socket', backend }, factory)).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(connectProtocol({ port, hostname: 'no-such-name.invalid', backend }, factory)).rejects.toMatchObject({
       name: 'ConnectError',
       syscall: 'getaddrinfo',
     });
@@ -298,7 +298,7 @@ describe.each(backends)('transports on the %s backend', (backend) => {
       { port, localAddress: 'x' },
       { port, nonsense: 1 },
     ]) {
-      await expect(connect({ ...options, backend } as never, factory)).rejects.toMatchObject({
+      await expect(connectProtocol({ ...options, backend } as never, factory)).rejects.toMatchObject({
         code: 'ERR_GAMMALOOP_OPTION',
       });
     }
@@ -314,7 +314,7 @@ describe.each(backends)('transports on the %s backend', (backend) => {
 
   test('a factory that throws refuses its connection', async () => {
     const listener = await it.listen(() => new Recorder());
-    const refused = connect({ port: listener.port, hostname: '127.0.0.1', backend }, () => {
+    const refused = connectProtocol({ port: listener.port, hostname: '127.0.0.1', backend }, () => {
       throw new Error('no protocol');
     });
     await expect(refused).rejects.toThrow('no protocol');
@@ -329,11 +329,11 @@ describe.each(backends)('transports on the %s backend', (backend) => {
     const { port } = full.address() as { port: number };
     const target = { port, hostname: '127.0.0.1', backend };
     const factory = () => new Recorder();
-    await expect(connect({ ...target, signal: AbortSignal.abort() }, factory)).rejects.toMatchObject({
+    await expect(connectProtocol({ ...target, signal: AbortSignal.abort() }, factory)).rejects.toMatchObject({
       name: 'AbortError',
     });
     const outcome = await moveOnAfter(0, async () => {
-      await connect(target, factory);
+      await connectProtocol(target, factory);
     });
     expect(outcome.cancelled).toBe(true);
     full.close();
@@ -350,7 +350,7 @@ describe.each(backends)('transports on the %s backend', (backend) => {
     client.transport?.write('still open');
     await server.until(() => server.text === 'still open');
     expect(isClosed).toBe(false);
-    const refused = connect({ port: listener.port, hostname: '127.0.0.1', backend }, () => new Recorder());
+    const refused = connectProtocol({ port: listener.port, hostname: '127.0.0.1', backend }, () => new Recorder());
     await expect(refused).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     await listener.close({ deadline: 0 });
     await client.has('lost');

@@ -2,66 +2,45 @@
  * Listening: node's net.Server does the arguments, DNS, cluster, errors and events, and its handles bind; the engine listens and accepts on the
  * handle's descriptor. The handle that a server has stays a real one of node's, or the one that the cluster module gave it.
  */
-import net from 'node:net';
 import { getSystemErrorName } from 'node:util';
-import type { Server } from './server.js';
-import type { ServerState } from './server-state.js';
+import { createHandle, type ListenArguments, type NodeHandle, nodeListen } from './node-parts.js';
 
-export interface NodeHandle {
-  fd?: number;
-  listen(backlog: number): number;
-  close(callback?: () => void): void;
-  ref(): void;
-  unref(): void;
-  getsockname?(out: object): number;
-  onconnection?: (error: number, client?: NodeHandle) => void;
+/** What accepts on the engine. `listenOn` and `adopt` throw as NativeEngine's. */
+export interface EngineListener {
+  listenOn(fd: number, backlog: number): void;
+  stopListening(): void;
+  setReferenced(on: boolean): void;
+  /** In the place of node's listener for connections, which programs may wrap. */
+  readonly onconnection?: NodeHandle['onconnection'];
+  /** A connection that somebody else has accepted: a duplicate of its descriptor is ours. */
+  adopt(fd: number): void;
 }
 
-export type ListenArguments = [
-  address: string | null,
-  port: number,
-  addressType: number,
-  backlog: number | undefined,
-  fd: number | undefined,
-  flags: number | undefined,
-];
-
-type CreateHandle = (
-  address: string | null,
-  port: number,
-  addressType: number,
-  fd: number | undefined,
-  flags: number | undefined,
-) => NodeHandle | number;
-
-const createHandle = (net as unknown as { _createServerHandle: CreateHandle })._createServerHandle;
-export const nodeListen = (net.Server.prototype as unknown as { _listen2(...args: ListenArguments): void })._listen2;
-
 /** In the place of net.Server.prototype._listen2. */
-export function listen(server: Server, state: ServerState, ...args: ListenArguments): void {
+export function listen(server: { _handle: NodeHandle | null }, engine: EngineListener, ...args: ListenArguments): void {
   const [address, port, addressType, backlog, fd, flags] = args;
   // Without an address: all of them, by way of IPv6 where there is one.
   const isWildcard = !address && typeof fd !== 'number';
   if (server._handle) {
-    useEngine(server._handle, state);
+    useEngine(server._handle, engine);
   } else {
     const handle = createHandle(isWildcard ? '::' : address, port, isWildcard ? 6 : addressType, fd, flags);
     if (typeof handle !== 'number') {
-      useEngine(handle, state);
+      useEngine(handle, engine);
       server._handle = handle;
       if (isWildcard) {
-        nodeListen.call(server, '::', port, 6, backlog, fd, flags);
+        nodeListen.call(server as never, '::', port, 6, backlog, fd, flags);
         return;
       }
     } else if (isWildcard) {
-      listen(server, state, '0.0.0.0', port, 4, backlog, fd, flags);
+      listen(server, engine, '0.0.0.0', port, 4, backlog, fd, flags);
       return;
     }
   }
   // Where no handle could be made, node fails in the same way, and says so.
-  nodeListen.apply(server, args);
+  nodeListen.apply(server as never, args);
   const handle = server._handle;
-  if (handle !== null && isFaux(handle)) adoptFrom(handle, state);
+  if (handle !== null && isFaux(handle)) adoptFrom(handle, engine);
 }
 
 /** The cluster module's, for connections that the primary hands out: no descriptor. */
@@ -69,37 +48,43 @@ function isFaux(handle: NodeHandle): boolean {
   return typeof handle.fd !== 'number';
 }
 
-function useEngine(handle: NodeHandle, state: ServerState): void {
+function useEngine(handle: NodeHandle, engine: EngineListener): void {
   if (isFaux(handle)) return;
   const close = handle.close;
   handle.listen = (backlog) => {
     // An address in use is told only here (libuv's bind keeps the error).
     const bound = handle.getsockname?.({}) ?? 0;
     if (bound !== 0) return bound;
+    if (engine.onconnection !== undefined) handle.onconnection = engine.onconnection;
     try {
-      state.listenOn(handle.fd as number, backlog);
+      engine.listenOn(handle.fd as number, backlog);
       return 0;
     } catch (error) {
       return errnoOf(error);
     }
   };
   handle.close = function closeListening(callback) {
-    state.stopListening();
+    engine.stopListening();
     close.call(this, callback);
   };
-  handle.ref = () => state.setReferenced(true);
-  handle.unref = () => state.setReferenced(false);
+  handle.ref = () => engine.setReferenced(true);
+  handle.unref = () => engine.setReferenced(false);
 }
 
-function adoptFrom(handle: NodeHandle, state: ServerState): void {
+function adoptFrom(handle: NodeHandle, engine: EngineListener): void {
   const refuse = handle.onconnection;
+  const close = handle.close;
+  handle.close = function closeAdopting(callback) {
+    engine.stopListening();
+    close.call(this, callback);
+  };
   handle.onconnection = function adoptConnection(this: NodeHandle, error, client) {
     if (error !== 0 || client === undefined) {
       refuse?.call(this, error, client);
       return;
     }
     try {
-      state.adopt(client.fd as number);
+      engine.adopt(client.fd as number);
     } catch (failure) {
       refuse?.call(this, errnoOf(failure));
     } finally {
