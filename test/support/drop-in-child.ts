@@ -16,6 +16,12 @@ export const wantedHooks: Hook[] = hooks.filter(
   (hook) => hook === 'plain' || (process.env['GAMMALOOP_TEST_BACKENDS'] || 'node,native').split(',').includes(hook),
 );
 
+/** The same with node:net on the engine too. */
+export function nodeNetArgs(hook: Hook): string[] {
+  const registerNet = new URL('../../lib/register-net.ts', import.meta.url).href;
+  return ['--no-warnings', '--import', loader, ...(hook === 'plain' ? [] : ['--import', registerNet])];
+}
+
 /** Node's arguments; children of the child get the same by execArgv. */
 export function nodeArgs(hook: Hook): string[] {
   return ['--no-warnings', '--import', loader, ...(hook === 'plain' ? [] : ['--import', register])];

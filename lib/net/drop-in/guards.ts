@@ -23,12 +23,14 @@ const require = createRequire(import.meta.url);
 const nodeReinitialize = NodeSocket.prototype[kReinitializeHandle] as (handle: NodeHandle) => void;
 let isGuarded = false;
 
+// At once: a child that was forked before could be sent a socket.
+guardChildProcesses();
+
 /** Before the first handle is made. */
 export function guardNode(): void {
   if (isGuarded) return;
   isGuarded = true;
   guardTls();
-  guardChildProcesses();
   // What was written leaves with the turn; there is none any more.
   process.on('exit', () => nativeLoop().engine.flush());
 }

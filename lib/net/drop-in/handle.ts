@@ -55,6 +55,8 @@ export class EngineHandle implements ByteListener {
   onRead: OnRead | null = null;
   /** Accepted on a unix socket. */
   isUnix = false;
+  /** The listener's: the engine has the connection no more. */
+  onGone: (() => void) | null = null;
   #userBuffer: Uint8Array | null = null;
   #wire: WireConnection | null = null;
   #outgoing: Outgoing | null = null;
@@ -369,6 +371,7 @@ export class EngineHandle implements ByteListener {
 
   onClosed(errno: number): void {
     this.#gone = errno;
+    this.onGone?.();
     if (this.#isClosing) {
       this.#connected(-ECANCELED);
       this.#closed();

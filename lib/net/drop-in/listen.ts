@@ -10,8 +10,8 @@ export interface EngineListener {
   listenOn(fd: number, backlog: number): void;
   stopListening(): void;
   setReferenced(on: boolean): void;
-  /** In the place of node's listener for connections, which programs may wrap. */
-  readonly onconnection?: NodeHandle['onconnection'];
+  /** Connections are handed out as sockets: who puts a listener of his own on the handle (the cluster's primary) gets libuv's. */
+  readonly yields?: boolean;
   /** A connection that somebody else has accepted: a duplicate of its descriptor is ours. */
   adopt(fd: number): void;
 }
@@ -50,14 +50,14 @@ function isFaux(handle: NodeHandle): boolean {
 
 function useEngine(handle: NodeHandle, engine: EngineListener): void {
   if (isFaux(handle)) return;
-  const close = handle.close;
+  const { close, listen } = handle;
   handle.listen = (backlog) => {
     // An address in use is told only here (libuv's bind keeps the error).
     const bound = handle.getsockname?.({}) ?? 0;
     if (bound !== 0) return bound;
-    if (engine.onconnection !== undefined) handle.onconnection = engine.onconnection;
     try {
       engine.listenOn(handle.fd as number, backlog);
+      if (engine.yields === true) yieldToListener(handle, engine, () => listen.call(handle, backlog));
       return 0;
     } catch (error) {
       return errnoOf(error);
@@ -69,6 +69,22 @@ function useEngine(handle: NodeHandle, engine: EngineListener): void {
   };
   handle.ref = () => engine.setReferenced(true);
   handle.unref = () => engine.setReferenced(false);
+}
+
+function yieldToListener(handle: NodeHandle, engine: EngineListener, listen: () => number): void {
+  const { onconnection } = handle;
+  Object.defineProperty(handle, 'onconnection', {
+    get: () => onconnection,
+    set(value: NodeHandle['onconnection']) {
+      for (const name of ['listen', 'close', 'ref', 'unref']) Reflect.deleteProperty(handle, name);
+      Object.defineProperty(handle, 'onconnection', { value, writable: true, enumerable: true, configurable: true });
+      engine.stopListening();
+      const error = listen();
+      if (error !== 0) value?.call(handle, error);
+    },
+    enumerable: true,
+    configurable: true,
+  });
 }
 
 function adoptFrom(handle: NodeHandle, engine: EngineListener): void {

@@ -8,19 +8,23 @@ import { openRawServer } from '../raw-connections.js';
 import { guardNode } from './guards.js';
 import { EngineHandle } from './handle.js';
 import type { EngineListener } from './listen.js';
-import type { NodeHandle, ServerWithParts } from './node-parts.js';
+import type { ServerWithParts } from './node-parts.js';
 import { zeroConnectionsIsALimit } from './node-version.js';
 import { Socket } from './socket.js';
 
+/** Longer than the engine lingers (raw-connections.ts). */
+const FORGET_AFTER_MS = 4000;
 const socketChannel = diagnostics.channel('net.server.socket');
 
 export class ServerListener implements WireServer, EngineListener {
+  readonly yields = true;
   readonly #server: ServerWithParts;
   readonly #loop = nativeLoop();
   /** -1: the engine has no server for it. */
   #index = -1;
-  /** The cluster's primary accepts. */
-  #isAdopting = false;
+  #isListening = false;
+  #connectionCount = 0;
+  #forgetting: NodeJS.Timeout | null = null;
   /** In the context of the call to listen(). */
   #scope = new AsyncResource('TCPSERVERWRAP');
 
@@ -30,65 +34,49 @@ export class ServerListener implements WireServer, EngineListener {
 
   listenOn(fd: number, backlog: number): void {
     this.#scope = new AsyncResource('TCPSERVERWRAP');
-    this.#isAdopting = false;
     this.#open();
     try {
       this.#loop.engine.listenOn(this.#index, { fd, bound: true, backlog });
     } catch (error) {
-      this.stopListening();
+      this.#forgetIfUnused();
       throw error;
     }
+    this.#isListening = true;
   }
 
-  /** The engine keeps its server until the last connection of it is gone. */
   stopListening(): void {
-    const index = this.#index;
-    if (index === -1) return;
-    this.#index = -1;
-    this.#loop.addServer(index, {
-      onClosed: () => {
-        this.#loop.wire.removeServer(index);
-        this.#loop.engine.forgetServer(index);
-      },
-    });
-    this.#loop.engine.closeServer(index);
+    if (this.#isListening) this.#loop.engine.stopListening(this.#index);
+    this.#isListening = false;
+    this.#forgetIfUnused();
   }
 
   setReferenced(on: boolean): void {
-    if (this.#index !== -1) this.#loop.engine.setReferenced(this.#index, on);
+    if (this.#isListening) this.#loop.engine.setReferenced(this.#index, on);
   }
 
   adopt(fd: number): void {
-    this.#isAdopting = true;
     this.#open();
     this.#loop.engine.adopt(this.#index, fd);
   }
 
   onConnection(wire: WireConnection): ByteListener {
-    return this.#scope.runInAsyncScope(this.#receive, this, wire);
+    this.#connectionCount++;
+    return this.#scope.runInAsyncScope(this.#accept, this, wire);
   }
-
-  #receive(wire: WireConnection): EngineHandle {
-    const handle = new EngineHandle(wire);
-    handle.isUnix = typeof (this.#server as unknown as { _pipeName?: string })._pipeName === 'string';
-    const listening = this.#server._handle;
-    // Closed meanwhile.
-    if (listening === null) handle.close();
-    else if (this.#isAdopting) this.#accept(handle);
-    else callSafely(() => listening.onconnection?.(0, handle as unknown as NodeHandle));
-    return handle;
-  }
-
-  readonly onconnection = (_error: number, client?: NodeHandle): void => {
-    this.#accept(client as unknown as EngineHandle);
-  };
 
   /** As node's own, which makes sockets of node's class. */
-  #accept(handle: EngineHandle): void {
+  #accept(wire: WireConnection): EngineHandle {
     const server = this.#server;
-    if (!this.#admits(handle)) {
+    const handle = new EngineHandle(wire);
+    handle.isUnix = typeof (server as unknown as { _pipeName?: string })._pipeName === 'string';
+    handle.onGone = () => {
+      this.#connectionCount--;
+      this.#forgetIfUnused();
+    };
+    // Closed meanwhile, or full.
+    if (server._handle === null || !this.#admits(handle)) {
       handle.close();
-      return;
+      return handle;
     }
     const socket = new Socket({
       handle,
@@ -104,10 +92,13 @@ export class ServerListener implements WireServer, EngineListener {
     server._connections++;
     socket.server = socket._server = server;
     // What a listener throws is its own: the connection stays, as on node.
-    callSafely(() => {
+    try {
       server.emit('connection', socket as never);
       if (socketChannel.hasSubscribers) socketChannel.publish({ socket });
-    });
+    } catch (error) {
+      process.nextTick(rethrow, error);
+    }
+    return handle;
   }
 
   /** `maxConnections` and `blockList`. */
@@ -145,13 +136,23 @@ export class ServerListener implements WireServer, EngineListener {
     this.#index = openRawServer(0);
     this.#loop.wire.addServer(this.#index, this);
   }
-}
 
-function callSafely(callback: () => void): void {
-  try {
-    callback();
-  } catch (error) {
-    process.nextTick(rethrow, error);
+  get #isUnused(): boolean {
+    return this.#index !== -1 && !this.#isListening && this.#connectionCount === 0;
+  }
+
+  /** Not at once: what is gone for us may linger there, so that the peer gets the last bytes. */
+  #forgetIfUnused(): void {
+    if (!this.#isUnused || this.#forgetting !== null) return;
+    this.#forgetting = setTimeout(() => {
+      this.#forgetting = null;
+      if (!this.#isUnused) return;
+      const index = this.#index;
+      this.#index = -1;
+      this.#loop.wire.removeServer(index);
+      this.#loop.engine.forgetServer(index);
+    }, FORGET_AFTER_MS);
+    this.#forgetting.unref();
   }
 }
 

@@ -2,12 +2,14 @@ import { execFile } from 'node:child_process';
 import http from 'node:http';
 import https from 'node:https';
 import { createRequire } from 'node:module';
+import net from 'node:net';
 import { PerformanceObserver } from 'node:perf_hooks';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import ourHttp, * as ourHttpNames from '../../../lib/drop-in/http.js';
 import ourHttps, * as ourHttpsNames from '../../../lib/drop-in/https.js';
 import { install, loop, uninstall } from '../../../lib/index.js';
+import ourNet from '../../../lib/net/index.js';
 import { listen, portOf } from '../../support/drop-in.js';
 import { httpModule, nodeArgs } from '../../support/drop-in-child.js';
 import { RawClient } from '../../support/raw-client.js';
@@ -52,6 +54,27 @@ async function ask(server: http.Server): Promise<string> {
 }
 
 describe('install and uninstall', () => {
+  it('replace node:net too where that is asked for, at once or later, and put it back', async () => {
+    const nodes = net as Record<string, unknown> & typeof net;
+    const ours = ourNet as Record<string, unknown> & typeof ourNet;
+    const before = { ...nodes };
+    install();
+    expect({ ...net }).toEqual(before);
+    install({ net: true });
+    for (const name of ['connect', 'createConnection', 'createServer', 'Server', 'Socket', 'Stream'] as const) {
+      expect(nodes[name], name).toBe(ours[name]);
+      expect(nodes[name], name).not.toBe(before[name]);
+      expect((await import('node:net'))[name as 'connect'], name).toBe(nodes[name]);
+    }
+    expect(net.BlockList).toBe(before.BlockList);
+    expect(new before.Socket()).toBeInstanceOf(net.Socket);
+    expect(new net.Socket()).toBeInstanceOf(before.Socket);
+    expect(Object.keys(ourNet)).toEqual(expect.arrayContaining(Object.keys(before)));
+    uninstall();
+    expect({ ...net }).toEqual(before);
+    expect(() => install({ net: 1 as never })).toThrow(expect.objectContaining({ code: 'ERR_GAMMALOOP_OPTION' }));
+  });
+
   it('replace the four names, in both views, and put them back exactly', async () => {
     const before = picture();
     install();
@@ -243,6 +266,7 @@ describe('the register hook', () => {
   const program = `
     import { createServer } from 'node:http';
     import { createRequire } from 'node:module';
+import net from 'node:net';
     const require = createRequire(process.cwd() + '/');
     console.log(createServer === require('http').createServer, createServer().constructor === require('http').Server);
   `;
