@@ -92,8 +92,8 @@ class Engine final : public ReactorDelegate {
   // See WireSession::isReceiving.
   bool isReceiving(SlabKey connection);
   void setConnectionReferenced(SlabKey connection, bool referenced);
-  // A connection with a socket is handed over: a duplicate of its descriptor, which is the caller's, and in `input` what
-  // was read and not told. Nothing more is read; to close it is the caller's next step.
+  // A connection with a socket is handed over: a duplicate of its descriptor, which is the caller's, and in `input`
+  // what was read and not told. Nothing more is read; to close it is the caller's next step.
   Result<int> release(SlabKey connection, std::vector<uint8_t>& input);
 
   // WebSockets (engine_ws.cc).

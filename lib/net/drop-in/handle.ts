@@ -7,7 +7,7 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { constants } from 'node:os';
-import { type ByteListener, type WireConnection } from '../../backend/wire.js';
+import type { ByteListener, WireConnection } from '../../backend/wire.js';
 import { WIRE_WRITE_CLOSE_FLAG } from '../../bridge/records.js';
 import type { ConnectTarget } from '../options.js';
 import { beginConnection } from '../raw-connections.js';
@@ -22,13 +22,7 @@ const { EBADF, ECANCELED, ECONNREFUSED, ENOTCONN, EPIPE } = constants.errno;
 
 /** Node's TCPConnectWrap or PipeConnectWrap. */
 interface ConnectRequest {
-  oncomplete?: (
-    status: number,
-    handle: object,
-    request: ConnectRequest,
-    readable: boolean,
-    writable: boolean,
-  ) => void;
+  oncomplete?: (status: number, handle: object, request: ConnectRequest, readable: boolean, writable: boolean) => void;
 }
 
 /** A handle of libuv's. */
@@ -127,8 +121,7 @@ export class EngineHandle implements ByteListener {
 
   /** Without a port `address` is the path of a unix socket. */
   connect(request: ConnectRequest, address: string, port?: number): number {
-    const target: ConnectTarget =
-      port === undefined ? { path: address } : { hostname: address, port, ...this.#local };
+    const target: ConnectTarget = port === undefined ? { path: address } : { hostname: address, port, ...this.#local };
     this.#target = target;
     this.#request = request;
     try {
@@ -160,7 +153,8 @@ export class EngineHandle implements ByteListener {
     const request = this.#request;
     this.#request = null;
     const isThere = status === 0;
-    if (request?.oncomplete) this.#scope.runInAsyncScope(request.oncomplete, request, status, this, request, isThere, isThere);
+    if (request?.oncomplete)
+      this.#scope.runInAsyncScope(request.oncomplete, request, status, this, request, isThere, isThere);
     // A paused socket does not read on.
     if (isThere && !this.reading) this.#setReading(false);
   }

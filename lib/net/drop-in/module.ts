@@ -4,7 +4,7 @@
  */
 import nodeNet from 'node:net';
 import { Server as OurServer } from './server.js';
-import { connect as ourConnect, Socket as OurSocket } from './socket.js';
+import { Socket as OurSocket, connect as ourConnect } from './socket.js';
 
 const Server = OurServer as unknown as typeof nodeNet.Server;
 const Socket = OurSocket as unknown as typeof nodeNet.Socket;

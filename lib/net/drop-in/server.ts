@@ -21,7 +21,9 @@ Object.setPrototypeOf(Server.prototype, NodeServer.prototype);
 // Servers of TLS and HTTP are net.Servers to programs.
 Object.defineProperty(Server, Symbol.hasInstance, {
   value(this: unknown, value: unknown): boolean {
-    return this === Server ? value instanceof NodeServer : Function.prototype[Symbol.hasInstance].call(this as never, value);
+    return this === Server
+      ? value instanceof NodeServer
+      : Function.prototype[Symbol.hasInstance].call(this as never, value);
   },
 });
 Object.defineProperty(Server.prototype, '_listen2', {

@@ -2,8 +2,9 @@
  * net.Socket on the engine: node's own class, whose sockets get an EngineHandle where node would make one of libuv's. Sockets that are made with a handle or
  * a descriptor (pipes of child processes, TLS) are node's entirely.
  */
-import { EngineHandle } from './handle.js';
+
 import { guardNode } from './guards.js';
+import { EngineHandle } from './handle.js';
 import {
   type Done,
   kReinitializeHandle,
@@ -48,7 +49,9 @@ Object.setPrototypeOf(Socket.prototype, NodeSocket.prototype);
 // What was made by node's class before, or is derived from it (TLS, the sockets of HTTP), is a net.Socket to programs.
 Object.defineProperty(Socket, Symbol.hasInstance, {
   value(this: unknown, value: unknown): boolean {
-    return this === Socket ? value instanceof NodeSocket : Function.prototype[Symbol.hasInstance].call(this as never, value);
+    return this === Socket
+      ? value instanceof NodeSocket
+      : Function.prototype[Symbol.hasInstance].call(this as never, value);
   },
 });
 

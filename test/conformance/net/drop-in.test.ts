@@ -233,10 +233,9 @@ describe.each(netImplementations)('sockets and servers on $name', (implementatio
     );
     await once(client, 'connect');
     expect(client.remoteAddress).toBe('127.0.0.1');
-    expect((client as unknown as { autoSelectFamilyAttemptedAddresses: string[] }).autoSelectFamilyAttemptedAddresses).toEqual([
-      `::1:${port}`,
-      `127.0.0.1:${port}`,
-    ]);
+    expect(
+      (client as unknown as { autoSelectFamilyAttemptedAddresses: string[] }).autoSelectFamilyAttemptedAddresses,
+    ).toEqual([`::1:${port}`, `127.0.0.1:${port}`]);
     expect(handleOf(client) instanceof EngineHandle).toBe(backend === 'native');
   });
 

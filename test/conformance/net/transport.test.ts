@@ -286,7 +286,9 @@ describe.each(backends)('transports on the %s backend', (backend) => {
       address: '127.0.0.1',
       port,
     });
-    await expect(connectProtocol({ path: '/nowhere/socket', backend }, factory)).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(connectProtocol({ path: '/nowhere/socket', backend }, factory)).rejects.toMatchObject({
+      code: 'ENOENT',
+    });
     await expect(connectProtocol({ port, hostname: 'no-such-name.invalid', backend }, factory)).rejects.toMatchObject({
       name: 'ConnectError',
       syscall: 'getaddrinfo',
