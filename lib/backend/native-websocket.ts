@@ -12,11 +12,16 @@ import {
   WIRE_CLOSED_ERRNO_OFFSET,
   WS_ACCEPT,
   WS_ASCII_FLAG,
+  WS_ATTACH,
+  WS_ATTACHED,
   WS_AUTO_PONG_FLAG,
+  WS_BEGIN,
   WS_BINARY_FLAG,
   WS_CLOSED,
   WS_DRAINED,
   WS_FAILURE,
+  WS_FAILURE_DETAIL_OFFSET,
+  WS_FAILURE_ERROR_OFFSET,
   WS_FIRST_FLAG,
   WS_FLUSHED,
   WS_LAST_FLAG,
@@ -172,10 +177,10 @@ export class NativeWebSocket extends AsyncResource implements WebSocketSession, 
     if (this.state === 'open') this.#loop.submissions.wsData(WS_SEND_PONG, this, data);
   }
 
-  close(code: number, reason: string): void {
+  close(code: number, reason: string | Uint8Array): void {
     if (this.state !== 'open') return;
     this.state = 'closing';
-    this.#loop.submissions.wsClose(this, code, reason === '' ? EMPTY : Buffer.from(reason));
+    this.#loop.submissions.wsClose(this, code, typeof reason === 'string' ? Buffer.from(reason) : reason);
   }
 
   terminate(): void {
@@ -232,7 +237,19 @@ export class NativeWebSocket extends AsyncResource implements WebSocketSession, 
     return this.#listener.ignoresPongs === true;
   }
 
+  /** After WS_ATTACHED: reading goes on, beginning with `input`, which was read behind the handshake. */
+  protected begin(input: Uint8Array): void {
+    const { submissions } = this.#loop;
+    let at = 0;
+    for (; at + PIECE_BYTES < input.byteLength; at += PIECE_BYTES) {
+      submissions.wsData(WS_BEGIN, this, input.subarray(at, at + PIECE_BYTES), WS_SEND_MORE_FLAG);
+    }
+    submissions.wsData(WS_BEGIN, this, at === 0 ? input : input.subarray(at));
+  }
+
   // From the reader, inside this session's async context.
+
+  receiveAttached(): void {}
 
   receiveMessage(flags: number, start: number, length: number): void {
     const isBinary = (flags & WS_BINARY_FLAG) !== 0;
@@ -289,12 +306,12 @@ export class NativeWebSocket extends AsyncResource implements WebSocketSession, 
     this.#listener.onClosing(code, reason);
   }
 
-  receiveFailure(number: number): void {
+  receiveFailure(number: number, detail: number): void {
     const failure = WEBSOCKET_FAILURES[number] as WebSocketFailure;
     this.state = 'closing';
     this.#hasFailed = true;
     this.#arriving = null;
-    this.#listener.onFailure(failure, CLOSE_CODE_OF_FAILURE[failure], 0);
+    this.#listener.onFailure(failure, CLOSE_CODE_OF_FAILURE[failure], detail);
   }
 
   receiveDrained(): void {
@@ -359,6 +376,10 @@ function settingsOf(options: SessionOptions): Uint32Array {
   );
 }
 
+function flagsOf(options: SessionOptions): number {
+  return (options.autoPong ? WS_AUTO_PONG_FLAG : 0) | (options.skipUtf8Validation ? WS_UNCHECKED_FLAG : 0);
+}
+
 function deflateWord(deflate: DeflateParameters): number {
   const sizes =
     deflate.serverMaxWindowBits |
@@ -392,9 +413,19 @@ export class WebSocketReader {
   ): NativeWebSocket {
     const session = new NativeWebSocket(this.#loop, connection.index, connection.generation, options, listener);
     this.#sessions[connection.index] = session;
-    const flags = (options.autoPong ? WS_AUTO_PONG_FLAG : 0) | (options.skipUtf8Validation ? WS_UNCHECKED_FLAG : 0);
-    this.#loop.submissions.wsOpen(WS_ACCEPT, flags, exchange, connection, settingsOf(options), headerBlock);
+    this.#loop.submissions.wsOpen(WS_ACCEPT, flagsOf(options), exchange, connection, settingsOf(options), headerBlock);
     return session;
+  }
+
+  /** The wire session of the same key gives way to `session`, which hears of that by receiveAttached, if the connection is still there by then. */
+  attach(session: NativeWebSocket, options: SessionOptions): void {
+    this.#sessions[session.index] = session;
+    this.#loop.submissions.wsOpen(WS_ATTACH, flagsOf(options), session, session, settingsOf(options), '');
+  }
+
+  /** Nothing more is told to `session`. */
+  forget(session: NativeWebSocket): void {
+    if (this.#sessions[session.index] === session) this.#sessions[session.index] = undefined;
   }
 
   dispatch(opcode: number, flags: number, at: number, word: number): void {
@@ -422,13 +453,21 @@ export class WebSocketReader {
         break;
       }
       case WS_FAILURE:
-        session.runInAsyncScope(session.receiveFailure, session, length);
+        session.runInAsyncScope(
+          session.receiveFailure,
+          session,
+          words[word + (WS_FAILURE_ERROR_OFFSET >>> 2)] as number,
+          words[word + (WS_FAILURE_DETAIL_OFFSET >>> 2)] as number,
+        );
         break;
       case WS_DRAINED:
         session.runInAsyncScope(session.receiveDrained, session);
         break;
       case WS_FLUSHED:
         session.runInAsyncScope(session.receiveFlushed, session, length);
+        break;
+      case WS_ATTACHED:
+        session.runInAsyncScope(session.receiveAttached, session);
         break;
       case WS_CLOSED:
         this.#sessions[index] = undefined;

@@ -272,12 +272,12 @@ export class SubmissionWriter {
     this.#commitWsSend(to, at, chunk.byteLength, total, flags);
   }
 
-  /** WS_BEGIN, WS_SEND_REST, WS_SEND_PING, WS_SEND_PONG, WS_SUBSCRIBE, WS_UNSUBSCRIBE. */
-  wsData(opcode: number, to: RecordKey, chunk: Uint8Array): void {
+  /** WS_BEGIN, WS_SEND_REST, WS_SEND_PING, WS_SEND_PONG, WS_SUBSCRIBE, WS_UNSUBSCRIBE. `flags`: WS_SEND_MORE_FLAG for the first. */
+  wsData(opcode: number, to: RecordKey, chunk: Uint8Array, flags = 0): void {
     const at = this.#reserve(WRITE_BYTES + chunk.byteLength);
     this.#bytes.set(chunk, at + WRITE_BYTES);
     this.#words[(at + WRITE_LENGTH_OFFSET) >>> 2] = chunk.byteLength;
-    this.#commit(at >>> 2, opcode, 0, to, WRITE_BYTES + chunk.byteLength);
+    this.#commit(at >>> 2, opcode, flags, to, WRITE_BYTES + chunk.byteLength);
   }
 
   wsClose(to: RecordKey, code: number, reason: Uint8Array): void {

@@ -52,7 +52,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   readonly openedAtMs = performance.now();
   destroyed = false;
   readonly #state: ServerState;
-  readonly #output: WireOutput;
+  readonly output: WireOutput;
   readonly #fed: FedTransport | null;
   #socket: HttpSocket | null = null;
   readonly #exchanges = new Exchanges(this);
@@ -78,7 +78,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.server = state.server;
     this.wire = wire;
     this.#state = state;
-    this.#output = new WireOutput(wire, fed);
+    this.output = new WireOutput(wire, fed);
     this.#fed = fed;
     this.gate = new ReadingGate(wire);
     this.#isCounted = fed === null;
@@ -178,7 +178,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   // ResponseSink.
 
   get writableLength(): number {
-    return this.#output.measure();
+    return this.output.measure();
   }
 
   get writableHighWaterMark(): number {
@@ -186,18 +186,18 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   cork(): void {
-    this.#output.cork();
+    this.output.cork();
   }
 
   send(head: string, body: string | Uint8Array, callback: WriteCallback | null): boolean {
-    this.#output.measure();
+    this.output.measure();
     this.#fed?.keepAwake();
-    this.#output.write(head, body, 0, callback);
-    if (this.#output.length < this.writableHighWaterMark) return true;
-    if (!this.#output.isCorked) this.#output.flush();
+    this.output.write(head, body, 0, callback);
+    if (this.output.length < this.writableHighWaterMark) return true;
+    if (!this.output.isCorked) this.output.flush();
     if (!this.#needDrain) {
       this.#needDrain = true;
-      this.#output.whenFlushed(() => this.#onDrained());
+      this.output.whenFlushed(() => this.#onDrained());
     }
     return false;
   }
@@ -213,11 +213,11 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   flush(): void {
-    this.#output.flush();
+    this.output.flush();
   }
 
   whenFlushed(callback: WriteCallback): void {
-    this.#output.whenFlushed(callback);
+    this.output.whenFlushed(callback);
   }
 
   onPendingBytes(delta: number): void {
@@ -235,7 +235,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.#state.refresh();
     if (!this.#timeout.isSet) return;
     // Until then the peer that does not read is what the timeout is for.
-    this.#output.whenFlushed(() => {
+    this.output.whenFlushed(() => {
       if (this.#exchanges.response === null && !this.destroyed) this.#timeout.onIdle();
     });
   }
@@ -245,17 +245,17 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   /** `flags`: WIRE_WRITE_*. */
   write(head: string, body: string | Uint8Array, flags: number, callback: WriteCallback | null): void {
     this.#fed?.keepAwake();
-    this.#output.uncork();
-    this.#output.write(head, body, flags, callback);
+    this.output.uncork();
+    this.output.write(head, body, flags, callback);
   }
 
   onFlushed(position: number): void {
-    if (this.#fed === null) this.#output.onFlushed(position);
+    if (this.#fed === null) this.output.onFlushed(position);
   }
 
   /** As onFlushed, from the transport of a fed connection. */
   onSent(position: number): void {
-    this.#output.onFlushed(position);
+    this.output.onFlushed(position);
   }
 
   #onDrained(): void {
@@ -340,7 +340,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
   }
 
   destroyIdle(): void {
-    if (this.#output.measure() === 0) this.destroy(null);
+    if (this.output.measure() === 0) this.destroy(null);
     else this.endAfterOutput();
   }
 
@@ -357,7 +357,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.#isClosed = true;
     if (this.#socket === null && errno !== 0 && this.server.listenerCount('clientError') > 0) this.#ensureSocket();
     this.destroyed = true;
-    this.#output.abandon(errno === 0 && !this.#isCut);
+    this.output.abandon(errno === 0 && !this.#isCut);
     this.#state.remove(this);
     this.#uncount();
     const socket = this.#socket;
@@ -408,18 +408,18 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   shutdown(callback: WriteCallback | null): void {
     this.#hasShutDown = true;
-    this.#output.shutdown();
-    if (callback !== null) this.#output.whenFlushed(callback);
+    this.output.shutdown();
+    if (callback !== null) this.output.whenFlushed(callback);
   }
 
   closeFromSocket(reset: boolean): void {
     if (this.#isClosed || this.#isCut) return;
     this.#isCut = true;
     this.destroyed = true;
-    if (!reset && this.#output.length > 0 && !this.#output.isCorked) this.#output.flush();
-    if (!reset && this.#hasShutDown && this.#output.length === 0) {
+    if (!reset && this.output.length > 0 && !this.output.isCorked) this.output.flush();
+    if (!reset && this.#hasShutDown && this.output.length === 0) {
       // All is said: the engine reads on for a while, so that no reset overtakes what was sent.
-      this.#output.write('', '', WIRE_WRITE_CLOSE_FLAG, null);
+      this.output.write('', '', WIRE_WRITE_CLOSE_FLAG, null);
     } else {
       this.wire.destroy(reset);
     }

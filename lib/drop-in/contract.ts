@@ -5,7 +5,6 @@
 import type { Socket } from 'node:net';
 import type { WireConnection } from '../backend/wire.js';
 import type { IncomingMessage } from './incoming-message.js';
-import type { ReadingGate } from './reading-gate.js';
 import type { Server } from './server.js';
 import type { ServerResponse } from './server-response.js';
 
@@ -69,6 +68,22 @@ export interface ResponseSink {
   destroyFromResponse(response: ServerResponse, error: Error | null): void;
 }
 
+/** Who pauses the reading; and the tap, for who wants the bytes of HTTP (reading-gate.ts). */
+export interface SocketGate {
+  /** `socket.pause()` and `resume()`: nothing after an upgrade, where the stream's own buffer does it. */
+  pauseBySocket(on: boolean): void;
+  pauseByTap(on: boolean): void;
+  tap(): void;
+}
+
+/** What was written on a connection (wire-output.ts). */
+export interface SocketOutput {
+  /** Modulo 2^32. */
+  readonly bytesWritten: number;
+  /** The engine has all of it. */
+  readonly isSubmitted: boolean;
+}
+
 /**
  * A connection as its EngineSocket sees it. The connection keeps what waits to be sent and its callbacks, for responses and raw writes alike, so
  * that their bytes leave in the order of the calls; it counts itself in `server._connections` until a socket is made (`socket._server` then does).
@@ -82,6 +97,7 @@ export interface SocketHost {
   readonly httpMessage: ServerResponse | null | undefined;
   readonly writableLength: number;
   readonly writableHighWaterMark: number;
+  readonly output: SocketOutput;
   /** `latin1`, then `bytes` (text as UTF-8), after all that was written before. */
   sendRaw(latin1: string, bytes: string | Uint8Array): void;
   /** As ResponseSink. */
@@ -92,8 +108,7 @@ export interface SocketHost {
   shutdown(callback: WriteCallback | null): void;
   /** The socket was destroyed (handle.close): what was written is offered to the system once more, then the connection closes. */
   closeFromSocket(reset: boolean): void;
-  /** Who pauses the reading while HTTP is spoken; and the tap, for who wants its bytes. */
-  readonly gate: ReadingGate;
+  readonly gate: SocketGate;
   /** Milliseconds without a byte in either direction after which kIdle comes; 0: never. */
   setInactivity(timeoutMs: number): void;
 }
@@ -104,6 +119,7 @@ export const kPeerEnd = Symbol('gammaloop.peerEnd');
 export const kSocketClosed = Symbol('gammaloop.socketClosed');
 export const kIdle = Symbol('gammaloop.idle');
 export const kUpgraded = Symbol('gammaloop.upgraded');
+export const kTakeOver = Symbol('gammaloop.takeOver');
 
 export interface SocketHooks {
   /** After an upgrade: `wire.consume` as many bytes once they have been read. Before: what is told by the tap. */
@@ -116,6 +132,12 @@ export interface SocketHooks {
   [kIdle](): void;
   /** HTTP is over: from here on a plain Duplex. */
   [kUpgraded](): void;
+  /**
+   * Another protocol takes the connection over below the socket, after an upgrade: `open` is given what carried the socket, gives what does so from
+   * now on, and is called in the async context of the socket's events. What had come and was not read stays in the socket's buffer. False, and
+   * nothing done: somebody sees the bytes that are read or written here, or some of them still wait to be written.
+   */
+  [kTakeOver](open: (host: SocketHost) => SocketHost): boolean;
 }
 
 /** On a server: the classes given to `createServer({ IncomingMessage, ServerResponse })` that derive from ours; undefined: ours. */

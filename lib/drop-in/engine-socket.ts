@@ -17,6 +17,7 @@ import {
   kPeerEnd,
   kPushData,
   kSocketClosed,
+  kTakeOver,
   kUpgraded,
   type SocketHooks,
   type SocketHost,
@@ -40,7 +41,7 @@ interface SocketPrivate {
 }
 
 export class EngineSocket extends Socket implements SocketHooks {
-  readonly #host: SocketHost;
+  #host: SocketHost;
   readonly #scope = new AsyncResource('TCPSERVERWRAP');
   #isClosed = false;
   #isReset = false;
@@ -93,6 +94,15 @@ export class EngineSocket extends Socket implements SocketHooks {
 
   [kUpgraded](): void {
     (this as { readableFlowing: boolean | null }).readableFlowing = null;
+  }
+
+  [kTakeOver](open: (host: SocketHost) => SocketHost): boolean {
+    const isSeen = this.listenerCount('data') + this.listenerCount('readable') > 0 || Object.hasOwn(this, 'write');
+    const isIdle = this.writable && this.writableLength === 0 && this.#host.output.isSubmitted;
+    if (this.#isClosed || this.#host.isHttp || isSeen || !isIdle) return false;
+    super.pause();
+    this.#host = this.#scope.runInAsyncScope(open, undefined, this.#host);
+    return true;
   }
 
   [kSocketClosed](errno: number): void {
@@ -156,7 +166,7 @@ export class EngineSocket extends Socket implements SocketHooks {
   }
 
   override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
-    this.#bytesWritten = this.#host.wire.position;
+    this.#bytesWritten = this.#host.output.bytesWritten;
     this.#countReceived();
     this.#hadError = error !== null;
     if (!this.#isClosed) this.#host.closeFromSocket(this.#isReset);
@@ -173,12 +183,12 @@ export class EngineSocket extends Socket implements SocketHooks {
   // What programs call, and node's class does through the handle.
 
   override pause(): this {
-    if (this.#host.isHttp && !this.destroyed) this.#host.gate.pauseBySocket(true);
+    if (!this.destroyed) this.#host.gate.pauseBySocket(true);
     return super.pause();
   }
 
   override resume(): this {
-    if (this.#host.isHttp && !this.destroyed) this.#host.gate.pauseBySocket(false);
+    if (!this.destroyed) this.#host.gate.pauseBySocket(false);
     return super.resume();
   }
 
@@ -339,7 +349,7 @@ export class EngineSocket extends Socket implements SocketHooks {
     };
     read('pending', () => false);
     read('bytesRead', (socket) => (socket.destroyed ? socket.#bytesRead : socket.#countReceived()));
-    read('_bytesDispatched', (socket) => (socket.destroyed ? socket.#bytesWritten : socket.#host.wire.position));
+    read('_bytesDispatched', (socket) => (socket.destroyed ? socket.#bytesWritten : socket.#host.output.bytesWritten));
     read('bufferSize', (socket) => (socket.destroyed ? undefined : socket.writableLength));
     const write = function write(this: EngineSocket, ...args: Parameters<Socket['write']>): boolean {
       const [chunk, encoding, callback] = args as unknown as [string | Uint8Array, unknown, unknown];

@@ -3,13 +3,15 @@
  * to be shown of HTTP's own bytes.
  */
 import type { WireConnection } from '../backend/wire.js';
+import type { SocketGate } from './contract.js';
 
-export class ReadingGate {
+export class ReadingGate implements SocketGate {
   readonly #wire: WireConnection;
   #byOutput = false;
   #bySocket = false;
   #byTap = false;
   #isTapped = false;
+  #isHttp = true;
 
   constructor(wire: WireConnection) {
     this.#wire = wire;
@@ -19,6 +21,10 @@ export class ReadingGate {
     return this.#bySocket;
   }
 
+  leaveHttp(): void {
+    this.#isHttp = false;
+  }
+
   pauseByOutput(on: boolean): void {
     if (this.#byOutput === on) return;
     this.#byOutput = on;
@@ -26,6 +32,7 @@ export class ReadingGate {
   }
 
   pauseBySocket(on: boolean): void {
+    if (!this.#isHttp) return;
     this.#bySocket = on;
     this.#update();
   }

@@ -159,6 +159,7 @@ export class ServerState implements WireServer {
   /** Upgraded: it is not among those that close() and its like are about. */
   leaveHttp(connection: HttpConnection): void {
     this.connections.delete(connection);
+    connection.gate.leaveHttp();
   }
 
   shouldUpgrade(request: IncomingMessage): boolean {

@@ -5,7 +5,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { WireConnection } from '../backend/wire.js';
 import { WIRE_WRITE_CLOSE_FLAG, WIRE_WRITE_NOTIFY_FLAG } from '../bridge/records.js';
-import type { WriteCallback } from './contract.js';
+import type { SocketOutput, WriteCallback } from './contract.js';
 import type { FedTransport } from './fed-transport.js';
 import { writeAfterDestroyError } from './wire-errors.js';
 
@@ -41,7 +41,7 @@ class PendingWrite extends AsyncResource {
   }
 }
 
-export class WireOutput {
+export class WireOutput implements SocketOutput {
   readonly #wire: WireConnection;
   readonly #fed: FedTransport | null;
   /** As far as is known; modulo 2^32 as `wire.position`. */
@@ -64,6 +64,14 @@ export class WireOutput {
   /** Written and, as far as is known, not yet handed to the system. */
   get length(): number {
     return ((this.#wire.position - this.#flushed) >>> 0) + this.#queuedBytes;
+  }
+
+  get bytesWritten(): number {
+    return this.#wire.position;
+  }
+
+  get isSubmitted(): boolean {
+    return this.#queue.length === 0;
   }
 
   /** `length`, having asked. */

@@ -55,8 +55,11 @@ void Completions::onWsPeerClose(SlabKey connection, uint16_t code, std::span<con
   commit();
 }
 
-void Completions::onWsFailure(SlabKey connection, WsError error) {
-  putWord(kWsFailure, connection, static_cast<uint32_t>(error));
+void Completions::onWsFailure(SlabKey connection, WsError error, uint32_t detail) {
+  uint8_t* record = mustReserve(kWsFailure, 0, kWsFailureBytes, connection);
+  storeWord(record, kWsFailureErrorOffset, static_cast<uint32_t>(error));
+  storeWord(record, kWsFailureDetailOffset, detail);
+  commit();
 }
 
 void Completions::onWsDrained(SlabKey connection) { putBare(kWsDrained, 0, connection); }

@@ -114,7 +114,7 @@ void Engine::closeIdle(uint32_t index) {
   while (RequestReader* session = sessions.popFront()) {
     server.http.sessions.pushBack(*session);
     Session* above = session->connection().session();
-    above == session ? session->closeIfIdle() : above->onServerClosing();
+    above == session || session->isWire() ? session->closeIfIdle() : above->onServerClosing();
   }
   // Outside of a turn: let one come, to flush, to report and to hand over what the last look has found.
   reactor_.poller().wake();

@@ -66,7 +66,7 @@ void Engine::carryOutWebSocket(const uint8_t* record, uint32_t opcode, uint32_t 
   if (session.isOver()) return;
   switch (opcode) {
     case kWsBegin:
-      return session.begin(writtenBytes(record));
+      return session.begin(writtenBytes(record), flags & kWsSendMoreFlag);
     case kWsSend: {
       const uint64_t total =
           uint64_t{loadWord(record, kWsSendTotalHighOffset)} << 32 | loadWord(record, kWsSendTotalLowOffset);
@@ -118,10 +118,13 @@ void Engine::accept(const uint8_t* record, uint32_t flags) {
   begun.begin(input);
 }
 
+// On a connection of the drop-in, whose session stays below: it tells of the connection's end, and what a program does
+// to its socket goes through it. What was read and not told is told, for the application may have older bytes:
+// it gives all of them back with kWsBegin.
 void Engine::attach(Connection& connection, const uint8_t* record, uint32_t flags) {
   Session* session = connection.session();
   const bool isWire = !session->isWebSocket() && static_cast<RequestReader*>(session)->isWire();
-  if (!isWire || static_cast<WireSession*>(session)->isOver()) return completions_.onWsClosed(connection.key(), 0);
+  if (!isWire || static_cast<WireSession*>(session)->isOver()) return;  // its end has been told
   auto& below = *static_cast<WireSession*>(session);
   std::vector<uint8_t> input = below.handOver();
   connection.pauseReading();

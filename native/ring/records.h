@@ -53,11 +53,12 @@ inline constexpr uint32_t kWsMessage = 20;    // a message, or a piece of one [k
 inline constexpr uint32_t kWsPing = 21;       // [kBody]
 inline constexpr uint32_t kWsPong = 22;       // [kBody]
 inline constexpr uint32_t kWsPeerClose = 23;  // the peer's close frame
-inline constexpr uint32_t kWsFailure = 24;    // the connection is being failed [kWireClosed: WsError]
+inline constexpr uint32_t kWsFailure = 24;    // the connection is being failed
 inline constexpr uint32_t kWsDrained = 25;    // what was to be sent has fallen to the low watermark; header only
 inline constexpr uint32_t kWsFlushed = 26;    // up to the notification of that number, all has left [kWireClosed]
 inline constexpr uint32_t kWsClosed = 27;     // the connection is gone, or ends: the last record [kWireClosed]
-inline constexpr uint32_t kWsAttached = 28;   // a wire session has been replaced: its last record came before this one
+inline constexpr uint32_t kWsAttached =
+    28;  // a wire session gave way: of what it tells, only kWireClosed comes after this; header only
 
 // kRequest
 inline constexpr uint32_t kRequestServerOffset = 16;                // u32: server index
@@ -149,6 +150,11 @@ inline constexpr uint32_t kWsAsciiFlag = 2;  // it is known to be
 inline constexpr uint32_t kWsFirstFlag = 4;
 inline constexpr uint32_t kWsLastFlag = 8;
 
+// kWsFailure
+inline constexpr uint32_t kWsFailureErrorOffset = 16;   // u32: WsError
+inline constexpr uint32_t kWsFailureDetailOffset = 20;  // u32: the opcode, length or close code that was wrong, or 0
+inline constexpr uint32_t kWsFailureBytes = 24;
+
 // kWsPeerClose
 inline constexpr uint32_t kWsPeerCloseCodeOffset = 16;    // u32
 inline constexpr uint32_t kWsPeerCloseLengthOffset = 20;  // u32: bytes of the reason
@@ -179,7 +185,8 @@ inline constexpr uint32_t kWireTap = 16;   // from now on each read is also told
 inline constexpr uint32_t kWsAccept = 17;  // the key is the exchange's: 101, and a WebSocket from here on
 inline constexpr uint32_t kWsAttach =
     18;                                   // a wire session after its upgrade becomes one; not read from before kWsBegin
-inline constexpr uint32_t kWsBegin = 19;  // after kWsAttached: what was read behind the handshake [kWrite]
+inline constexpr uint32_t kWsBegin =
+    19;  // after kWsAttached: what was read behind the handshake [kWrite]; kWsSendMoreFlag: the next has more of it
 inline constexpr uint32_t kWsSend = 20;   // a message, or its beginning
 inline constexpr uint32_t kWsSendRest = 21;     // the next bytes of it [kWrite]
 inline constexpr uint32_t kWsSendPing = 22;     // [kWrite]

@@ -1,5 +1,6 @@
 #include "ws/frame_codec.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace gammaloop {
@@ -12,7 +13,9 @@ constexpr uint8_t kMaskBit = 0x80;
 constexpr uint8_t kLength16 = 126;
 constexpr uint8_t kLength64 = 127;
 
-HeadOutcome refused(WsError error) { return {HeadOutcome::Status::Error, error}; }
+HeadOutcome refused(WsError error, uint64_t detail = 0) {
+  return {HeadOutcome::Status::Error, error, static_cast<uint32_t>(std::min<uint64_t>(detail, UINT32_MAX))};
+}
 
 uint64_t readBigEndian(const uint8_t* bytes, size_t count) {
   uint64_t value = 0;
@@ -44,7 +47,7 @@ HeadOutcome parseFrameHead(std::span<const uint8_t> bytes, FrameHead& head) {
   const uint8_t first = bytes[0];
   if (first & kRsv23Bits) return refused(WsError::UnexpectedRsv23);
   const uint8_t opcode = first & 0x0f;
-  if ((opcode > 2 && opcode < 8) || opcode > 10) return refused(WsError::InvalidOpcode);
+  if ((opcode > 2 && opcode < 8) || opcode > 10) return refused(WsError::InvalidOpcode, opcode);
   const bool control = opcode >= 8;
   if (control && !(first & kFinBit)) return refused(WsError::ExpectedFin);
   if (control && (first & kRsv1Bit)) return refused(WsError::UnexpectedRsv1);
@@ -52,12 +55,12 @@ HeadOutcome parseFrameHead(std::span<const uint8_t> bytes, FrameHead& head) {
   const uint8_t second = bytes[1];
   if (!(second & kMaskBit)) return refused(WsError::ExpectedMask);
   const uint8_t shortLength = second & 0x7f;
-  if (control && shortLength > kMaxControlBytes) return refused(WsError::InvalidControlPayloadLength);
+  if (control && shortLength > kMaxControlBytes) return refused(WsError::InvalidControlPayloadLength, shortLength);
   const size_t lengthBytes = shortLength == kLength16 ? 2 : shortLength == kLength64 ? 8 : 0;
   if (bytes.size() < 2 + lengthBytes) return {HeadOutcome::Status::NeedMore};
   head.length = lengthBytes == 0 ? shortLength : readBigEndian(bytes.data() + 2, lengthBytes);
   const bool minimal = lengthBytes == 0 || (lengthBytes == 2 ? head.length > 125 : head.length > 0xffff);
-  if (!minimal || head.length >> 63 != 0) return refused(WsError::InvalidPayloadLength);
+  if (!minimal || head.length >> 63 != 0) return refused(WsError::InvalidPayloadLength, head.length);
   const size_t headLength = 2 + lengthBytes + sizeof head.mask;
   if (bytes.size() < headLength) return {HeadOutcome::Status::NeedMore};
   std::memcpy(head.mask, bytes.data() + 2 + lengthBytes, sizeof head.mask);

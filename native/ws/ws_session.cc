@@ -26,7 +26,11 @@ WsSession::~WsSession() {
 
 uint64_t WsSession::nowMs() const { return connection_.reactor().nowMs(); }
 
-void WsSession::begin(std::span<const uint8_t> bytes) {
+void WsSession::begin(std::span<const uint8_t> bytes, bool more) {
+  if (more) {
+    input_.insert(input_.end(), bytes.begin(), bytes.end());
+    return;
+  }
   rearm();
   if (!bytes.empty()) onBytes(bytes);
   if (connection_.state() == ConnectionState::PeerEnded && !inputEnded_) {
@@ -84,9 +88,13 @@ size_t WsSession::readHead(std::span<const uint8_t> bytes) {
   const HeadOutcome outcome = parseFrameHead(bytes, head);
   if (outcome.status == HeadOutcome::Status::NeedMore) return 0;
   WsError error = outcome.error;
-  if (error == WsError::None && !isControl(head.opcode)) error = checkFrame(head);
+  uint32_t detail = outcome.detail;
+  if (error == WsError::None && !isControl(head.opcode)) {
+    error = checkFrame(head);
+    if (error == WsError::InvalidOpcode) detail = static_cast<uint32_t>(head.opcode);
+  }
   if (error != WsError::None) {
-    fail(error);
+    fail(error, detail);
     return bytes.size();
   }
   if (!hasRoom()) return 0;
@@ -255,7 +263,9 @@ size_t WsSession::readControl(const FrameHead& head, std::span<const uint8_t> by
 
 void WsSession::onPeerClose(std::span<const uint8_t> payload) {
   uint16_t code = kNoCloseCode;
-  if (const WsError error = parseClosePayload(payload, code); error != WsError::None) return fail(error);
+  if (const WsError error = parseClosePayload(payload, code); error != WsError::None) {
+    return fail(error, error == WsError::InvalidCloseCode ? code : static_cast<uint32_t>(payload.size()));
+  }
   const std::span<const uint8_t> reason = payload.empty() ? payload : payload.subspan(2);
   Utf8Checker checker;
   if (options_.checksUtf8 && (!checker.feed(reason) || !checker.isComplete())) return fail(WsError::InvalidUtf8);

@@ -70,8 +70,8 @@ class WsSession final : public Session, public Stallable, public Subscriber, pub
             std::unique_ptr<Session> below);
   ~WsSession() override;
 
-  // Once it is the connection's session: `bytes` came behind the handshake.
-  void begin(std::span<const uint8_t> bytes);
+  // Once it is the connection's session: `bytes` came behind the handshake. `more`: so does what the next call gives.
+  void begin(std::span<const uint8_t> bytes, bool more = false);
 
   // From the connection.
   void onBytes(std::span<const uint8_t> bytes) override;
@@ -145,7 +145,7 @@ class WsSession final : public Session, public Stallable, public Subscriber, pub
   void reportFlushed();
 
   // Ending.
-  void fail(WsError error);
+  void fail(WsError error, uint32_t detail = 0);
   void endAfterBatch(uint16_t code, std::span<const uint8_t> reason);
   void finishClosing();
   void reportClosed(int error);

@@ -262,10 +262,10 @@ void WsSession::onDeadline(uint64_t now) {
 // The end.
 
 // RFC 6455 7.1.7: says why, and ends without waiting for an answer.
-void WsSession::fail(WsError error) {
+void WsSession::fail(WsError error, uint32_t detail) {
   if (closedTold_ || endReason_ != nullptr || connection_.isClosingAfterFlush()) return;
   inputOver_ = true;
-  context_.sink.onWsFailure(key(), error);
+  context_.sink.onWsFailure(key(), error, detail);
   endAfterBatch(closeCodeOf(error), {});
 }
 
@@ -303,6 +303,7 @@ void WsSession::finishClosing() {
 
 void WsSession::onFinSent() {
   if (connection_.state() == ConnectionState::Lingering) reportClosed(0);
+  below_->onFinSent();
 }
 
 void WsSession::onClosed(CloseReason reason) {

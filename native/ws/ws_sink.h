@@ -22,7 +22,8 @@ class WsSink {
   virtual void onWsPing(SlabKey connection, std::span<const uint8_t> payload) = 0;
   virtual void onWsPong(SlabKey connection, std::span<const uint8_t> payload) = 0;
   virtual void onWsPeerClose(SlabKey connection, uint16_t code, std::span<const uint8_t> reason) = 0;
-  virtual void onWsFailure(SlabKey connection, WsError error) = 0;
+  // `detail`: the opcode, length or close code that was wrong, or 0.
+  virtual void onWsFailure(SlabKey connection, WsError error, uint32_t detail) = 0;
   virtual void onWsDrained(SlabKey connection) = 0;
   // Everything up to the notification with this number has been handed to the system.
   virtual void onWsFlushed(SlabKey connection, uint32_t number) = 0;

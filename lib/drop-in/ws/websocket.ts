@@ -21,6 +21,7 @@ import {
   type Event as EventObject,
   removeEventListener,
 } from './events.js';
+import { type EngineSession, openOnEngine } from './engine-session.js';
 import { failureError } from './failures.js';
 import { type Handshake, kHandshake } from './handshake.js';
 import { messagesOf } from './messages.js';
@@ -41,6 +42,9 @@ export interface SendOptions {
   /** Default: what this side has to do. */
   mask?: boolean | undefined;
 }
+
+/** The engine's, where the socket is; else in TypeScript. */
+type Session = NodeWebSocketSession | EngineSession;
 
 const stateNames = ['CONNECTING', 'OPEN', 'CLOSING', 'CLOSED'] as const;
 const CONNECTING = 0;
@@ -78,7 +82,7 @@ export class WebSocket extends EventEmitter {
   _req: ClientRequest | null = null;
   _redirects = 0;
   readonly #isServer: boolean;
-  #session: NodeWebSocketSession | null = null;
+  #session: Session | null = null;
   #listener: Listener | null = null;
   /** While there is no session. */
   #state: ReadyState = CONNECTING;
@@ -155,7 +159,9 @@ export class WebSocket extends EventEmitter {
     this[kHandshake].abort = null;
     const { deflate } = this[kHandshake];
     const listener = new Listener(this, options.allowSynchronousEvents !== false);
-    const session = new NodeWebSocketSession(socket, head, sessionOptions(options, this.#isServer, deflate), listener);
+    const wanted = sessionOptions(options, this.#isServer, deflate);
+    const session =
+      openOnEngine(socket, head, wanted, listener) ?? new NodeWebSocketSession(socket, head, wanted, listener);
     listener.session = session;
     this.#listener = listener;
     this.#session = session;
@@ -241,8 +247,8 @@ export class WebSocket extends EventEmitter {
     masks: boolean | undefined,
     callback: SendCallback | undefined,
   ): void {
-    const session = this.#session as NodeWebSocketSession;
-    if (masks === undefined) session.send(bytes, flags);
+    const session = this.#session as Session;
+    if (masks === undefined || !(session instanceof NodeWebSocketSession)) session.send(bytes, flags);
     else session.sendMasked(bytes, flags, masks);
     if (callback) session.whenFlushed(callback);
   }
@@ -268,7 +274,7 @@ export class WebSocket extends EventEmitter {
     if (sizeOf(data) > CONTROL_PAYLOAD_BYTES)
       throw new RangeError(`The data size must not be greater than ${CONTROL_PAYLOAD_BYTES} bytes`);
     const send = (bytes: string | Uint8Array): void => {
-      const session = this.#session as NodeWebSocketSession;
+      const session = this.#session as Session;
       session[kind](typeof bytes === 'string' ? Buffer.from(bytes) : bytes, mask);
       if (callback) session.whenFlushed(callback);
     };
@@ -319,10 +325,13 @@ export class WebSocket extends EventEmitter {
 
 /** Makes events of what the session tells. */
 class Listener implements WebSocketListener {
-  session: NodeWebSocketSession | null = null;
+  session: Session | null = null;
   readonly #socket: WebSocket;
   readonly #isSynchronous: boolean;
   #hasEmittedError = false;
+  /** Without `allowSynchronousEvents`: events that wait for a turn of the loop of their own. */
+  #waiting: (() => void)[] = [];
+  #isHolding = false;
 
   constructor(socket: WebSocket, isSynchronous: boolean) {
     this.#socket = socket;
@@ -330,7 +339,11 @@ class Listener implements WebSocketListener {
   }
 
   onMessage(data: string | Buffer, isBinary: boolean): void {
-    if (!this.#isSynchronous) this.#holdOtherEvents();
+    if (this.#isSynchronous) this.#emitMessage(data, isBinary);
+    else this.#emitAlone(() => this.#emitMessage(data, isBinary));
+  }
+
+  #emitMessage(data: string | Buffer, isBinary: boolean): void {
     const bytes = data.length === 0 ? EMPTY_BUFFER : (data as Buffer);
     const message = isBinary ? asType(bytes, this.#socket.binaryType) : bytes;
     this.#socket.emit('message', message, isBinary);
@@ -340,13 +353,13 @@ class Listener implements WebSocketListener {
   onPart(): void {}
 
   onPing(data: Buffer): void {
-    if (!this.#isSynchronous) this.#holdOtherEvents();
-    this.#socket.emit('ping', data);
+    if (this.#isSynchronous) this.#socket.emit('ping', data);
+    else this.#emitAlone(() => this.#socket.emit('ping', data));
   }
 
   onPong(data: Buffer): void {
-    if (!this.#isSynchronous) this.#holdOtherEvents();
-    this.#socket.emit('pong', data);
+    if (this.#isSynchronous) this.#socket.emit('pong', data);
+    else this.#emitAlone(() => this.#socket.emit('pong', data));
   }
 
   onDrain(): void {}
@@ -354,12 +367,18 @@ class Listener implements WebSocketListener {
   onClosing(): void {}
 
   onFailure(failure: WebSocketFailure, closeCode: number, detail = 0): void {
-    this.emitError(failureError(failure, closeCode, detail));
+    const emit = (): void => this.emitError(failureError(failure, closeCode, detail));
+    if (this.#isHolding) this.#waiting.push(emit);
+    else emit();
   }
 
   onClose(code: number, reason: Buffer, wasClean: boolean): void {
-    this.#socket._wasClean = wasClean;
-    this.#socket.emit('close', code, reason.length === 0 ? EMPTY_BUFFER : reason);
+    const emit = (): void => {
+      this.#socket._wasClean = wasClean;
+      this.#socket.emit('close', code, reason.length === 0 ? EMPTY_BUFFER : reason);
+    };
+    if (this.#isHolding) this.#waiting.push(emit);
+    else emit();
   }
 
   emitError(error: Error): void {
@@ -368,13 +387,26 @@ class Listener implements WebSocketListener {
     this.#socket.emit('error', error);
   }
 
-  /** Until the next turn of the loop. */
-  #holdOtherEvents(): void {
-    const session = this.session as NodeWebSocketSession;
-    session.pause();
-    setImmediate(() => {
-      if (!this.#socket.isPaused) session.resume();
-    });
+  #emitAlone(emit: () => void): void {
+    if (this.#isHolding) {
+      this.#waiting.push(emit);
+      return;
+    }
+    this.#isHolding = true;
+    this.session?.pause();
+    setImmediate(() => this.#goOn());
+    emit();
+  }
+
+  #goOn(): void {
+    const emit = this.#waiting.shift();
+    if (emit !== undefined) {
+      setImmediate(() => this.#goOn());
+      emit();
+      return;
+    }
+    this.#isHolding = false;
+    if (!this.#socket.isPaused) this.session?.resume();
   }
 }
 
