@@ -87,7 +87,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
     this.#timeout = new ConnectionTimeout(this.server, wire, this.#socket);
   }
 
-  get isHttp(): boolean {
+  get isParsed(): boolean {
     return this.#upgrade === null;
   }
 

@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net';
 import type { WireConnection } from '../backend/wire.js';
 import type { IncomingMessage } from './incoming-message.js';
+import type { ReadingGate } from './reading-gate.js';
 import type { Server } from './server.js';
 import type { ServerResponse } from './server-response.js';
 
@@ -68,14 +69,6 @@ export interface ResponseSink {
   destroyFromResponse(response: ServerResponse, error: Error | null): void;
 }
 
-/** Who pauses the reading; and the tap, for who wants the bytes of HTTP (reading-gate.ts). */
-export interface SocketGate {
-  /** `socket.pause()` and `resume()`: nothing after an upgrade, where the stream's own buffer does it. */
-  pauseBySocket(on: boolean): void;
-  pauseByTap(on: boolean): void;
-  tap(): void;
-}
-
 /** What was written on a connection (wire-output.ts). */
 export interface SocketOutput {
   /** Modulo 2^32. */
@@ -91,8 +84,8 @@ export interface SocketOutput {
 export interface SocketHost {
   readonly server: Server;
   readonly wire: WireConnection;
-  /** HTTP is (still) spoken on it: false after 'upgrade' and 'connect'. */
-  readonly isHttp: boolean;
+  /** The engine reads what comes (HTTP, or a WebSocket): false after 'upgrade' and 'connect', where the socket is a plain Duplex. */
+  readonly isParsed: boolean;
   /** `socket._httpMessage`: undefined before the first. */
   readonly httpMessage: ServerResponse | null | undefined;
   readonly writableLength: number;
@@ -108,7 +101,9 @@ export interface SocketHost {
   shutdown(callback: WriteCallback | null): void;
   /** The socket was destroyed (handle.close): what was written is offered to the system once more, then the connection closes. */
   closeFromSocket(reset: boolean): void;
-  readonly gate: SocketGate;
+  readonly gate: ReadingGate;
+  /** Whether `chunk` is none of the socket's, since the protocol that took over has it. */
+  takeData?(chunk: Buffer): boolean;
   /** Milliseconds without a byte in either direction after which kIdle comes; 0: never. */
   setInactivity(timeoutMs: number): void;
 }
@@ -133,11 +128,11 @@ export interface SocketHooks {
   /** HTTP is over: from here on a plain Duplex. */
   [kUpgraded](): void;
   /**
-   * Another protocol takes the connection over below the socket, after an upgrade: `open` is given what carried the socket, gives what does so from
-   * now on, and is called in the async context of the socket's events. What had come and was not read stays in the socket's buffer. False, and
-   * nothing done: somebody sees the bytes that are read or written here, or some of them still wait to be written.
+   * Another protocol takes the connection over below the socket, after an upgrade: `open` is given what carried the socket and what had come and was
+   * not read, gives what carries it from now on, and is called in the async context of the socket's events. False, and nothing done: the program has a
+   * `write` of its own on the socket, or something still waits to be written.
    */
-  [kTakeOver](open: (host: SocketHost) => SocketHost): boolean;
+  [kTakeOver](open: (host: SocketHost, unread: Buffer | null) => SocketHost): boolean;
 }
 
 /** On a server: the classes given to `createServer({ IncomingMessage, ServerResponse })` that derive from ours; undefined: ours. */

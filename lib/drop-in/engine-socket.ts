@@ -4,8 +4,8 @@
  * stream of C++ and end the process when it is not; without one they wrap it as they wrap any Duplex.
  *
  * While HTTP is spoken it does not read: bytes go to the requests, as on a socket that node's parser has consumed. A listener for 'data' or 'readable'
- * is told of them all the same, by the connection's tap; what a program pushes is parsed. After an upgrade it is a plain Duplex. Writes go out in
- * order with those of the responses.
+ * is told of them all the same, by the connection's tap; what a program pushes is parsed. After an upgrade it is a plain Duplex, until another protocol
+ * of the engine takes over (kTakeOver). Writes go out in order with those of the responses.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { Socket, type SocketConstructorOpts } from 'node:net';
@@ -65,7 +65,8 @@ export class EngineSocket extends Socket implements SocketHooks {
   // What the connection tells.
 
   [kPushData](chunk: Buffer): void {
-    this.#scope.runInAsyncScope(this.#host.isHttp ? this.#show : this.#push, this, chunk);
+    if (this.#host.takeData?.(chunk)) return;
+    this.#scope.runInAsyncScope(this.#host.isParsed ? this.#show : this.#push, this, chunk);
   }
 
   #push(chunk: Buffer): void {
@@ -96,12 +97,14 @@ export class EngineSocket extends Socket implements SocketHooks {
     (this as { readableFlowing: boolean | null }).readableFlowing = null;
   }
 
-  [kTakeOver](open: (host: SocketHost) => SocketHost): boolean {
-    const isSeen = this.listenerCount('data') + this.listenerCount('readable') > 0 || Object.hasOwn(this, 'write');
-    const isIdle = this.writable && this.writableLength === 0 && this.#host.output.isSubmitted;
-    if (this.#isClosed || this.#host.isHttp || isSeen || !isIdle) return false;
-    super.pause();
-    this.#host = this.#scope.runInAsyncScope(open, undefined, this.#host);
+  [kTakeOver](open: (host: SocketHost, unread: Buffer | null) => SocketHost): boolean {
+    const isWritten = this.writableLength === 0 && this.#host.output.isSubmitted && !Object.hasOwn(this, 'write');
+    if (this.#isClosed || this.#host.isParsed || !this.writable || !isWritten) return false;
+    const unread = this.read() as Buffer | null;
+    this.#host = this.#scope.runInAsyncScope(open, undefined, this.#host, unread);
+    if (this.listenerCount('data') + this.listenerCount('readable') > 0) this.#host.gate.tap();
+    // So that it flows: what the tap brings is emitted at once.
+    super.on('data', ignore);
     return true;
   }
 
@@ -195,7 +198,7 @@ export class EngineSocket extends Socket implements SocketHooks {
   /** What a program pushes while HTTP is spoken is for the parser, as on node. */
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
     const isBytes = typeof chunk === 'string' || chunk instanceof Uint8Array;
-    if (!isBytes || !this.#host.isHttp || this.destroyed) return super.push(chunk, encoding);
+    if (!isBytes || !this.#host.isParsed || this.destroyed) return super.push(chunk, encoding);
     const { loop, index, generation } = this.#host.wire;
     loop.engine.feed(index, generation, typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk);
     return true;
@@ -230,7 +233,7 @@ export class EngineSocket extends Socket implements SocketHooks {
   }
 
   #tap(): void {
-    if (!this.#host.isHttp || this.destroyed) return;
+    if (!this.#host.isParsed || this.destroyed) return;
     this.#host.gate.tap();
     // Once read from, a stream emits what it is given at once.
     super.read(0);
@@ -362,7 +365,7 @@ export class EngineSocket extends Socket implements SocketHooks {
       get: () => write,
       set(this: EngineSocket, value: unknown) {
         Object.defineProperty(this, 'write', { value, writable: true, enumerable: true, configurable: true });
-        if (this.#host.isHttp) this.#host.onWriteReplaced();
+        if (this.#host.isParsed) this.#host.onWriteReplaced();
       },
     });
     Object.defineProperty(EngineSocket.prototype, '_httpMessage', {
@@ -376,6 +379,8 @@ export class EngineSocket extends Socket implements SocketHooks {
     });
   }
 }
+
+function ignore(): void {}
 
 function emitClose(socket: EngineSocket, hadError: boolean): void {
   socket.emit('close', hadError);

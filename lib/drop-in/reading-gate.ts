@@ -1,19 +1,18 @@
 /**
  * Whether a connection reads: not while its output is too much, while the program has paused its socket, or while it has not read what it asked
- * to be shown of HTTP's own bytes.
+ * to be shown of the protocol's own bytes. After an upgrade the stream's own buffer decides, until another protocol takes over.
  */
 import type { WireConnection } from '../backend/wire.js';
-import type { SocketGate } from './contract.js';
 
-export class ReadingGate implements SocketGate {
-  readonly #wire: WireConnection;
+export class ReadingGate {
+  readonly #wire: Pick<WireConnection, 'setReading' | 'tap'>;
   #byOutput = false;
   #bySocket = false;
   #byTap = false;
   #isTapped = false;
   #isHttp = true;
 
-  constructor(wire: WireConnection) {
+  constructor(wire: Pick<WireConnection, 'setReading' | 'tap'>) {
     this.#wire = wire;
   }
 

@@ -55,6 +55,7 @@ class Completions final : public SinkRoom, public ExchangeSink, public WireSink,
   void onWsPing(SlabKey connection, std::span<const uint8_t> payload) override;
   void onWsPong(SlabKey connection, std::span<const uint8_t> payload) override;
   void onWsPeerClose(SlabKey connection, uint16_t code, std::span<const uint8_t> reason) override;
+  void onWsTap(SlabKey connection, std::span<const uint8_t> bytes) override { onWireData(connection, bytes); }
   void onWsFailure(SlabKey connection, WsError error, uint32_t detail) override;
   void onWsDrained(SlabKey connection) override;
   void onWsFlushed(SlabKey connection, uint32_t number) override;

@@ -15,6 +15,7 @@ void Engine::carryOutWire(const uint8_t* record, uint32_t opcode, uint32_t flags
   if (found == nullptr) return;
   Session* below = found->session();
   if (below->isWebSocket()) {  // what a program may still do to the socket under one
+    if (opcode == kWireTap) return static_cast<WsSession*>(below)->tap();
     if (opcode != kWireWrite && opcode != kWireShutdown && opcode != kWireDestroy) return;
     below = &static_cast<WsSession*>(below)->below();
     if (opcode == kWireWrite) flags = 0;  // the end, and when what was written has left, are the WebSocket's

@@ -58,7 +58,7 @@ inline constexpr uint32_t kWsDrained = 25;    // what was to be sent has fallen 
 inline constexpr uint32_t kWsFlushed = 26;    // up to the notification of that number, all has left [kWireClosed]
 inline constexpr uint32_t kWsClosed = 27;     // the connection is gone, or ends: the last record [kWireClosed]
 inline constexpr uint32_t kWsAttached =
-    28;  // a wire session gave way: of what it tells, only kWireClosed comes after this; header only
+    28;  // a wire session gave way: of it come only kWireClosed after this, and kWireData where tapped; header only
 
 // kRequest
 inline constexpr uint32_t kRequestServerOffset = 16;                // u32: server index
@@ -179,15 +179,16 @@ inline constexpr uint32_t kWireReading = 13;   // stop reading, or go on; header
 inline constexpr uint32_t kWireInactivity =
     14;                                    // the connection's inactivity timeout [kConsume: milliseconds, 0: none]
 inline constexpr uint32_t kWireSent = 15;  // fed connections: bytes of output that the transport has sent [kConsume]
-inline constexpr uint32_t kWireTap = 16;   // from now on each read is also told as kWireData, before it is parsed
+inline constexpr uint32_t kWireTap =
+    16;  // from now on each read is also told as kWireData, before it is parsed (WebSockets too)
 
 // Submissions to WebSockets: the key is the connection's, where nothing else is said.
 inline constexpr uint32_t kWsAccept = 17;  // the key is the exchange's: 101, and a WebSocket from here on
 inline constexpr uint32_t kWsAttach =
-    18;                                   // a wire session after its upgrade becomes one; not read from before kWsBegin
+    18;  // a wire session after its upgrade becomes one; not read from before kWsBegin
 inline constexpr uint32_t kWsBegin =
     19;  // after kWsAttached: what was read behind the handshake [kWrite]; kWsSendMoreFlag: the next has more of it
-inline constexpr uint32_t kWsSend = 20;   // a message, or its beginning
+inline constexpr uint32_t kWsSend = 20;         // a message, or its beginning
 inline constexpr uint32_t kWsSendRest = 21;     // the next bytes of it [kWrite]
 inline constexpr uint32_t kWsSendPing = 22;     // [kWrite]
 inline constexpr uint32_t kWsSendPong = 23;     // [kWrite]

@@ -44,6 +44,7 @@ void WsSession::begin(std::span<const uint8_t> bytes, bool more) {
 
 void WsSession::onBytes(std::span<const uint8_t> bytes) {
   lastReceivedMs_ = nowMs();
+  if (tapped_) context_.sink.onWsTap(key(), bytes);
   if (inputOver_) return;
   if (blocked_ || !input_.empty()) {
     input_.insert(input_.end(), bytes.begin(), bytes.end());

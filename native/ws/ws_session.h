@@ -94,6 +94,8 @@ class WsSession final : public Session, public Stallable, public Subscriber, pub
   void close(uint16_t code, std::span<const uint8_t> reason);
   void terminate() { connection_.destroy(CloseReason::Local, false); }
   void setPaused(bool paused);
+  // From now on it is told what was read, too, as kWireData.
+  void tap() { tapped_ = true; }
   void notifyDrained();
   void notifyFlushed(uint32_t number);
   void subscribe(std::string_view topic);
@@ -205,6 +207,7 @@ class WsSession final : public Session, public Stallable, public Subscriber, pub
   bool droppingRest_ = false;       // of a frame that was not taken
   bool processing_ = false;
   bool paused_ = false;
+  bool tapped_ = false;
   bool blocked_ = false;
   bool inputEnded_ = false;
   bool inputOver_ = false;  // what comes is dropped

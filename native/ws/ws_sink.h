@@ -25,6 +25,8 @@ class WsSink {
   // `detail`: the opcode, length or close code that was wrong, or 0.
   virtual void onWsFailure(SlabKey connection, WsError error, uint32_t detail) = 0;
   virtual void onWsDrained(SlabKey connection) = 0;
+  // What was read, before it is looked at, of a session that is tapped.
+  virtual void onWsTap(SlabKey connection, std::span<const uint8_t> bytes) = 0;
   // Everything up to the notification with this number has been handed to the system.
   virtual void onWsFlushed(SlabKey connection, uint32_t number) = 0;
   // The last record of its key. `error`: errno, or 0.

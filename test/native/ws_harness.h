@@ -178,6 +178,7 @@ class WsWorld final : public ReactorDelegate, public ListenerOwner, public WsSin
   void onWsPeerClose(SlabKey, uint16_t code, std::span<const uint8_t> reason) override {
     say("peer close " + std::to_string(code), reason);
   }
+  void onWsTap(SlabKey, std::span<const uint8_t>) override {}
   void onWsFailure(SlabKey, WsError error, uint32_t) override {
     message.clear();
     log += "failure " + std::to_string(closeCodeOf(error)) + " " + std::to_string(static_cast<int>(error)) + "\n";

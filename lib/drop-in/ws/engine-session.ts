@@ -6,10 +6,11 @@ import type { Duplex } from 'node:stream';
 import { NativeWebSocket } from '../../backend/native-websocket.js';
 import type { WireConnection } from '../../backend/wire.js';
 import type { SessionOptions, WebSocketListener } from '../../ws/contract.js';
-import { kIdle, kTakeOver, type SocketGate, type SocketHost, type SocketOutput, type WriteCallback } from '../contract.js';
+import { kIdle, kPeerEnd, kTakeOver, type SocketHost, type SocketOutput, type WriteCallback } from '../contract.js';
 import { EngineSocket } from '../engine-socket.js';
+import { ReadingGate } from '../reading-gate.js';
 
-/** Null: `socket` is not the engine's, or somebody sees the bytes on it. `head`: what was read behind the handshake. */
+/** Null: `socket` is not one of the engine that can be taken over. `head`: what was read behind the handshake. */
 export function openOnEngine(
   socket: Duplex,
   head: Buffer,
@@ -18,30 +19,33 @@ export function openOnEngine(
 ): EngineSession | null {
   if (!(socket instanceof EngineSocket)) return null;
   let session: EngineSession | null = null;
-  socket[kTakeOver]((before) => {
-    session = new EngineSession(socket, before.wire, head, options, listener);
+  socket[kTakeOver]((before, unread) => {
+    session = new EngineSession(socket, before.wire, unread === null ? [head] : [head, unread], options, listener);
     before.wire.loop.webSockets.attach(session, options);
-    return new WebSocketHost(before, session, socket);
+    return new WebSocketHost(socket, session, before);
   });
   return session;
 }
 
 export class EngineSession extends NativeWebSocket {
   readonly #socket: EngineSocket;
-  readonly #head: Buffer;
-  #isAttached = false;
-  #isPaused = false;
+  readonly #wire: WireConnection;
+  /** Until native code reads: what it has to begin with. */
+  #early: Buffer[] | null;
+  #isReading = true;
+  #isOver = false;
 
   constructor(
     socket: EngineSocket,
     wire: WireConnection,
-    head: Buffer,
+    early: Buffer[],
     options: SessionOptions,
     listener: WebSocketListener,
   ) {
     super(wire.loop, wire.index, wire.generation, options, listener);
     this.#socket = socket;
-    this.#head = head;
+    this.#wire = wire;
+    this.#early = early;
     let errno = 0;
     socket.on('error', (error: NodeJS.ErrnoException) => {
       errno = Math.abs(Number(error.errno) || 0);
@@ -52,26 +56,52 @@ export class EngineSession extends NativeWebSocket {
     });
   }
 
+  /** Nothing more is sent or received; the socket's 'close' follows. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** What the wire session still told before it gave way. */
+  takeData(chunk: Buffer): boolean {
+    this.#early?.push(chunk);
+    return this.#early !== null;
+  }
+
   override receiveAttached(): void {
-    const rest = this.#socket.read() as Buffer | null;
-    this.#isAttached = true;
-    if (this.#isPaused) super.pause();
-    this.begin(rest === null ? this.#head : Buffer.concat([this.#head, rest]));
+    const input = Buffer.concat(this.#early ?? []);
+    this.#early = null;
+    if (!this.#isReading) super.pause();
+    this.begin(input);
   }
 
-  /** As `ws`, with the socket's 'close': it follows. */
-  override receiveClosed(): void {
+  /** As `ws` has it, the socket ends, and its 'close' is this session's. */
+  override receiveClosed(errno: number): void {
     this.state = 'closing';
+    this.#isOver = true;
+    if (errno !== 0 || this.#socket.destroyed) return;
+    this.#socket[kPeerEnd]();
+    this.#socket.end();
   }
 
+  /** By way of the socket, which programs may pause too. */
   override pause(): void {
-    this.#isPaused = true;
-    if (this.#isAttached) super.pause();
+    this.#socket.pause();
   }
 
   override resume(): void {
-    this.#isPaused = false;
-    if (this.#isAttached) super.resume();
+    this.#socket.resume();
+  }
+
+  setReading(on: boolean): void {
+    if (this.#isReading === on) return;
+    this.#isReading = on;
+    if (this.#early !== null) return;
+    if (on) super.resume();
+    else super.pause();
+  }
+
+  tap(): void {
+    this.#wire.tap();
   }
 
   override terminate(): void {
@@ -83,37 +113,27 @@ export class EngineSession extends NativeWebSocket {
 class WebSocketHost implements SocketHost {
   readonly server: SocketHost['server'];
   readonly wire: WireConnection;
-  readonly isHttp = false;
+  readonly isParsed = true;
   readonly httpMessage = null;
   readonly writableHighWaterMark: number;
-  readonly gate: SocketGate;
+  readonly gate: ReadingGate;
   readonly output: SocketOutput;
   readonly #session: EngineSession;
   readonly #socket: EngineSocket;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(before: SocketHost, session: EngineSession, socket: EngineSocket) {
+  constructor(socket: EngineSocket, session: EngineSession, before: SocketHost) {
     this.server = before.server;
     this.wire = before.wire;
     this.writableHighWaterMark = before.writableHighWaterMark;
+    this.gate = new ReadingGate(session);
+    this.output = new SessionOutput(session, before.wire);
     this.#session = session;
     this.#socket = socket;
-    this.gate = {
-      pauseBySocket: (on) => (on ? session.pause() : session.resume()),
-      pauseByTap() {},
-      tap() {},
-    };
-    const { wire } = this;
-    let known = wire.position;
-    this.output = {
-      isSubmitted: true,
-      get bytesWritten(): number {
-        const waiting = session.bufferedBytes;
-        const sent = wire.sentBytes();
-        if (sent >= 0) known = (sent + waiting) >>> 0;
-        return known;
-      },
-    };
+  }
+
+  takeData(chunk: Buffer): boolean {
+    return this.#session.takeData(chunk);
   }
 
   get writableLength(): number {
@@ -132,7 +152,8 @@ class WebSocketHost implements SocketHost {
 
   shutdown(callback: WriteCallback | null): void {
     this.wire.shutdown();
-    if (callback !== null) this.whenFlushed(callback);
+    if (this.#session.isOver) callback?.(null);
+    else if (callback !== null) this.whenFlushed(callback);
   }
 
   closeFromSocket(reset: boolean): void {
@@ -159,5 +180,25 @@ class WebSocketHost implements SocketHost {
   get #activity(): number {
     const { loop, index, generation } = this.wire;
     return this.wire.sentBytes() + loop.engine.wireReceived(index, generation);
+  }
+}
+
+class SessionOutput implements SocketOutput {
+  readonly isSubmitted = true;
+  readonly #session: EngineSession;
+  readonly #wire: WireConnection;
+  #known: number;
+
+  constructor(session: EngineSession, wire: WireConnection) {
+    this.#session = session;
+    this.#wire = wire;
+    this.#known = wire.position;
+  }
+
+  get bytesWritten(): number {
+    const waitingBytes = this.#session.bufferedBytes;
+    const sentBytes = this.#wire.sentBytes();
+    if (sentBytes >= 0) this.#known = (sentBytes + waitingBytes) >>> 0;
+    return this.#known;
   }
 }
