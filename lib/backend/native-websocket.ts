@@ -428,6 +428,11 @@ export class WebSocketReader {
     if (this.#sessions[session.index] === session) this.#sessions[session.index] = undefined;
   }
 
+  /** Those that may still be told something. */
+  get liveCount(): number {
+    return this.#sessions.filter((session) => session !== undefined).length;
+  }
+
   dispatch(opcode: number, flags: number, at: number, word: number): void {
     const words = this.#words;
     const index = words[word + (EXCHANGE_INDEX_OFFSET >>> 2)] as number;

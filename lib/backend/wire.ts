@@ -266,6 +266,11 @@ export class WireReader {
     if (successor !== undefined) successor.predecessor = gone.predecessor;
   }
 
+  /** Places of connections that may still be told something. */
+  get liveCount(): number {
+    return this.#connections.filter((connection) => connection !== undefined).length;
+  }
+
   dispatch(opcode: number, flags: number, at: number, word: number): void {
     const words = this.#words;
     const index = words[word + (EXCHANGE_INDEX_OFFSET >>> 2)] as number;

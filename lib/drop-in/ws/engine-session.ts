@@ -4,20 +4,22 @@
  */
 import type { Duplex } from 'node:stream';
 import { NativeWebSocket } from '../../backend/native-websocket.js';
+import type { NodeSessionOptions } from '../../backend/node-websocket.js';
 import type { WireConnection } from '../../backend/wire.js';
 import type { SessionOptions, WebSocketListener } from '../../ws/contract.js';
 import { kIdle, kPeerEnd, kTakeOver, type SocketHost, type SocketOutput, type WriteCallback } from '../contract.js';
 import { EngineSocket } from '../engine-socket.js';
 import { ReadingGate } from '../reading-gate.js';
+import { MAX_BUFFERED_CHUNKS } from './options.js';
 
 /** Null: `socket` is not one of the engine that can be taken over. `head`: what was read behind the handshake. */
 export function openOnEngine(
   socket: Duplex,
   head: Buffer,
-  options: SessionOptions,
+  options: NodeSessionOptions,
   listener: WebSocketListener,
 ): EngineSession | null {
-  if (!(socket instanceof EngineSocket)) return null;
+  if (!(socket instanceof EngineSocket) || usesOwn(options)) return null;
   let session: EngineSession | null = null;
   socket[kTakeOver]((before, unread) => {
     session = new EngineSession(socket, before.wire, unread === null ? [head] : [head, unread], options, listener);
@@ -25,6 +27,11 @@ export function openOnEngine(
     return new WebSocketHost(socket, session, before);
   });
   return session;
+}
+
+/** What only the session in TypeScript has. */
+function usesOwn({ generateMask, maxChunks }: NodeSessionOptions): boolean {
+  return generateMask !== undefined || maxChunks !== MAX_BUFFERED_CHUNKS;
 }
 
 export class EngineSession extends NativeWebSocket {

@@ -41,7 +41,7 @@ export interface SocketOptions {
   generateMask?: ((key: Buffer) => void) | undefined;
 }
 
-const MAX_BUFFERED_CHUNKS = 1048576;
+export const MAX_BUFFERED_CHUNKS = 1048576;
 const MAX_FRAGMENTS = 131072;
 const MAX_PAYLOAD_BYTES = 104857600;
 const CLOSE_TIMEOUT_MS = 30_000;

@@ -1,4 +1,5 @@
 /** One WebSocket as the `ws` package has it: of a server (made by its WebSocketServer), or of a client (`new WebSocket(url)`). */
+import { AsyncResource } from 'node:async_hooks';
 import { EventEmitter } from 'node:events';
 import type { ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
@@ -14,6 +15,7 @@ import {
 } from '../../ws/contract.js';
 import { CLOSE_REASON_BYTES, CONTROL_PAYLOAD_BYTES } from '../../ws/frame-writer.js';
 import { type ClientOptions, connect } from './client.js';
+import { type EngineSession, openOnEngine } from './engine-session.js';
 import {
   addEventListener,
   defineAttributes,
@@ -21,7 +23,6 @@ import {
   type Event as EventObject,
   removeEventListener,
 } from './events.js';
-import { type EngineSession, openOnEngine } from './engine-session.js';
 import { failureError } from './failures.js';
 import { type Handshake, kHandshake } from './handshake.js';
 import { messagesOf } from './messages.js';
@@ -250,7 +251,7 @@ export class WebSocket extends EventEmitter {
     const session = this.#session as Session;
     if (masks === undefined || !(session instanceof NodeWebSocketSession)) session.send(bytes, flags);
     else session.sendMasked(bytes, flags, masks);
-    if (callback) session.whenFlushed(callback);
+    if (callback) session.whenFlushed(AsyncResource.bind(callback));
   }
 
   #sendControl(
@@ -276,7 +277,7 @@ export class WebSocket extends EventEmitter {
     const send = (bytes: string | Uint8Array): void => {
       const session = this.#session as Session;
       session[kind](typeof bytes === 'string' ? Buffer.from(bytes) : bytes, mask);
-      if (callback) session.whenFlushed(callback);
+      if (callback) session.whenFlushed(AsyncResource.bind(callback));
     };
     if (this.#queue !== null || isBlob(data)) this.#enqueue(data as Sendable, callback, send);
     else send(bytesOf(data));

@@ -1,45 +1,15 @@
-/** gammaloop/ws beyond what the ws package's own tests say: its additions, and the server's options over a raw connection. On every backend. */
+/** gammaloop/ws beyond what the ws package's own tests say: its additions, and the server's options over a raw connection. On everything that carries it. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import {
-  createWebSocketStream,
-  type ServerOptions,
-  WebSocket,
-  WebSocketServer,
-} from '../../../lib/drop-in/ws/index.js';
-import { backends } from '../../support/backends.js';
+import { describe, expect, test } from 'vitest';
+import { createWebSocketStream, WebSocket, WebSocketServer } from '../../../lib/drop-in/ws/index.js';
+import { carriers, connected, packageServers } from './package-servers.js';
 import { closeFrame, frame, opcodes, WsClient } from './wire.js';
 
 const { text, binary, ping } = opcodes;
 
-describe.each(backends)('gammaloop/ws on %s', (backend) => {
-  let servers: WebSocketServer[] = [];
-  let before: string | undefined;
-  beforeEach(() => {
-    before = process.env['GAMMALOOP_BACKEND'];
-    process.env['GAMMALOOP_BACKEND'] = backend;
-  });
-  afterEach(async () => {
-    if (before === undefined) delete process.env['GAMMALOOP_BACKEND'];
-    else process.env['GAMMALOOP_BACKEND'] = before;
-    const mine = servers;
-    servers = [];
-    for (const server of mine) {
-      for (const socket of server.clients ?? []) socket.terminate();
-      await new Promise((resolve) => server.close(resolve));
-    }
-  });
-
-  async function listen(options: ServerOptions = {}): Promise<{ wss: WebSocketServer; port: number }> {
-    const wss = new WebSocketServer({ port: 0, host: '127.0.0.1', ...options });
-    servers.push(wss);
-    await new Promise((resolve) => wss.once('listening', resolve));
-    return { wss, port: (wss.address() as AddressInfo).port };
-  }
-
-  const connected = (wss: WebSocketServer): Promise<WebSocket> =>
-    new Promise((resolve) => wss.once('connection', (socket: WebSocket) => resolve(socket)));
+describe.each(carriers)('gammaloop/ws on $name', (carrier) => {
+  const { listen } = packageServers(carrier);
 
   test('messages by for await: in order, none lost, to the end', async () => {
     const { wss, port } = await listen();
@@ -137,33 +107,6 @@ describe.each(backends)('gammaloop/ws on %s', (backend) => {
     expect((await client.closed())?.code).toBe(1002);
   });
 
-  test("a server of node's own, its client and a stream over both", async () => {
-    const http = createServer();
-    const wss = new WebSocketServer({ server: http, path: '/echo', perMessageDeflate: { threshold: 0 } });
-    servers.push(wss);
-    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-    const { port } = http.address() as AddressInfo;
-    wss.on('connection', (socket: WebSocket) => {
-      const stream = createWebSocketStream(socket);
-      stream.pipe(stream);
-    });
-    const stream = createWebSocketStream(new WebSocket(`ws://127.0.0.1:${port}/echo`), { encoding: 'utf8' });
-    const sent = Array.from({ length: 50 }, (_, i) => `${i} ${'x'.repeat(5000)}`);
-    let received = '';
-    stream.on('data', (chunk: string) => {
-      received += chunk;
-      if (received.length === sent.join('').length) stream.end();
-    });
-    for (const chunk of sent) stream.write(chunk);
-    await new Promise((resolve) => stream.on('close', resolve));
-    expect(received).toBe(sent.join(''));
-    const refused = new WebSocket(`ws://127.0.0.1:${port}/other`);
-    await expect(new Promise((_resolve, reject) => refused.on('error', reject))).rejects.toThrow(
-      'Unexpected server response: 400',
-    );
-    await new Promise((resolve) => http.close(resolve));
-  });
-
   test('an exception in a listener stops no other message', async () => {
     const { wss, port } = await listen();
     const connection = connected(wss);
@@ -186,4 +129,30 @@ describe.each(backends)('gammaloop/ws on %s', (backend) => {
     expect(await client.text()).toBe('good');
     client.socket.destroy();
   });
+});
+
+test("a server of node's own, its client and a stream over both", async () => {
+  const http = createServer();
+  const wss = new WebSocketServer({ server: http, path: '/echo', perMessageDeflate: { threshold: 0 } });
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const { port } = http.address() as AddressInfo;
+  wss.on('connection', (socket: WebSocket) => {
+    const stream = createWebSocketStream(socket);
+    stream.pipe(stream);
+  });
+  const stream = createWebSocketStream(new WebSocket(`ws://127.0.0.1:${port}/echo`), { encoding: 'utf8' });
+  const sent = Array.from({ length: 50 }, (_, i) => `${i} ${'x'.repeat(5000)}`);
+  let received = '';
+  stream.on('data', (chunk: string) => {
+    received += chunk;
+    if (received.length === sent.join('').length) stream.end();
+  });
+  for (const chunk of sent) stream.write(chunk);
+  await new Promise((resolve) => stream.on('close', resolve));
+  expect(received).toBe(sent.join(''));
+  const refused = new WebSocket(`ws://127.0.0.1:${port}/other`);
+  await expect(new Promise((_resolve, reject) => refused.on('error', reject))).rejects.toThrow(
+    'Unexpected server response: 400',
+  );
+  await new Promise((resolve) => http.close(resolve));
 });
