@@ -40,7 +40,7 @@ import { createRing, SubmissionWriter } from '../bridge/submission-writer.js';
 import { OptionError } from '../errors.js';
 import type { App, Peer } from '../http/exchange.js';
 import { NativeExchange } from './native-exchange.js';
-import { WebSocketReader } from './native-websocket.js';
+import { WebSocketReader } from './websocket-reader.js';
 import { WireReader } from './wire.js';
 
 /** A server whose last connection is waited for. */
