@@ -10,6 +10,7 @@ export {
   traceIdOf,
 } from '../scope/trace-context.js';
 export { currentTraceparent, TracedScope } from '../scope/traced-scope.js';
+export { type HandlerEnd, handlerEnds, type WaiterEnd, waiterEnds } from './diagnostics.js';
 export { type CorrelationId, createEnvelope, type Envelope, type EnvelopeInit, type EnvelopeKind } from './envelope.js';
 export type {
   CloseListener,

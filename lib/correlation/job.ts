@@ -6,6 +6,7 @@ import { ResponderError, TimeoutError } from '../errors.js';
 import { callIn, type ScopeNode } from '../scope/scope-tree.js';
 import { TracedScope } from '../scope/traced-scope.js';
 import { Waiter, type WaiterOwner } from '../scope/waiter.js';
+import { type HandlerEnd, handlerEnds } from './diagnostics.js';
 import type { CorrelationId, Envelope } from './envelope.js';
 import type { Handler, HandlerContext } from './responder.js';
 
@@ -30,6 +31,8 @@ export class Job {
   #over = false;
   #credit: number;
   #creditWaiter: Waiter<void> | null = null;
+  /** Undefined where nobody hears of ends. */
+  readonly #arrivedAt = handlerEnds.hasSubscribers ? performance.now() : undefined;
 
   constructor(envelope: Envelope, key: CorrelationId, ends: JobEnds) {
     this.envelope = envelope;
@@ -95,6 +98,21 @@ export class Job {
   stop(reason: Error): void {
     this.#over = true;
     this.#scope?.cancel(reason);
+  }
+
+  /** What is told of its end. */
+  endFor(subject: string, outcome: HandlerEnd['outcome'], error: unknown): HandlerEnd {
+    const scope = this.#scope ?? new TracedScope(this.envelope.traceparent);
+    const { traceparent } = scope;
+    return {
+      subject,
+      kind: this.envelope.kind as HandlerEnd['kind'],
+      outcome,
+      traceId: traceparent.slice(3, 35),
+      traceparent,
+      durationMs: this.#arrivedAt === undefined ? undefined : performance.now() - this.#arrivedAt,
+      error,
+    };
   }
 
   addCredit(count: number): void {

@@ -10,6 +10,7 @@ import type { CancelScope } from '../scope/cancel-scope.js';
 import { activeDeadlines, activeScope, callIn, type ScopeNode } from '../scope/scope-tree.js';
 import { newParentId } from '../scope/trace-context.js';
 import { Waiter } from '../scope/waiter.js';
+import { type HandlerEnd, handlerEnds } from './diagnostics.js';
 import { type CorrelationId, controlSubject, createEnvelope, type Envelope } from './envelope.js';
 import { Job, type JobEnds } from './job.js';
 import type { Outcome, Port } from './port.js';
@@ -272,14 +273,13 @@ export class Responder {
     if (envelope.kind === 'credit') {
       job.addCredit(envelope.count);
     } else if (envelope.kind === 'cancel') {
-      this.#counts.cancelled++;
-      this.#endQuietly(job, decodeError(envelope.error ?? {}), 'done');
+      this.#endQuietly(job, 'cancelled', decodeError(envelope.error ?? {}), 'done');
     }
   }
 
   /** Nobody is to be told. A job that runs keeps its place until its handler has ended. */
-  #endQuietly(job: Job, reason: Error, outcome: Outcome): void {
-    this.#release(job, outcome);
+  #endQuietly(job: Job, how: HandlerEnd['outcome'], reason: Error, outcome: Outcome): void {
+    this.#release(job, how, outcome, reason);
     job.stop(reason);
     if (!job.started) {
       this.#queued--;
@@ -292,16 +292,19 @@ export class Responder {
     this.#checkIdle();
   }
 
-  #release(job: Job, outcome: Outcome): void {
+  /** Its end, once. */
+  #release(job: Job, how: HandlerEnd['outcome'], outcome: Outcome, error?: unknown): void {
     const { envelope, key } = job;
+    this.#counts[how]++;
     this.port.settle?.(envelope, outcome);
     if (job === this.#starter) {
       this.#starter = null;
-      return;
+    } else {
+      const { replyTo = '' } = envelope;
+      const jobs = this.#jobs.get(replyTo);
+      if (jobs?.delete(key) === true && jobs.size === 0) this.#jobs.delete(replyTo);
     }
-    const { replyTo = '' } = envelope;
-    const jobs = this.#jobs.get(replyTo);
-    if (jobs?.delete(key) === true && jobs.size === 0) this.#jobs.delete(replyTo);
+    if (handlerEnds.hasSubscribers) handlerEnds.publish(job.endFor(this.subject, how, error));
   }
 
   #checkIdle(): void {
@@ -321,9 +324,8 @@ export class Responder {
     this.#registerStarter();
     for (const jobs of [...this.#jobs.values()]) {
       for (const job of [...jobs.values()]) {
-        this.#counts.cut++;
         this.#send(job.envelope, 'error', 0, undefined, reason);
-        this.#endQuietly(job, reason, 'released');
+        this.#endQuietly(job, 'cut', reason, 'released');
       }
     }
   }
@@ -359,38 +361,28 @@ export class Responder {
       this.#send(job.envelope, 'part', count, payload);
     },
     replied: (job, payload) => {
-      this.#counts.replied++;
-      this.#release(job, 'done');
+      this.#release(job, 'replied', 'done');
       this.#send(job.envelope, 'reply', 0, payload);
     },
     streamed: (job, count) => {
-      this.#counts.replied++;
-      this.#release(job, 'done');
+      this.#release(job, 'replied', 'done');
       this.#send(job.envelope, 'end', count, undefined);
     },
     failed: (job, error) => {
-      this.#counts.failed++;
-      this.#release(job, 'failed');
+      this.#release(job, 'failed', 'failed', error);
       this.#send(job.envelope, 'error', 0, undefined, error);
     },
     expired: (job) => {
-      this.#counts.expired++;
-      this.#release(job, 'done');
-      this.#send(
-        job.envelope,
-        'error',
-        1,
-        undefined,
-        new TimeoutError(`'${this.subject}' was not answered within its time`),
-      );
+      const error = new TimeoutError(`'${this.subject}' was not answered within its time`);
+      this.#release(job, 'expired', 'done', error);
+      this.#send(job.envelope, 'error', 1, undefined, error);
     },
     surroundingsCancelled: (job) => {
-      this.#counts.cut++;
-      this.#release(job, 'released');
       const error = new ResponderError(
         'ERR_GAMMALOOP_RESPONDER_CLOSED',
         `The scope of '${this.subject}' was cancelled`,
       );
+      this.#release(job, 'cut', 'released', error);
       this.#send(job.envelope, 'error', 0, undefined, error);
     },
   };

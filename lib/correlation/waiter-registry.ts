@@ -18,6 +18,7 @@ import type { Deadlines } from '../scope/deadlines.js';
 import { activeDeadlines, activeScope, type ScopeNode } from '../scope/scope-tree.js';
 import { Waiter, type WaiterOwner } from '../scope/waiter.js';
 import { withoutFrames } from '../scope/without-frames.js';
+import { type WaiterEnd, waiterEnds } from './diagnostics.js';
 
 /** Each message: an UnmatchedReply. Built only while somebody subscribes. */
 export const unmatchedReplies = channel('gammaloop:correlation:unmatched-reply');
@@ -36,6 +37,8 @@ export interface WaiterInfo {
   readonly traceId?: string | undefined;
   /** What is waited for, as messages name it. */
   readonly label?: string | undefined;
+  /** Its span, for who traces. */
+  readonly traceparent?: string | undefined;
 }
 
 export interface OpenOptions extends WaiterInfo {
@@ -133,6 +136,9 @@ class RegistryWaiter extends Waiter<unknown> {
 /** Only with `stacks`, so that the others need no field for it. */
 const stacks = new WeakMap<RegistryWaiter, { stack?: string }>();
 
+/** When it was opened: only while somebody hears of the ends. */
+const begun = new WeakMap<RegistryWaiter, number>();
+
 export class WaiterRegistry implements WaiterOwner<unknown> {
   readonly capacity: number;
   readonly timeout: number;
@@ -218,6 +224,7 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
       Error.captureStackTrace(openedAt, this.openUntil);
       stacks.set(waiter, openedAt);
     }
+    if (waiterEnds.hasSubscribers) begun.set(waiter, performance.now());
     this.#waiters[slot] = waiter;
     this.#open++;
     this.#opened++;
@@ -249,6 +256,7 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     }
     this.#resolved++;
     waiter.resolveNow(value);
+    if (waiterEnds.hasSubscribers) this.#publishEnd(waiter, 'resolved', undefined);
     return true;
   }
 
@@ -260,6 +268,7 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     }
     this.#rejected++;
     waiter.rejectNow(withStack(error, waiter));
+    if (waiterEnds.hasSubscribers) this.#publishEnd(waiter, 'rejected', error);
     return true;
   }
 
@@ -288,7 +297,7 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
       const waiter = this.#waiters[slot];
       if (waiter !== undefined) {
         this.#closed++;
-        this.#abandon(waiter, error);
+        this.#abandon(waiter, 'closed', error);
       }
     }
   }
@@ -312,7 +321,7 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
   /** @internal The scope or the signal gives the waiter up; it is settled here, so there is nothing left to reject. */
   onAbort(waiter: Waiter<unknown>, error: unknown): boolean {
     this.#cancelled++;
-    this.#abandon(waiter as RegistryWaiter, error);
+    this.#abandon(waiter as RegistryWaiter, 'cancelled', error);
     return false;
   }
 
@@ -324,14 +333,32 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     const text = `${what} within its time${traceId === undefined ? '' : ` (trace ${traceId})`}`;
     this.#abandon(
       waiter as RegistryWaiter,
+      'timedOut',
       withoutFrames(() => new TimeoutError(text)),
     );
   }
 
-  #abandon(waiter: RegistryWaiter, error: unknown): void {
+  #abandon(waiter: RegistryWaiter, outcome: WaiterEnd['outcome'], error: unknown): void {
     this.#take(waiter.id, ABANDONED);
     waiter.rejectNow(withStack(error, waiter));
     this.#onAbandon?.(waiter.id, waiter.key as WaiterInfo | undefined, error);
+    if (waiterEnds.hasSubscribers) this.#publishEnd(waiter, outcome, error);
+  }
+
+  #publishEnd(waiter: RegistryWaiter, outcome: WaiterEnd['outcome'], error: unknown): void {
+    const { label, traceId, traceparent } = (waiter.key ?? {}) as WaiterInfo;
+    const at = begun.get(waiter);
+    const durationMs = at === undefined ? undefined : performance.now() - at;
+    waiterEnds.publish({
+      registry: this.name,
+      id: waiter.id,
+      outcome,
+      label,
+      traceId,
+      traceparent,
+      durationMs,
+      error,
+    } satisfies WaiterEnd);
   }
 
   #find(id: unknown): RegistryWaiter | undefined {
