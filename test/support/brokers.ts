@@ -1,15 +1,16 @@
 /**
- * Real brokers for the tests: each in a temporary folder, on a free port of 127.0.0.1, ended by whoever started it. Where a server is not installed the tests that
+ * Real brokers and databases for the tests: each in a temporary folder, on a free port of 127.0.0.1, ended by whoever started it. Where a server is not installed the tests that
  * need it say which package to install; with CI set they fail.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { accessSync, chownSync, constants, readdirSync } from 'node:fs';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { cert, key } from './tls.js';
 
 export interface Broker {
   readonly url: string;
@@ -27,7 +28,7 @@ export interface Broker {
   stop(): Promise<void>;
 }
 
-export type BrokerKind = 'nats' | 'redis' | 'amqp';
+export type BrokerKind = 'nats' | 'redis' | 'amqp' | 'postgres' | 'mariadb';
 
 interface Server {
   readonly command: string;
@@ -46,7 +47,81 @@ const MAX_PAYLOAD = 16 * 2 ** 20;
 const START_TIMEOUT_MS = 60_000;
 const STORE_TIMEOUT_MS = 20_000;
 
+/** PostgreSQL does not run as root. */
+const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+
 const servers: Record<BrokerKind, Server> = {
+  // Both take anybody as their administrator, and TLS where that is asked for.
+  postgres: {
+    command: 'postgres',
+    package: 'postgresql',
+    scheme: 'postgres',
+    hello: ['\0\0\0\x17\0\x03\0\0user\0postgres\0\0', /^R/],
+    async start(folder, port) {
+      const data = join(folder, 'data');
+      if (nobody.uid !== undefined) chownSync(folder, nobody.uid, nobody.gid);
+      run(join(dirname(pathOf('postgres') as string), 'initdb'), [
+        '-D',
+        data,
+        '-U',
+        'postgres',
+        '-A',
+        'trust',
+        '-E',
+        'UTF8',
+        '--no-sync',
+      ]);
+      const files = await tlsFiles(folder);
+      const settings = [
+        `unix_socket_directories=${folder}`,
+        'fsync=off',
+        'ssl=on',
+        `ssl_cert_file=${files.cert}`,
+        `ssl_key_file=${files.key}`,
+      ];
+      const args = [
+        '-D',
+        data,
+        '-h',
+        '127.0.0.1',
+        '-p',
+        String(port),
+        ...settings.flatMap((setting) => ['-c', setting]),
+      ];
+      return launch('postgres', args, folder, {}, nobody);
+    },
+  },
+  mariadb: {
+    command: 'mariadbd',
+    package: 'mariadb-server',
+    scheme: 'mysql',
+    hello: ['', /mysql_native_password/],
+    async start(folder, port) {
+      const data = `--datadir=${join(folder, 'data')}`;
+      if (nobody.uid !== undefined) chownSync(folder, nobody.uid, nobody.gid);
+      run(pathOf('mariadb-install-db') as string, [
+        '--no-defaults',
+        data,
+        '--auth-root-authentication-method=normal',
+        '--skip-test-db',
+      ]);
+      const files = await tlsFiles(folder);
+      const settings = [
+        `--port=${port}`,
+        '--bind-address=127.0.0.1',
+        `--socket=${join(folder, 'socket')}`,
+        `--pid-file=${join(folder, 'pid')}`,
+      ];
+      const tls = [`--ssl-cert=${files.cert}`, `--ssl-key=${files.key}`];
+      return launch(
+        'mariadbd',
+        ['--no-defaults', data, ...settings, ...tls, '--max-allowed-packet=64M'],
+        folder,
+        {},
+        nobody,
+      );
+    },
+  },
   nats: {
     command: 'nats-server',
     package: 'nats-server',
@@ -108,6 +183,21 @@ const servers: Record<BrokerKind, Server> = {
   },
 };
 
+/** A program that sets something up, as who runs the server. */
+function run(command: string, args: string[]): void {
+  const { status, stderr, error } = spawnSync(command, args, { ...nobody, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${command} ended with ${status}: ${error?.message ?? stderr}`);
+}
+
+async function tlsFiles(folder: string): Promise<{ cert: string; key: string }> {
+  const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
+  await writeFile(files.cert, cert);
+  await writeFile(files.key, key);
+  await chmod(files.key, 0o600);
+  if (nobody.uid !== undefined) chownSync(files.key, nobody.uid, nobody.gid);
+  return files;
+}
+
 /** Below the ephemeral ports, from which `port` comes. */
 function epmdPort(port: number): number {
   return 10_000 + (port % 20_000);
@@ -122,7 +212,12 @@ export function brokerMissing(kind: BrokerKind): string | null {
 
 function pathOf(command: string): string | null {
   // Debian's rabbitmq-server in /usr/sbin changes to a user and a folder of its own; the one behind it does not.
-  for (const folder of ['/usr/lib/rabbitmq/bin', ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin']) {
+  for (const folder of [
+    '/usr/lib/rabbitmq/bin',
+    ...postgresFolders(),
+    ...(process.env['PATH'] ?? '').split(delimiter),
+    '/usr/sbin',
+  ]) {
     try {
       const path = join(folder, command);
       accessSync(path, constants.X_OK);
@@ -134,11 +229,26 @@ function pathOf(command: string): string | null {
   return null;
 }
 
-function launch(command: string, args: string[], cwd: string, env: Record<string, string> = {}): ChildProcess {
+/** Debian has PostgreSQL's server in a folder of its version, which is in no PATH. */
+function postgresFolders(): string[] {
+  try {
+    return readdirSync('/usr/lib/postgresql').map((version) => join('/usr/lib/postgresql', version, 'bin'));
+  } catch {
+    return [];
+  }
+}
+
+function launch(
+  command: string,
+  args: string[],
+  cwd: string,
+  env: Record<string, string> = {},
+  user: { uid?: number; gid?: number } = {},
+): ChildProcess {
   const path = pathOf(command);
   if (path === null) throw new Error(`${command} is not installed`);
   // A group of its own: rabbitmq-server is a script around the machine that runs it.
-  return spawn(path, args, { cwd, env: { ...process.env, ...env }, stdio: 'ignore', detached: true });
+  return spawn(path, args, { cwd, env: { ...process.env, ...env }, stdio: 'ignore', detached: true, ...user });
 }
 
 export async function freePort(): Promise<number> {
