@@ -6,8 +6,8 @@
  * Next step: responder.ts, on the other side of the port.
  */
 import { ClosedError, OptionError, PayloadError } from '../errors.js';
-import { type CancelScope, cancelIfDue, deadlineAround } from '../scope/cancel-scope.js';
-import { activeDeadlines, activeScope, type ScopeNode } from '../scope/scope-tree.js';
+import { CancelScope, cancelIfDue, deadlineAround } from '../scope/cancel-scope.js';
+import { activeDeadlines, activeScope, liveScope, type ScopeNode } from '../scope/scope-tree.js';
 import { childTraceparent, isTraceId, newParentId, newTraceparent, parseTraceparent } from '../scope/trace-context.js';
 import { traceparentAround } from '../scope/traced-scope.js';
 import { controlSubject, createEnvelope, type Envelope, INBOX_PREFIX } from './envelope.js';
@@ -161,7 +161,7 @@ export class Requester {
     const timers = here === null ? activeDeadlines() : here.timers;
     const deadline = instantOf(options, this.#registry.timeout, timers);
     const traceparent = traceOf(options, here);
-    const scope: ScopeNode | null = options.scope ?? here;
+    const scope = options.scope === undefined ? here : liveScope(checkScope(options.scope));
     const conversation = new Conversation(subject, traceparent, stream, scope);
     const waiter = this.#registry.openUntil(deadline, timers, options.signal, conversation, scope);
     if (stream !== null) {
@@ -313,6 +313,13 @@ function traceOf(options: RequestOptions, here: ScopeNode | null): string {
   }
   const current = traceparentAround(here);
   return current === undefined ? newTraceparent() : childTraceparent(current);
+}
+
+function checkScope(scope: unknown): CancelScope {
+  if (!(scope instanceof CancelScope)) {
+    throw new OptionError('scope', 'a CancelScope', scope);
+  }
+  return scope;
 }
 
 function checkWindow(window: unknown): number {

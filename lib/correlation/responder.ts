@@ -7,7 +7,7 @@
  */
 import { OptionError, ResponderError, TimeoutError } from '../errors.js';
 import type { CancelScope } from '../scope/cancel-scope.js';
-import { activeDeadlines, activeScope, callIn, type ScopeNode } from '../scope/scope-tree.js';
+import { activeDeadlines, activeScope, liveScope, type ScopeNode } from '../scope/scope-tree.js';
 import { newParentId } from '../scope/trace-context.js';
 import { Waiter } from '../scope/waiter.js';
 import { type HandlerEnd, handlerEnds } from './diagnostics.js';
@@ -230,7 +230,7 @@ export class Responder {
 
   #start(job: Job): void {
     this.#running++;
-    job.run(this.#parentNow(), this.#handler);
+    job.run(liveScope(this.#parent), this.#handler);
   }
 
   #onFinished(): void {
@@ -258,11 +258,6 @@ export class Responder {
     }
     this.#queued--;
     return job;
-  }
-
-  /** Where handlers' scopes hang. One that has exited hands them on to the next above. */
-  #parentNow(): ScopeNode | null {
-    return this.#parent === null ? null : callIn(this.#parent, activeScope);
   }
 
   #onControl(envelope: Envelope): void {
@@ -324,6 +319,8 @@ export class Responder {
     this.#registerStarter();
     for (const jobs of [...this.#jobs.values()]) {
       for (const job of [...jobs.values()]) {
+        // Ended meanwhile by a listener of another one's signal, which may close the port.
+        if (job.over) continue;
         this.#send(job.envelope, 'error', 0, undefined, reason);
         this.#endQuietly(job, 'cut', reason, 'released');
       }

@@ -8,7 +8,8 @@ import { plainOwner, Waiter } from './waiter.js';
 export function abandonOnCancel<T>(promise: PromiseLike<T>): Promise<T> {
   const waiter = new Waiter<T>(plainOwner);
   const parked = waiter.park();
-  promise.then(
+  // Not the promise's own `then`, which may be missing, or throw.
+  Promise.resolve(promise).then(
     (value) => void waiter.resolve(value),
     (error) => void waiter.reject(error),
   );

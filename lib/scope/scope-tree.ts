@@ -211,16 +211,21 @@ export function provideScopeOfThread(scope: () => ScopeNode | null): void {
   scopeOfThread = scope;
 }
 
-/**
- * The scope that the running code is in, or null. Work that outlived an exited scope (a promise that nobody awaited) counts to the next
- * one above, except that a cancelled scope stays cancelled for it.
- */
+/** The scope that the running code is in, or null. */
 export function activeScope(): ScopeNode | null {
-  let scope = storage.getStore() ?? scopeOfThread?.() ?? null;
-  while (scope !== null && scope.phase === 'exited' && scope.effective === null) {
-    scope = scope.parent;
+  return liveScope(storage.getStore() ?? scopeOfThread?.() ?? null);
+}
+
+/**
+ * Which scope work in `scope` counts to. What outlived an exited one (a promise that nobody awaited) counts to the next above, except that
+ * a cancelled scope stays cancelled for it.
+ */
+export function liveScope(scope: ScopeNode | null): ScopeNode | null {
+  let live = scope;
+  while (live !== null && live.phase === 'exited' && live.effective === null) {
+    live = live.parent;
   }
-  return scope;
+  return live;
 }
 
 /** Calls `fn` with `scope` as the current one, in it and in everything that it starts. */

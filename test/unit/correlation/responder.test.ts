@@ -277,6 +277,21 @@ describe('close', () => {
     expect(responder.stats()).toMatchObject({ running: 0, replied: 0, cut: 1 });
   });
 
+  test('of the port, by one of the handlers that it stops, cuts each of them once', async () => {
+    const other = new MemoryPort({ bus: port });
+    const started = gate();
+    const responder = new Responder(other, 'work', ({ payload }, { signal }) => {
+      signal.addEventListener('abort', () => void other.close());
+      if (payload === 2) started.open();
+      return sleep(3_600_000);
+    });
+    const codes = Promise.all([0, 1, 2].map((payload) => code(requester.request('work', payload))));
+    await started.opened;
+    expect(await responder.close({ deadline: 0 })).toEqual({ drained: 0, cut: 3 });
+    expect(new Set(await codes)).toEqual(new Set(['ERR_GAMMALOOP_RESPONDER_CLOSED']));
+    expect(responder.stats()).toMatchObject({ running: 0, queued: 0, cut: 3 });
+  });
+
   test('an idle one closes at once', async () => {
     expect(await new Responder(port, 'work', () => 1).close()).toEqual({ drained: 0, cut: 0 });
   });
@@ -328,6 +343,20 @@ describe('scopes', () => {
         }),
       );
     });
+  });
+
+  test('a given scope that has ended counts as the next one above', async () => {
+    new Responder(port, 'work', () => sleep(3_600_000));
+    const outer = new CancelScope();
+    await outer.run(async () => {
+      const ended = new CancelScope();
+      await ended.run(() => {});
+      const asked = code(requester.request('work', 0, { scope: ended }));
+      await turn();
+      outer.cancel();
+      expect(await asked).toBe('ERR_GAMMALOOP_CANCELLED');
+    });
+    expect(await code(requester.request('work', 0, { scope: {} as CancelScope }))).toBe('ERR_GAMMALOOP_OPTION');
   });
 
   test.each(['request', 'stream'] as const)(

@@ -547,6 +547,7 @@ describe('the current scope', () => {
 describe('abandonOnCancel', () => {
   virtualTest('waits for a foreign promise, and lets go of it when cancelled', async () => {
     expect(await abandonOnCancel(Promise.resolve(3))).toBe(3);
+    expect(await abandonOnCancel(3 as unknown as Promise<number>)).toBe(3);
     await expect(abandonOnCancel(Promise.reject(new Error('its own')))).rejects.toThrow('its own');
     let fail: (error: Error) => void = () => {};
     const foreign = new Promise((_, reject) => (fail = reject));
