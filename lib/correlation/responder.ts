@@ -135,7 +135,9 @@ export class Responder {
    * scopes are cancelled, and their requesters get ERR_GAMMALOOP_RESPONDER_CLOSED.
    */
   close(options: { deadline?: number } = {}): Promise<ResponderCloseReport> {
-    this.#closing ??= this.#drain(options.deadline ?? Number.POSITIVE_INFINITY);
+    const { deadline = Number.POSITIVE_INFINITY } = options;
+    if (!(deadline >= 0)) return Promise.reject(new OptionError('deadline', 'milliseconds, 0 or more', deadline));
+    this.#closing ??= this.#drain(deadline);
     return this.#closing;
   }
 
@@ -148,7 +150,6 @@ export class Responder {
   }
 
   async #drain(timeout: number): Promise<ResponderCloseReport> {
-    if (!(timeout >= 0)) throw new OptionError('deadline', 'milliseconds, 0 or more', timeout);
     this.#unsubscribe();
     const inFlight = this.#inFlight();
     const cutBefore = this.#counts.cut;

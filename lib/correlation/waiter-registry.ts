@@ -340,7 +340,8 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
 
   #abandon(waiter: RegistryWaiter, outcome: WaiterEnd['outcome'], error: unknown): void {
     this.#take(waiter.id, ABANDONED);
-    waiter.rejectNow(withStack(error, waiter));
+    // Others' errors are shared: by all waiters of a scope, or that were open at `close`.
+    waiter.rejectNow(outcome === 'timedOut' ? withStack(error, waiter) : error);
     this.#onAbandon?.(waiter.id, waiter.key as WaiterInfo | undefined, error);
     if (waiterEnds.hasSubscribers) this.#publishEnd(waiter, outcome, error);
   }
@@ -462,12 +463,16 @@ function checkTimeout(timeout: unknown): void {
   }
 }
 
+/** Errors that have the stack of a waiter. A second one is not added: whoever rejects many with the same error would make it grow. */
+const stamped = new WeakSet<Error>();
+
 /** Where `open` was called, under the error's own stack. Only with `stacks`. */
 function withStack(error: unknown, waiter: RegistryWaiter): unknown {
   const opened = stacks.get(waiter)?.stack;
-  if (opened === undefined || !(error instanceof Error)) {
+  if (opened === undefined || !(error instanceof Error) || stamped.has(error)) {
     return error;
   }
+  stamped.add(error);
   try {
     error.stack = `${error.stack ?? String(error)}\n${opened.slice(opened.indexOf('\n') + 1)}`;
   } catch {

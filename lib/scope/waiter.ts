@@ -9,7 +9,7 @@
  * - cancellation asks the owner, once at most: `onAbort` returns true when the operation was taken back (the waiter is then rejected at
  *   once), or false when it can't be, or has happened already: then the waiter stays parked and the owner settles it in any case.
  * - a waiter that is parked in a cancelled scope is asked at once: see `settled` after `park` before doing what can't be undone.
- * - no user code runs inside any of these calls (but listeners of a scope's own signal, when it is cancelled).
+ * - no user code runs inside any of these calls (but listeners of a scope's own signal, when it is cancelled, and subscribers of diagnostics channels).
  *
  * One object and one promise for each waiter; no closure but the promise's own, of which `reject` is kept only in a scope.
  */

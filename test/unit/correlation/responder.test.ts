@@ -292,6 +292,13 @@ describe('close', () => {
     expect(responder.stats()).toMatchObject({ running: 0, queued: 0, cut: 3 });
   });
 
+  test('a deadline that is none is refused, and closes nothing', async () => {
+    const responder = new Responder(port, 'work', () => 1);
+    expect(await code(responder.close({ deadline: -1 }))).toBe('ERR_GAMMALOOP_OPTION');
+    expect(await requester.request('work')).toBe(1);
+    expect(await responder.close()).toEqual({ drained: 0, cut: 0 });
+  });
+
   test('an idle one closes at once', async () => {
     expect(await new Responder(port, 'work', () => 1).close()).toEqual({ drained: 0, cut: 0 });
   });

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { type UnmatchedReply, unmatchedReplies, WaiterRegistry } from '../../../lib/correlation/waiter-registry.js';
 import { ClosedError, OptionError, TimeoutError, TooManyWaitersError } from '../../../lib/errors.js';
+import { CancelScope } from '../../../lib/scope/cancel-scope.js';
 import { HandClock } from './virtual.js';
 
 describe('open', () => {
@@ -172,6 +173,23 @@ test('with stacks, errors show where the waiter was opened', async () => {
   const { id, promise } = openedHere();
   registry.reject(id, new Error('nope'));
   await expect(promise).rejects.toHaveProperty('stack', expect.stringContaining('openedHere'));
+});
+
+test.each(['close', 'reject', 'cancel'])('with stacks, an error that many share does not grow: %s', async (end) => {
+  const registry = new WaiterRegistry({ stacks: true });
+  const shared = new Error('shared');
+  const scope = new CancelScope();
+  await scope.run(async () => {
+    const waiters = Array.from({ length: 50 }, () => registry.open());
+    const outcomes = Promise.allSettled(waiters.map(({ promise }) => promise));
+    if (end === 'close') registry.close(shared);
+    else if (end === 'cancel') scope.cancel(shared);
+    else for (const { id } of waiters) registry.reject(id, shared);
+    for (const outcome of await outcomes) {
+      const { stack = '' } = (outcome as PromiseRejectedResult).reason as Error;
+      expect(stack.split('\n').length).toBeLessThan(40);
+    }
+  });
 });
 
 test('whoever holds the waiter itself settles it by way of the registry', async () => {
