@@ -155,7 +155,7 @@ void Engine::publish(const uint8_t* record, uint32_t flags) {
   }
   if (topics == nullptr) return;
   const WsSendFlags send = sendFlagsOf(flags);
-  const Publication publication(reactor_.arena(), ws_.streams, ws_.deflated, bytes, send.binary, send.compress);
+  const Publication publication(reactor_, ws_.streams, ws_.deflated, bytes, send.binary, send.compress);
   topics->publish({reinterpret_cast<const char*>(text), topicBytes}, publication, from);
 }
 

@@ -149,17 +149,23 @@ void Connection::write(std::span<const uint8_t> bytes) {
 }
 
 void Connection::writeStable(std::span<const uint8_t> bytes) {
-  if (bytes.empty() || !isWritable() || closeAfterFlush_ || endAfterFlush_) return;
-  addSegment(bytes.data(), bytes.size());
+  if (!bytes.empty() && mayWrite()) addSegment(bytes, nullptr);
 }
 
-void Connection::addSegment(const uint8_t* data, size_t size) {
-  segmentBytes_ += size;
-  if (lastSegment_ != nullptr && lastSegment_->data + lastSegment_->size == data) {
-    lastSegment_->size += size;
+void Connection::writeShared(SharedFrame& frame) {
+  if (frame.bytes.size() < SharedFrame::kMinBytes) return writeStable(frame.bytes);
+  if (mayWrite()) addSegment(frame.bytes, &frame);
+}
+
+void Connection::addSegment(std::span<const uint8_t> bytes, SharedFrame* shared) {
+  segmentBytes_ += bytes.size();
+  const bool isOwn = shared == nullptr && lastSegment_ != nullptr && lastSegment_->shared == nullptr;
+  if (isOwn && lastSegment_->data + lastSegment_->size == bytes.data()) {
+    lastSegment_->size += bytes.size();
     return;
   }
-  Segment* segment = new (reactor_.segmentArena().reserve(sizeof(Segment))) Segment{data, size, nullptr};
+  Segment* segment =
+      new (reactor_.segmentArena().reserve(sizeof(Segment))) Segment{bytes.data(), bytes.size(), nullptr, shared};
   reactor_.segmentArena().advance(sizeof(Segment));
   (firstSegment_ == nullptr ? firstSegment_ : lastSegment_->next) = segment;
   lastSegment_ = segment;
@@ -172,11 +178,11 @@ void Connection::flush() {
   const uint32_t sentBefore = sentBytes_;
   while (queuedBytes() != 0) {
     IoSlice slices[kMaxIoSlices];
-    size_t count = 0;
-    size_t offered = backlog_.size() - backlogOffset_;
-    if (offered != 0) slices[count++] = {backlog_.data() + backlogOffset_, offered};
+    auto [count, offered] = backlog_ == nullptr ? Backlog::Offer{0, 0} : backlog_->offer(slices);
+    const size_t fromBacklog = offered;
     Segment* segment = firstSegment_;
-    for (; segment != nullptr && count < kMaxIoSlices; segment = segment->next) {
+    const size_t room = backlog_ != nullptr && offered < backlog_->size() ? 0 : kMaxIoSlices;
+    for (; segment != nullptr && count < room; segment = segment->next) {
       slices[count++] = {segment->data, segment->size};
       offered += segment->size;
     }
@@ -194,9 +200,8 @@ void Connection::flush() {
       break;
     }
     // All that was offered has gone; segments from `segment` on did not fit in this call.
-    segmentBytes_ -= offered - (backlog_.size() - backlogOffset_);
-    backlog_.clear();
-    backlogOffset_ = 0;
+    consumeBacklog(fromBacklog);
+    segmentBytes_ -= offered - fromBacklog;
     firstSegment_ = segment;
     if (segment == nullptr) lastSegment_ = nullptr;
   }
@@ -204,8 +209,6 @@ void Connection::flush() {
     wantsWrite_ = true;
     updateInterest();
     if (state_ == ConnectionState::Closed) return;
-  } else if (backlog_.capacity() > kWriteLowWaterBytes) {
-    std::vector<uint8_t>().swap(backlog_);  // one slow spell must not cost memory for the connection's life
   }
   if (hadQueue && queuedBytes() <= kWriteLowWaterBytes) {
     session_->onDrained();
@@ -219,23 +222,28 @@ void Connection::flush() {
 
 // The batch's memory goes away after this phase: what the kernel did not take moves into memory of our own.
 void Connection::keepUnsent(size_t sent) {
-  const size_t fromBacklog = std::min(sent, backlog_.size() - backlogOffset_);
-  backlogOffset_ += fromBacklog;
+  const size_t fromBacklog = backlog_ == nullptr ? 0 : std::min(sent, backlog_->size());
+  consumeBacklog(fromBacklog);
   sent -= fromBacklog;
-  if (backlogOffset_ == backlog_.size()) {
-    backlog_.clear();
-    backlogOffset_ = 0;
-  } else if (backlogOffset_ > backlog_.size() / 2) {
-    backlog_.erase(backlog_.begin(), backlog_.begin() + static_cast<ptrdiff_t>(backlogOffset_));
-    backlogOffset_ = 0;
-  }
   for (Segment* segment = firstSegment_; segment != nullptr; segment = segment->next) {
     const size_t skip = std::min(sent, segment->size);
     sent -= skip;
-    backlog_.insert(backlog_.end(), segment->data + skip, segment->data + segment->size);
+    if (skip == segment->size) continue;
+    if (backlog_ == nullptr) backlog_ = std::make_unique<Backlog>();
+    if (segment->shared != nullptr) {
+      backlog_->append(*segment->shared, skip);
+    } else {
+      backlog_->append({segment->data + skip, segment->size - skip});
+    }
   }
   firstSegment_ = lastSegment_ = nullptr;
   segmentBytes_ = 0;
+}
+
+void Connection::consumeBacklog(size_t byteCount) {
+  if (backlog_ == nullptr) return;
+  backlog_->consume(byteCount);
+  if (backlog_->size() == 0) backlog_.reset();
 }
 
 // Time.

@@ -15,9 +15,9 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "base/intrusive_list.h"
+#include "reactor/backlog.h"
 #include "reactor/slab.h"
 #include "reactor/timer_wheel.h"
 #include "reactor/transport.h"
@@ -105,8 +105,10 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   void write(std::span<const uint8_t> bytes);
   // The same without a copy: `bytes` stay valid until the flush phase is over.
   void writeStable(std::span<const uint8_t> bytes);
+  // Of what many connections are sent: those that have to keep it keep one copy between them.
+  void writeShared(SharedFrame& frame);
   // Written and not yet handed to the kernel.
-  size_t queuedBytes() const { return backlog_.size() - backlogOffset_ + segmentBytes_; }
+  size_t queuedBytes() const { return (backlog_ == nullptr ? 0 : backlog_->size()) + segmentBytes_; }
 
   // Reading stops (backpressure) and goes on again.
   void pauseReading() { setReading(false); }
@@ -145,10 +147,13 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
     const uint8_t* data;
     size_t size;
     Segment* next;
+    SharedFrame* shared;  // all of which it is; null: bytes of this connection alone
   };
 
-  void addSegment(const uint8_t* data, size_t size);
+  bool mayWrite() const { return isWritable() && !closeAfterFlush_ && !endAfterFlush_; }
+  void addSegment(std::span<const uint8_t> bytes, SharedFrame* shared);
   void keepUnsent(size_t sent);
+  void consumeBacklog(size_t byteCount);
   void setReading(bool reading);
   void updateInterest();
   void finishConnecting();
@@ -164,8 +169,7 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   Segment* firstSegment_ = nullptr;
   Segment* lastSegment_ = nullptr;
   size_t segmentBytes_ = 0;
-  std::vector<uint8_t> backlog_;  // what the kernel did not take; sent from backlogOffset_
-  size_t backlogOffset_ = 0;
+  std::unique_ptr<Backlog> backlog_;  // null: nothing waits
   std::unique_ptr<Transport> transport_;
   uint64_t lastActivityMs_;
   Endpoint peer_;

@@ -64,6 +64,7 @@ void Reactor::flushSubmissions() {
   delegate_.onFlushed();
   arena_.reset();
   segmentArena_.reset();
+  sharedFrames_.clear();
   reapClosed();
 }
 

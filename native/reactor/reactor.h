@@ -13,7 +13,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/arena.h"
@@ -95,6 +97,8 @@ class Reactor {
   // For connections and listeners.
   Arena& arena() { return arena_; }
   Arena& segmentArena() { return segmentArena_; }  // apart, so that what one connection writes stays contiguous
+  // `bytes` stand in the arena, and the frame stands as long.
+  SharedFrame& share(std::span<const uint8_t> bytes) { return sharedFrames_.emplace_back(SharedFrame{bytes}); }
   TimerWheel& timers() { return timers_; }
   // Where the next read lands; `bulkBytes`: see Session.
   std::span<uint8_t> readBuffer(size_t bulkBytes);
@@ -121,6 +125,7 @@ class Reactor {
   TimerWheel timers_;
   Arena arena_;
   Arena segmentArena_;
+  std::deque<SharedFrame> sharedFrames_;
   Slab<Connection> connections_;
   Slab<Listener> listeners_;
   IntrusiveList<Connection, DirtyTag> dirty_;

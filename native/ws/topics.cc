@@ -72,11 +72,11 @@ size_t TopicTable::subscriberCount(std::string_view name) const {
   return found == topics_.end() ? 0 : found->second->subscribers.size();
 }
 
-std::span<const uint8_t> Publication::frame(const DeflateOptions& options) const {
+SharedFrame& Publication::frame(const DeflateOptions& options) const {
   const bool compressed = options.enabled && compress_ && bytes_.size() >= options.thresholdBytes;
   const uint8_t windowBits = compressed ? options.serverWindowBits : 0;
   for (const Variant& variant : variants_) {
-    if (variant.windowBits == windowBits) return variant.frame;
+    if (variant.windowBits == windowBits) return *variant.frame;
   }
   std::span<const uint8_t> payload = bytes_;
   MessageDeflater* deflater = compressed ? streams_.deflater(options) : nullptr;
@@ -85,17 +85,19 @@ std::span<const uint8_t> Publication::frame(const DeflateOptions& options) const
     deflater->deflate(bytes_, true, scratch_);
     payload = scratch_;
   }
-  variants_.push_back({windowBits, build(payload, deflater != nullptr)});
-  return variants_.back().frame;
+  SharedFrame& frame = build(payload, deflater != nullptr);
+  variants_.push_back({windowBits, &frame});
+  return frame;
 }
 
-std::span<const uint8_t> Publication::build(std::span<const uint8_t> payload, bool rsv1) const {
-  uint8_t* out = arena_.reserve(kMaxSentHeadBytes + payload.size());
+SharedFrame& Publication::build(std::span<const uint8_t> payload, bool rsv1) const {
+  Arena& arena = reactor_.arena();
+  uint8_t* out = arena.reserve(kMaxSentHeadBytes + payload.size());
   size_t size = writeFrameHead(out, binary_ ? Opcode::Binary : Opcode::Text, true, rsv1, payload.size());
   if (!payload.empty()) std::memcpy(out + size, payload.data(), payload.size());
   size += payload.size();
-  arena_.advance(size);
-  return {out, size};
+  arena.advance(size);
+  return reactor_.share({out, size});
 }
 
 }  // namespace gammaloop

@@ -9,7 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/arena.h"
+#include "reactor/reactor.h"
 #include "ws/deflate.h"
 
 namespace gammaloop {
@@ -37,26 +37,27 @@ class Subscriber {
 };
 
 // A message on its way to many: its frames are made once, each at first need, in memory that outlives the flush phase.
+// Those who cannot be sent it at once keep one copy between them.
 class Publication {
  public:
-  Publication(Arena& arena, DeflateStreams& streams, std::vector<uint8_t>& scratch, std::span<const uint8_t> bytes,
+  Publication(Reactor& reactor, DeflateStreams& streams, std::vector<uint8_t>& scratch, std::span<const uint8_t> bytes,
               bool binary, bool compress)
-      : arena_(arena), streams_(streams), scratch_(scratch), bytes_(bytes), binary_(binary), compress_(compress) {}
+      : reactor_(reactor), streams_(streams), scratch_(scratch), bytes_(bytes), binary_(binary), compress_(compress) {}
 
   std::span<const uint8_t> bytes() const { return bytes_; }
   bool binary() const { return binary_; }
   bool compress() const { return compress_; }
   // The whole frame; compressed as `options` say, without takeover.
-  std::span<const uint8_t> frame(const DeflateOptions& options) const;
+  SharedFrame& frame(const DeflateOptions& options) const;
 
  private:
   struct Variant {
     uint8_t windowBits;  // 0: not compressed
-    std::span<const uint8_t> frame;
+    SharedFrame* frame;
   };
-  std::span<const uint8_t> build(std::span<const uint8_t> payload, bool rsv1) const;
+  SharedFrame& build(std::span<const uint8_t> payload, bool rsv1) const;
 
-  Arena& arena_;
+  Reactor& reactor_;
   DeflateStreams& streams_;
   std::vector<uint8_t>& scratch_;
   std::span<const uint8_t> bytes_;

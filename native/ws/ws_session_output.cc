@@ -167,14 +167,14 @@ void WsSession::deliver(const Publication& publication) {
   if (takesOver && publication.compress() && mayQueue(publication.bytes().size())) {
     return send(publication.bytes(), publication.bytes().size(), {publication.binary(), true, false});
   }
-  const std::span<const uint8_t> frame = publication.frame(takesOver ? DeflateOptions{} : deflate);
-  if (!mayQueue(frame.size())) topics_->deferSettling(*this);
-  connection_.writeStable(frame);
+  SharedFrame& frame = publication.frame(takesOver ? DeflateOptions{} : deflate);
+  if (!mayQueue(frame.bytes.size())) topics_->deferSettling(*this);
+  connection_.writeShared(frame);
 }
 
 // In the middle of a message of its own there is no place for another (RFC 6455 5.4): it follows.
 void WsSession::hold(const Publication& publication) {
-  const std::span<const uint8_t> frame = publication.frame(DeflateOptions{});
+  const std::span<const uint8_t> frame = publication.frame(DeflateOptions{}).bytes;
   if (held_ == nullptr) held_ = std::make_unique<std::vector<uint8_t>>();
   held_->insert(held_->end(), frame.begin(), frame.end());
   if (!mayQueue(held_->size())) topics_->deferSettling(*this);

@@ -222,10 +222,10 @@ TEST("ws deflate: a publication is compressed once for all, and fits each") {
   a.session->subscribe("t");
   b.session->subscribe("t");
   const std::string text = sample(5000);
-  const Publication publication(world.reactor.arena(), world.context.streams, world.context.deflated,
-                                WsWorld::bytesOf(text), false, true);
-  EXPECT(publication.frame(world.options.deflate).data() == publication.frame(world.options.deflate).data());
-  EXPECT(publication.frame(world.options.deflate).data() != publication.frame({}).data());
+  const Publication publication(world.reactor, world.context.streams, world.context.deflated, WsWorld::bytesOf(text),
+                                false, true);
+  EXPECT(&publication.frame(world.options.deflate) == &publication.frame(world.options.deflate));
+  EXPECT(&publication.frame(world.options.deflate) != &publication.frame({}));
   world.topics.publish("t", publication, nullptr);
   world.settle();
   EXPECT(a.transport->sent == b.transport->sent);

@@ -337,8 +337,8 @@ TEST("ws topics: to all that subscribed, once each, and to nobody after they lef
   WsWorld::Peer& b = world.connect();
   WsWorld::Peer& c = world.connect();
   const auto publish = [&](std::string_view topic, std::string_view text, WsSession* from) {
-    const Publication publication(world.reactor.arena(), world.context.streams, world.context.deflated,
-                                  WsWorld::bytesOf(text), false, true);
+    const Publication publication(world.reactor, world.context.streams, world.context.deflated, WsWorld::bytesOf(text),
+                                  false, true);
     world.topics.publish(topic, publication, from);
     world.settle();
   };
@@ -371,8 +371,8 @@ TEST("ws topics: a slow reader is closed, the others get everything; a message u
   const std::string text(4000, 'x');
   std::string all;
   for (int i = 0; i < 5; i++) {
-    const Publication publication(world.reactor.arena(), world.context.streams, world.context.deflated,
-                                  WsWorld::bytesOf(text), false, true);
+    const Publication publication(world.reactor, world.context.streams, world.context.deflated, WsWorld::bytesOf(text),
+                                  false, true);
     world.topics.publish("t", publication, nullptr);
     world.settle();
     all += sentFrame(1, text);

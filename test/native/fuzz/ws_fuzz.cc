@@ -52,7 +52,7 @@ std::string tell(const WsOptions& options, std::string_view bytes, size_t pieceB
     if ((between & 8) && world.closedCount == 0) {
       peer.session->send(WsWorld::bytesOf(bytes.substr(0, 40)), std::min<size_t>(40, bytes.size()),
                          {true, true, false});
-      const Publication publication(world.reactor.arena(), world.context.streams, world.context.deflated,
+      const Publication publication(world.reactor, world.context.streams, world.context.deflated,
                                     WsWorld::bytesOf("published to all"), false, true);
       world.topics.publish("t", publication, nullptr);
       world.settle();
