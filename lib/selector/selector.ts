@@ -58,6 +58,8 @@ const STRETCH_MS = 1000;
  */
 export class Selector<T = unknown> {
   readonly #keys = new Map<number, SelectorKey<T>>();
+  /** By descriptor: what was reported last. The same again is the same object. */
+  readonly #reported: (ReadyEvent<T> | undefined)[] = [];
   readonly #words: Uint32Array;
   #native: NativeSelector | null;
   #onBatch: ((events: ReadyEvent<T>[] | null) => void) | null = null;
@@ -117,7 +119,7 @@ export class Selector<T = unknown> {
     const native = this.#open();
     const fd = descriptorOf(file);
     const key = this.getKey(fd);
-    this.#keys.delete(fd);
+    this.#forget(fd);
     // One whose closing is about to be reported is forgotten there already: no report will follow.
     const status = native.remove(fd);
     if (status < 0 && getSystemErrorName(status) !== 'ENOENT') check(fd, status);
@@ -224,6 +226,7 @@ export class Selector<T = unknown> {
     if (native === null) return;
     this.#native = null;
     this.#keys.clear();
+    this.#reported.length = 0;
     native.close();
     this.#onBatch?.(null);
   }
@@ -240,7 +243,13 @@ export class Selector<T = unknown> {
   #keep(fd: number, events: Interest, data: T): SelectorKey<T> {
     const key: SelectorKey<T> = { fd, events, data };
     this.#keys.set(fd, key);
+    this.#reported[fd] = { fd, readiness: 0, data, key };
     return key;
+  }
+
+  #forget(fd: number): void {
+    this.#keys.delete(fd);
+    this.#reported[fd] = undefined;
   }
 
   #onReady(count: number): void {
@@ -248,15 +257,23 @@ export class Selector<T = unknown> {
   }
 
   #take(count: number): ReadyEvent<T>[] {
-    const events: ReadyEvent<T>[] = [];
+    const words = this.#words;
+    const reported = this.#reported;
+    const events = new Array<ReadyEvent<T>>(count);
+    let filled = 0;
     for (let at = 0; at < count * 2; at += 2) {
-      const fd = this.#words[at] as number;
-      const readiness = this.#words[at + 1] as number;
-      const key = this.#keys.get(fd);
-      if (key === undefined) continue;
-      if (readiness === Readiness.Closed) this.#keys.delete(fd);
-      events.push({ fd, readiness, data: key.data, key });
+      const fd = words[at] as number;
+      const readiness = words[at + 1] as number;
+      let event = reported[fd];
+      if (event === undefined) continue;
+      if (event.readiness !== readiness) {
+        event = { fd, readiness, data: event.data, key: event.key };
+        reported[fd] = event;
+        if (readiness === Readiness.Closed) this.#forget(fd);
+      }
+      events[filled++] = event;
     }
+    if (filled < count) events.length = filled;
     return events;
   }
 }

@@ -14,6 +14,7 @@ Result<void> LoopWatch::open() {
   UvLoopHooks::Callbacks callbacks;
   callbacks.readable = [this] { call(); };
   callbacks.prepare = [this] {
+    if (!isArmed_) setWatching(false);
     if (isArmed_ && thread_ != nullptr) thread_->lend(selector_.poller());
   };
   callbacks.check = [] {};
@@ -27,7 +28,7 @@ Result<void> LoopWatch::open() {
     thread_ = std::make_unique<WaitingThread>([this] { doorbell_->ring(); });
   }
   if (Result<void> opened = hooks_.open(loop_, watchedFd_, std::move(callbacks)); !opened) return opened;
-  isOpen_ = true;
+  isOpen_ = isWatching_ = true;
   return {};
 }
 
@@ -38,9 +39,17 @@ void LoopWatch::call() {
 void LoopWatch::setArmed(bool armed) {
   if (armed == isArmed_ || !isOpen_) return;
   isArmed_ = armed;
-  hooks_.setWatching(armed);
   hooks_.setReferenced(armed && isReferenced_);
-  if (armed) {
+  if (armed) setWatching(true);
+}
+
+// To watch a poller anew costs the kernel a look at everything in it: a watch that is disarmed ends only where it is
+// not armed again before the loop blocks.
+void LoopWatch::setWatching(bool watching) {
+  if (watching == isWatching_) return;
+  isWatching_ = watching;
+  hooks_.setWatching(watching);
+  if (watching) {
     hooks_.startTimer(kSweepTimerMs);
   } else {
     hooks_.stopTimer();
@@ -61,15 +70,15 @@ Result<void> LoopWatch::follow() {
   hooks_.close({});
   isOpen_ = false;
   if (Result<void> opened = open(); !opened) return opened;
-  const bool armed = std::exchange(isArmed_, true);
-  setArmed(false);
+  const bool armed = std::exchange(isArmed_, false);
+  setWatching(false);
   setArmed(armed);
   return {};
 }
 
 void LoopWatch::close(std::function<void()> closed) {
   thread_.reset();
-  isOpen_ = isArmed_ = false;
+  isOpen_ = isArmed_ = isWatching_ = false;
   hooks_.close([this, closed = std::move(closed)] {
     if (doorbell_ == nullptr) return closed();
     doorbell_->close(closed);

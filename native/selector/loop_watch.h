@@ -32,6 +32,7 @@ class LoopWatch {
 
  private:
   Result<void> open();
+  void setWatching(bool watching);
   void call();
 
   uv_loop_s* loop_;
@@ -43,6 +44,7 @@ class LoopWatch {
   int watchedFd_ = -1;
   bool isOpen_ = false;
   bool isArmed_ = false;
+  bool isWatching_ = false;
   bool isReferenced_ = true;
 };
 
