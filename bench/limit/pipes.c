@@ -76,7 +76,8 @@ int main(int argc, char** argv) {
       }
     }
     results[round] = (cpuNs() - from) / (double)called;
-    if (called != (uint64_t)ready * (uint64_t)waits) return fprintf(stderr, "%llu events\n", (unsigned long long)called), 1;
+    if (called != (uint64_t)ready * (uint64_t)waits)
+      return fprintf(stderr, "%llu events\n", (unsigned long long)called), 1;
     for (int i = 0; i < ready; i++) {
       if (read(all[order[i]].readEnd, &byte, 1) != 1) die("read");
     }
