@@ -122,9 +122,12 @@ export class Server {
 export async function serve(options: ServeOptions): Promise<Server> {
   const checked = checkOptions(options);
   checked.signal?.throwIfAborted();
-  const backend = await chooseBackend(checked.backend);
+  const { websocket } = checked;
+  const backend = await chooseBackend(checked.backend, websocket !== undefined && websocket.deflate !== null);
   const target = await targetOf(checked);
-  const app = await createApp(options, checked);
+  // What the backend cannot do is not offered.
+  const offered = websocket === undefined || backend.deflates ? websocket : { ...websocket, deflate: null };
+  const app = await createApp(options, { ...checked, websocket: offered });
   await app.startup?.();
   let server: BackendServer;
   try {

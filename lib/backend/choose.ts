@@ -11,9 +11,11 @@ let automatic: Promise<Backend> | null = null;
 let noticeGiven = false;
 let lastChosen: BackendName | null = null;
 
-export async function chooseBackend(option: BackendChoice | undefined): Promise<Backend> {
+/** `deflates`: permessage-deflate is wanted, which node's zlib does where the process has none that the addon finds. */
+export async function chooseBackend(option: BackendChoice | undefined, deflates = false): Promise<Backend> {
   const choice = option ?? choiceFromEnvironment() ?? 'auto';
-  const backend = await createBackend(choice);
+  const first = await createBackend(choice);
+  const backend = choice === 'auto' && deflates && !first.deflates ? createNodeBackend() : first;
   lastChosen = backend.name;
   return backend;
 }

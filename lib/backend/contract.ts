@@ -97,6 +97,8 @@ export interface BackendServer {
 
 export interface Backend {
   readonly name: 'native' | 'node';
+  /** It has a zlib for permessage-deflate. */
+  readonly deflates: boolean;
   /** Rejects with ListenError (code as node gives it: EADDRINUSE, EACCES, ENOTFOUND ...). */
   listen(target: ListenTarget, limits: Limits, timeouts: Timeouts, app: App): Promise<BackendServer>;
 }

@@ -35,6 +35,7 @@ export function probeNative(): { ok: true } | { ok: false; error: AddonMissingEr
 export function createNativeBackend(): Backend {
   return {
     name: 'native',
+    deflates: loadBinding().hasZlib,
     async listen(target, limits, timeouts, app) {
       return new NativeServer(nativeLoop(), target, limits, timeouts, app);
     },

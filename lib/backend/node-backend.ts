@@ -21,6 +21,7 @@ import { Broadcast } from './node-websocket-broadcast.js';
 export function createNodeBackend(): Backend {
   return {
     name: 'node',
+    deflates: true,
     listen: (target, limits, timeouts, app) => new NodeServer(limits, timeouts, app).listen(target),
   };
 }

@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import { NativeWebSocket } from '../../backend/native-websocket.js';
 import type { NodeSessionOptions } from '../../backend/node-websocket.js';
 import type { WireConnection } from '../../backend/wire.js';
+import { loadBinding } from '../../bridge/binding.js';
 import type { SessionOptions, WebSocketListener } from '../../ws/contract.js';
 import { kIdle, kPeerEnd, kTakeOver, type SocketHost, type SocketOutput, type WriteCallback } from '../contract.js';
 import { EngineSocket } from '../engine-socket.js';
@@ -30,8 +31,10 @@ export function openOnEngine(
 }
 
 /** What only the session in TypeScript has. */
-function usesOwn({ generateMask, maxChunks }: NodeSessionOptions): boolean {
-  return generateMask !== undefined || maxChunks !== MAX_BUFFERED_CHUNKS;
+function usesOwn({ generateMask, maxChunks, deflate }: NodeSessionOptions): boolean {
+  return (
+    generateMask !== undefined || maxChunks !== MAX_BUFFERED_CHUNKS || (deflate !== null && !loadBinding().hasZlib)
+  );
 }
 
 export class EngineSession extends NativeWebSocket {
