@@ -98,19 +98,19 @@ class RegistryWaiter extends Waiter<unknown> {
   // Two small integers are held in place; the id is a number on the heap.
   readonly generation: number;
   readonly slot: number;
+  readonly info: WaiterInfo | undefined;
+  /** Set as soon as it is parked. */
+  promise: Promise<unknown> = null as never;
 
   constructor(owner: WaiterRegistry, generation: number, slot: number, info: WaiterInfo | undefined) {
-    super(owner, info);
+    super(owner);
     this.generation = generation;
     this.slot = slot;
+    this.info = info;
   }
 
   get id(): number {
     return this.generation * SLOT_SPAN + this.slot;
-  }
-
-  get promise(): Promise<unknown> {
-    return this.parked;
   }
 
   // Whoever holds the waiter settles it by way of the registry, as with its id.
@@ -229,11 +229,11 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     this.#open++;
     this.#opened++;
     // In a cancelled scope, or with an aborted signal, it is settled already when it returns.
-    waiter.park(scope);
+    waiter.promise = waiter.park(scope);
     if (signal !== undefined) {
       // One signal for a thousand requests is no leak.
       if (!signal.aborted) setMaxListeners(0, signal);
-      waiter.watch(signal);
+      waiter.watch(signal, waiter.promise);
     }
     waiter.expireAt(deadline, timers);
     return waiter;
@@ -245,7 +245,7 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
 
   /** What `open` was told of a waiter that is open. */
   infoOf(id: number): WaiterInfo | undefined {
-    return this.#find(id)?.key as WaiterInfo | undefined;
+    return this.#find(id)?.info;
   }
 
   /** Gives the reply. False for a late, duplicate or unknown one, which is counted. */
@@ -327,7 +327,7 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
 
   /** @internal */
   onExpire(waiter: Waiter<unknown>): void {
-    const { label, traceId } = (waiter.key ?? {}) as WaiterInfo;
+    const { label, traceId } = (waiter as RegistryWaiter).info ?? {};
     const what = label === undefined ? 'No reply' : `No reply from ${label}`;
     this.#timedOut++;
     const text = `${what} within its time${traceId === undefined ? '' : ` (trace ${traceId})`}`;
@@ -342,12 +342,12 @@ export class WaiterRegistry implements WaiterOwner<unknown> {
     this.#take(waiter.id, ABANDONED);
     // Others' errors are shared: by all waiters of a scope, or that were open at `close`.
     waiter.rejectNow(outcome === 'timedOut' ? withStack(error, waiter) : error);
-    this.#onAbandon?.(waiter.id, waiter.key as WaiterInfo | undefined, error);
+    this.#onAbandon?.(waiter.id, waiter.info, error);
     if (waiterEnds.hasSubscribers) this.#publishEnd(waiter, outcome, error);
   }
 
   #publishEnd(waiter: RegistryWaiter, outcome: WaiterEnd['outcome'], error: unknown): void {
-    const { label, traceId, traceparent } = (waiter.key ?? {}) as WaiterInfo;
+    const { label, traceId, traceparent } = waiter.info ?? {};
     const at = begun.get(waiter);
     const durationMs = at === undefined ? undefined : performance.now() - at;
     waiterEnds.publish({

@@ -64,7 +64,7 @@ class Race {
 
   run({ timeout, signal }: ConnectOptions): Promise<NativeTransport | NodeTransport> {
     const parked = this.#waiter.park();
-    if (signal !== undefined) this.#waiter.watch(signal);
+    if (signal !== undefined) this.#waiter.watch(signal, parked);
     if (timeout !== undefined) {
       this.#limit = setTimeout(
         () => this.#waiter.abort(new TimeoutError(`No connection within ${timeout} ms`)),

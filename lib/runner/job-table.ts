@@ -163,7 +163,7 @@ export class JobTable implements WaiterOwner<unknown> {
     const scope = activeScope();
     const promise = task.park(scope);
     if (signal !== undefined) {
-      task.watch(signal);
+      task.watch(signal, promise);
     }
     if (task.settled) {
       return promise;

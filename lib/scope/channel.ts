@@ -23,6 +23,16 @@ export interface ChannelStatistics {
   readonly waitingReceivers: number;
 }
 
+/** With the value that waits to be taken. */
+class SendWaiter<T> extends Waiter<void> {
+  readonly value: T;
+
+  constructor(owner: WaiterOwner<void>, value: T) {
+    super(owner);
+    this.value = value;
+  }
+}
+
 /** What the ends share. The waiters of both sides are never there at once. */
 class ChannelState<T> {
   readonly capacity: number;
@@ -30,8 +40,8 @@ class ChannelState<T> {
   head = 0;
   openSenders = 0;
   openReceivers = 0;
-  /** `key` is the value that waits to be taken; `owner` the end. */
-  readonly senders = new Set<Waiter<void>>();
+  /** `owner` is the end. */
+  readonly senders = new Set<SendWaiter<T>>();
   readonly receivers = new Set<Waiter<T>>();
 
   constructor(capacity: number) {
@@ -68,7 +78,7 @@ class ChannelState<T> {
       give(value);
       for (const sender of this.senders) {
         this.senders.delete(sender);
-        this.buffer.push(sender.key as T);
+        this.buffer.push(sender.value);
         sender.resolve();
         break;
       }
@@ -76,7 +86,7 @@ class ChannelState<T> {
     }
     for (const sender of this.senders) {
       this.senders.delete(sender);
-      give(sender.key as T);
+      give(sender.value);
       sender.resolve();
       return true;
     }
@@ -112,7 +122,7 @@ export class Sender<T> {
   /** @internal */
   constructor(state: ChannelState<T>) {
     this.#state = state;
-    this.#owner = queueOwner(state.senders);
+    this.#owner = queueOwner<void>(state.senders as Set<Waiter<void>>);
     state.openSenders++;
   }
 
@@ -122,7 +132,7 @@ export class Sender<T> {
 
   /** Waits until the value is received or has room in the buffer. Cancelled while waiting: it was not sent. */
   send(value: T): Promise<void> {
-    const waiter = new Waiter<void>(this.#owner, value);
+    const waiter = new SendWaiter(this.#owner, value);
     const promise = waiter.park();
     if (waiter.settled) {
       return promise;

@@ -11,7 +11,7 @@
  * - a waiter that is parked in a cancelled scope is asked at once: see `settled` after `park` before doing what can't be undone.
  * - no user code runs inside any of these calls (but listeners of a scope's own signal, when it is cancelled, and subscribers of diagnostics channels).
  *
- * One object and one promise for each waiter; no closure but the promise's own, of which `reject` is kept only in a scope.
+ * One object and one promise for each waiter, a second object in a scope or with a signal; no closure but the promise's own.
  */
 import { Cancelled } from '../errors.js';
 import { DeadlineEntry, type Deadlines, realDeadlines } from './deadlines.js';
@@ -43,9 +43,8 @@ const PARKED = 1;
 const SETTLED = 2;
 /** Asked to abort, or beyond that. */
 const ASKED = 4;
-const HAS_SIGNAL = 8;
 /** Its deadline is one of a virtual clock. */
-const IS_VIRTUAL = 16;
+const IS_VIRTUAL = 8;
 
 let resolver: (value: never) => void;
 let rejecter: (error: unknown) => void;
@@ -60,46 +59,68 @@ export function waiterActivity(): number {
   return activityCount;
 }
 
-export class Waiter<T = void> extends DeadlineEntry implements Cancellable, SignalTarget {
-  /** @internal */ scopePrev: ScopeLink | null = null;
-  /** @internal */ scopeNext: ScopeLink | null = null;
-  readonly owner: WaiterOwner<T>;
-  /** The owner's own: an id, an amount, a value to hand over. */
-  key: unknown;
-  #state = 0;
-  #promise: Promise<T> | null = null;
-  #resolve: ((value: T | PromiseLike<T>) => void) | null = null;
-  /** Of a waiter in a scope, which may be cancelled together with very many. The others reject by way of `resolve`, and save a closure. */
-  #reject: ((error: unknown) => void) | null = null;
+/** What a waiter has only where something can cancel it: its scope, or a signal. */
+class Cancellation implements Cancellable, SignalTarget {
+  scopePrev: ScopeLink | null = null;
+  scopeNext: ScopeLink | null = null;
+  readonly #waiter: Waiter<unknown>;
+  readonly promise: Promise<unknown>;
+  /** In a scope, where very many may be cancelled together. The others reject by way of `resolve`, and save a closure. */
+  readonly reject: ((error: unknown) => void) | null;
+  signal: SignalLink | null = null;
 
-  constructor(owner: WaiterOwner<T>, key?: unknown) {
+  constructor(
+    waiter: Waiter<never> | Waiter<unknown>,
+    promise: Promise<unknown>,
+    reject: ((error: unknown) => void) | null,
+  ) {
+    this.#waiter = waiter as Waiter<unknown>;
+    this.promise = promise;
+    this.reject = reject;
+  }
+
+  cancelledBy(error: Cancelled): void {
+    this.#waiter.abort(error);
+  }
+
+  onSignal(reason: unknown): void {
+    this.#waiter.abort(reason);
+  }
+
+  end(): void {
+    unlinkWaiter(this);
+    this.signal?.remove();
+  }
+}
+
+export class Waiter<T = void> extends DeadlineEntry {
+  readonly owner: WaiterOwner<T>;
+  #state = 0;
+  #resolve: ((value: T | PromiseLike<T>) => void) | null = null;
+  #cancellation: Cancellation | null = null;
+
+  constructor(owner: WaiterOwner<T>) {
     super();
     this.owner = owner;
-    this.key = key;
   }
 
   get settled(): boolean {
     return (this.#state & SETTLED) !== 0;
   }
 
-  /** @internal What `park` gave. */
-  get parked(): Promise<T> {
-    return this.#promise!;
-  }
-
-  /** Starts waiting in `scope` (null: in none, so that nothing cancels it). Once. */
+  /** Starts waiting in `scope` (null: in none, so that it does not cancel). Once. */
   park(scope: ScopeNode | null = activeScope()): Promise<T> {
     activityCount++;
     this.#state |= PARKED;
     const promise = new Promise<T>(capture as never);
-    this.#promise = promise;
     this.#resolve = resolver as never;
     if (scope !== null) {
-      this.#reject = rejecter;
+      const cancellation = new Cancellation(this as Waiter<unknown>, promise, rejecter);
+      this.#cancellation = cancellation;
       if (scope.effective !== null) {
-        this.cancelledBy(scope.effective);
+        this.abort(scope.effective);
       } else {
-        scope.addWaiter(this);
+        scope.addWaiter(cancellation);
       }
     }
     return promise;
@@ -120,17 +141,17 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
     }
   }
 
-  /** From now on `signal` aborts it as well; the error is then the signal's reason. At most one signal. */
-  watch(signal: AbortSignal): void {
+  /** From now on `signal` aborts it as well; the error is then the signal's reason. At most one signal. `parked`: what `park` gave. */
+  watch(signal: AbortSignal, parked: Promise<T>): void {
     if (this.settled) {
       return;
     }
+    this.#cancellation ??= new Cancellation(this as Waiter<unknown>, parked, null);
     if (signal.aborted) {
       this.abort(signal.reason);
-      return;
+    } else {
+      this.#cancellation.signal = new SignalLink(this.#cancellation, signal);
     }
-    this.#state |= HAS_SIGNAL;
-    signalLinks.set(this, new SignalLink(this, signal));
   }
 
   /** False where it was settled before. */
@@ -139,8 +160,7 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
       return false;
     }
     this.#resolve!(value);
-    this.#resolve = null;
-    this.#reject = null;
+    this.#forget();
     return true;
   }
 
@@ -149,13 +169,13 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
     if (!this.#settle()) {
       return false;
     }
-    if (this.#reject !== null) this.#reject(error);
+    const cancellation = this.#cancellation;
+    if (cancellation !== null && cancellation.reject !== null) cancellation.reject(error);
     else this.#resolve!(new Rejection(error) as never);
-    this.#resolve = null;
-    this.#reject = null;
-    if (error instanceof Cancelled) {
-      ignoreRejection(this.#promise!);
+    if (cancellation !== null && error instanceof Cancelled) {
+      ignoreRejection(cancellation.promise);
     }
+    this.#forget();
     return true;
   }
 
@@ -165,21 +185,11 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
       return false;
     }
     this.#state |= ASKED;
-    unlinkWaiter(this);
+    if (this.#cancellation !== null) unlinkWaiter(this.#cancellation);
     if (this.owner.onAbort(this, error)) {
       this.reject(error);
     }
     return true;
-  }
-
-  /** @internal */
-  cancelledBy(error: Cancelled): void {
-    this.abort(error);
-  }
-
-  /** @internal */
-  onSignal(reason: unknown): void {
-    this.abort(reason);
   }
 
   /** @internal */
@@ -193,13 +203,14 @@ export class Waiter<T = void> extends DeadlineEntry implements Cancellable, Sign
     }
     activityCount++;
     this.#leaveTimers();
-    unlinkWaiter(this);
-    if ((this.#state & HAS_SIGNAL) !== 0) {
-      signalLinks.get(this)?.remove();
-      signalLinks.delete(this);
-    }
+    this.#cancellation?.end();
     this.#state |= SETTLED | ASKED;
     return true;
+  }
+
+  #forget(): void {
+    this.#resolve = null;
+    this.#cancellation = null;
   }
 
   #leaveTimers(): void {
@@ -228,9 +239,6 @@ class Rejection {
 
 /** Only waiters under a virtual clock have other timers than the real ones. */
 const virtualTimers = new WeakMap<DeadlineEntry, Deadlines>();
-
-/** Only waiters with a signal have one, so the others need no field for it. */
-const signalLinks = new WeakMap<DeadlineEntry, SignalLink>();
 
 let ignored: Promise<unknown>[] = [];
 

@@ -31,19 +31,19 @@ describe('Waiter', () => {
     const seen: unknown[] = [];
     const owner: WaiterOwner<void> = {
       onAbort: (waiter, error) => {
-        seen.push(waiter.key, error);
+        seen.push(waiter, error);
         return true;
       },
     };
     await scope.run(async () => {
-      const waiter = new Waiter<void>(owner, 'key');
+      const waiter = new Waiter<void>(owner);
       const promise = waiter.park();
       scope.cancel('enough');
       expect(waiter.settled).toBe(true);
       const { error } = (await outcome(promise)) as { error: Cancelled };
       expect(error).toBeInstanceOf(Cancelled);
       expect(error.reason).toBe('enough');
-      expect(seen).toEqual(['key', error]);
+      expect(seen).toEqual([waiter, error]);
     });
   });
 
@@ -103,19 +103,19 @@ describe('Waiter', () => {
     const owner: WaiterOwner<string> = {
       onAbort: () => true,
       onExpire: (waiter) => {
-        expired.push(waiter.key);
+        expired.push(waiter);
         waiter.resolve('expired');
       },
     };
-    const first = new Waiter<string>(owner, 1);
-    const second = new Waiter<string>(owner, 2);
+    const first = new Waiter<string>(owner);
+    const second = new Waiter<string>(owner);
     const promises = [first.park(), second.park()];
     first.expireAt(100, activeDeadlines());
     second.expireAt(50, activeDeadlines());
     second.resolve('before');
     expect(activeDeadlines().size).toBe(1);
     expect(await Promise.all(promises)).toEqual(['expired', 'before']);
-    expect(expired).toEqual([1]);
+    expect(expired).toEqual([first]);
     expect(currentTime()).toBe(100);
     first.expireAt(200, activeDeadlines());
   });
@@ -134,14 +134,14 @@ describe('Waiter', () => {
     const controller = new AbortController();
     const waiter = new Waiter<void>(plainOwner);
     const promise = waiter.park();
-    waiter.watch(controller.signal);
+    waiter.watch(controller.signal, promise);
     const reason = new Error('mine');
     controller.abort(reason);
     expect(await outcome(promise)).toEqual({ error: reason });
 
     const aborted = new Waiter<void>(plainOwner);
     const rejected = aborted.park();
-    aborted.watch(controller.signal);
+    aborted.watch(controller.signal, rejected);
     expect(await outcome(rejected)).toEqual({ error: reason });
 
     const { signal } = new AbortController();
@@ -157,7 +157,7 @@ describe('Waiter', () => {
     }) as typeof removeEventListener;
     const settled = new Waiter<void>(plainOwner);
     const done = settled.park();
-    settled.watch(signal);
+    settled.watch(signal, done);
     expect(listeners).toBe(1);
     settled.resolve();
     await done;
@@ -173,6 +173,13 @@ describe('Waiter', () => {
       scope.cancel();
       void new Waiter<void>(plainOwner).park();
     });
+    const alone = new Waiter<void>(plainOwner);
+    alone.watch(scope.signal, alone.park(null));
+    const later = new CancelScope();
+    const watching = new Waiter<void>(plainOwner);
+    watching.watch(later.signal, watching.park(null));
+    later.cancel();
+    expect([alone.settled, watching.settled]).toEqual([true, true]);
   });
 
   test('other errors stay visible', async () => {
