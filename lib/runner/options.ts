@@ -152,7 +152,7 @@ export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions
     startTimeout: duration('startTimeout', options.startTimeout ?? 30_000),
     graceMs,
     spinUs: integer('spinUs', options.spinUs ?? 0, 0, 10_000),
-    nativeSpinUs: options.spinUs ?? NATIVE_SPIN_US,
+    nativeSpinUs: options.spinUs ?? (availableParallelism() > 1 ? NATIVE_SPIN_US : 0),
     workerSpinUs: options.spinUs === 0 ? 0 : Math.max(options.spinUs ?? 0, WORKER_SPIN_US),
     niceIncrement: integer('niceIncrement', options.niceIncrement ?? 0, 0, 19),
     recycle: {

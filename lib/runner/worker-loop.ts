@@ -67,7 +67,7 @@ export interface LoopParts {
 /** A function whose calls take less may share a batch with others. */
 const FAST_MS = 0.02;
 /** Within a batch the caller is rung so often, so that it works while the batch goes on. */
-const RING_MS = 0.05;
+const RING_MS = 0.02;
 /** The event loop has a turn at least this often. */
 const TURN_MS = 1;
 const HEAP_CHECK_MS = 100;

@@ -1,6 +1,7 @@
 /** The queue: its bounds, its order, and what it tells of itself. */
 import { describe, expect, test } from 'vitest';
 import type { Runner, TaskOptions } from '../../../lib/runner/index.js';
+import { CapacityLimiter } from '../../../lib/scope/index.js';
 import type { TaskGate } from './gates.js';
 import { errorOf, makeGate, makeRunner } from './support.js';
 
@@ -128,6 +129,27 @@ test('two threads share what there is: one that is busy delays only its own task
   await runner.start();
   const { gate, done } = await occupy(runner);
   for (let i = 0; i < 100; i++) expect(await runner.run('echo', [i])).toBe(i);
+  gate.open();
+  expect(await done).toBe('unblocked');
+});
+
+test('tasks behind a CapacityLimiter run as many at a time as it lets, in the order of their callers, whoever calls more', async () => {
+  const runner = makeRunner({ threads: 2 });
+  const limiter = new CapacityLimiter(1);
+  const { gate, done } = await occupy(runner);
+  const order: string[] = [];
+  const call = (caller: string) =>
+    limiter.run(async () => {
+      expect(limiter.borrowedTokens).toBe(1);
+      order.push(await runner.run<string>('echo', [caller]));
+    });
+  // One asks for much at once, and others for one thing each, before and after it has had its first turns.
+  const greedy = Array.from({ length: 20 }, (_, i) => call(`greedy ${i}`));
+  const second = call('second');
+  await greedy[4];
+  const third = call('third');
+  await Promise.all([...greedy, second, third]);
+  expect(order).toEqual([...Array.from({ length: 20 }, (_, i) => `greedy ${i}`), 'second', 'third']);
   gate.open();
   expect(await done).toBe('unblocked');
 });
