@@ -109,9 +109,9 @@ void Engine::close(uint32_t index) {
 void Engine::closeIdle(uint32_t index) {
   Server& server = *servers_[index];
   reactor_.updateNow();
-  IntrusiveList<RequestReader, ServerTag> sessions;
+  IntrusiveList<ServedSession, ServerTag> sessions;
   sessions.takeAll(server.http.sessions);
-  while (RequestReader* session = sessions.popFront()) {
+  while (ServedSession* session = sessions.popFront()) {
     server.http.sessions.pushBack(*session);
     Session* above = session->connection().session();
     above == session || session->isWire() ? session->closeIfIdle() : above->onServerClosing();
@@ -123,7 +123,7 @@ void Engine::closeIdle(uint32_t index) {
 CutReport Engine::cut(uint32_t index) {
   Server& server = *servers_[index];
   CutReport report;
-  while (RequestReader* session = server.http.sessions.front()) {  // cutting takes it from the list
+  while (ServedSession* session = server.http.sessions.front()) {  // cutting takes it from the list
     const bool upgraded = session->connection().session() != session;
     const uint32_t exchanges = session->cut();
     report.exchanges += exchanges;

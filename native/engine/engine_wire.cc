@@ -20,7 +20,7 @@ void Engine::carryOutWire(const uint8_t* record, uint32_t opcode, uint32_t flags
     below = &static_cast<WsSession*>(below)->below();
     if (opcode == kWireWrite) flags = 0;  // the end, and when what was written has left, are the WebSocket's
   }
-  if (!static_cast<RequestReader*>(below)->isWire()) return;
+  if (!static_cast<ServedSession*>(below)->isWire()) return;
   auto& session = *static_cast<WireSession*>(below);
   switch (opcode) {
     case kWireWrite:

@@ -111,8 +111,9 @@ void Engine::accept(const uint8_t* record, uint32_t flags) {
   auto& below = *static_cast<Http1Session*>(connection.session());
   const std::vector<uint8_t> input = below.takeInput();
   TopicTable& topics = servers_[below.server().index]->topics;
-  std::unique_ptr<Session> given = connection.giveUpSession();
-  auto session = std::make_unique<WsSession>(connection, ws_, optionsOf(record, flags), &topics, std::move(given));
+  auto place = std::make_unique<UpgradedSession>(connection, below.server());
+  const std::unique_ptr<Session> over = connection.giveUpSession();
+  auto session = std::make_unique<WsSession>(connection, ws_, optionsOf(record, flags), &topics, std::move(place));
   WsSession& begun = *session;
   connection.start(std::move(session));
   begun.begin(input);

@@ -19,7 +19,7 @@
 namespace gammaloop {
 
 class Http1Session;
-class RequestReader;
+class ServedSession;
 class WireSink;
 struct Exchange;
 
@@ -150,7 +150,7 @@ struct HttpServer {
   HttpTimeouts timeouts;
   HttpCounters counters;
   bool closing = false;
-  IntrusiveList<RequestReader, ServerTag> sessions;
+  IntrusiveList<ServedSession, ServerTag> sessions;
 
   void count(HttpError error) { counters.httpErrors[static_cast<size_t>(error)]++; }
   void count(SessionError error) { counters.sessionErrors[static_cast<size_t>(error)]++; }

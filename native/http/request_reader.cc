@@ -9,9 +9,8 @@
 namespace gammaloop {
 
 RequestReader::RequestReader(Connection& connection, HttpServer& server, HttpContext& context, bool holdsUpgrades)
-    : connection_(connection), server_(server), context_(context), holdsUpgrades_(holdsUpgrades) {
+    : ServedSession(connection, server), context_(context), holdsUpgrades_(holdsUpgrades) {
   server_.counters.connectionsAccepted++;
-  server_.sessions.pushBack(*this);
 }
 
 uint64_t RequestReader::nowMs() const { return connection_.reactor().nowMs(); }

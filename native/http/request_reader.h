@@ -15,12 +15,12 @@
 #include <vector>
 
 #include "http/chunked_decoder.h"
-#include "http/http_server.h"
+#include "http/served_session.h"
 #include "reactor/connection.h"
 
 namespace gammaloop {
 
-class RequestReader : public Session, public ListNode<ServerTag>, public Stallable {
+class RequestReader : public ServedSession, public Stallable {
  public:
   // A body that nobody reads is read and dropped up to this many bytes, so that the connection can be kept.
   static constexpr uint64_t kMaxDiscardBytes = 256 * 1024;
@@ -34,16 +34,8 @@ class RequestReader : public Session, public ListNode<ServerTag>, public Stallab
   void onDeadline(uint64_t nowMs) final;
 
   // From the engine.
-  virtual bool isWire() const = 0;
   void resume() final;
-  // The server is closing: closed if nothing is in flight, after a last look for a request that has just arrived.
-  virtual void closeIfIdle() = 0;
-  // Cuts the connection; returns the number of requests that were in flight.
-  virtual uint32_t cut() = 0;
   uint32_t inFlight() const { return inFlight_; }
-  const HttpServer& server() const { return server_; }
-  Connection& connection() { return connection_; }
-  const Connection& connection() const { return connection_; }
 
  protected:
   enum class ReadState : uint8_t { Head, Fixed, Chunked, Stopped, Held, Data };
@@ -99,8 +91,6 @@ class RequestReader : public Session, public ListNode<ServerTag>, public Stallab
   // Between two requests, with nothing of the next.
   bool isBetween() const { return inFlight_ == 0 && read_ == ReadState::Head && input_.empty(); }
 
-  Connection& connection_;
-  HttpServer& server_;
   HttpContext& context_;
   std::vector<uint8_t> input_;  // read and not yet used
   uint64_t bodyRemaining_ = 0;

@@ -22,6 +22,8 @@ struct DeflateOptions {
   int8_t level = -1;
   uint8_t memLevel = 8;
   uint32_t thresholdBytes = 1024;
+
+  bool operator==(const DeflateOptions&) const = default;
 };
 
 // A stream of the sender. The four bytes 00 00 ff ff at the end of a message are left out (RFC 7692 7.2.1).

@@ -24,31 +24,35 @@ void TopicTable::subscribe(Subscriber& subscriber, std::string_view name) {
   }
   Topic* topic = found->second.get();
   const auto isTopic = [topic](const Subscriber::Place& place) { return place.topic == topic; };
-  if (std::any_of(subscriber.places_.begin(), subscriber.places_.end(), isTopic)) return;
-  subscriber.places_.push_back({topic, topic->subscribers.size()});
+  std::vector<Subscriber::Place>& places = subscriber.places_.get();
+  if (std::any_of(places.begin(), places.end(), isTopic)) return;
+  places.push_back({topic, topic->subscribers.size()});
   topic->subscribers.push_back(&subscriber);
 }
 
 void TopicTable::unsubscribe(Subscriber& subscriber, std::string_view name) {
-  for (size_t place = 0; place < subscriber.places_.size(); place++) {
-    if (subscriber.places_[place].topic->name == name) return leave(subscriber, place);
+  if (subscriber.places_.empty()) return;
+  const std::vector<Subscriber::Place>& places = subscriber.places_.get();
+  for (size_t place = 0; place < places.size(); place++) {
+    if (places[place].topic->name == name) return leave(subscriber, place);
   }
 }
 
 void TopicTable::leaveAll(Subscriber& subscriber) {
-  while (!subscriber.places_.empty()) leave(subscriber, subscriber.places_.size() - 1);
+  while (!subscriber.places_.empty()) leave(subscriber, subscriber.places_.get().size() - 1);
   std::replace(unsettled_.begin(), unsettled_.end(), &subscriber, static_cast<Subscriber*>(nullptr));
 }
 
 // The last one of the topic takes the place that becomes free.
 void TopicTable::leave(Subscriber& subscriber, size_t place) {
-  const auto [topic, index] = subscriber.places_[place];
-  subscriber.places_[place] = subscriber.places_.back();
-  subscriber.places_.pop_back();
+  std::vector<Subscriber::Place>& places = subscriber.places_.get();
+  const auto [topic, index] = places[place];
+  places[place] = places.back();
+  places.pop_back();
   Subscriber* moved = topic->subscribers.back();
   topic->subscribers[index] = moved;
   topic->subscribers.pop_back();
-  for (Subscriber::Place& other : moved->places_) {
+  for (Subscriber::Place& other : moved->places_.get()) {
     if (other.topic == topic) other.index = index;
   }
   if (topic->subscribers.empty()) topics_.erase(topics_.find(topic->name));

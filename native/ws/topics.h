@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/lazy_vector.h"
 #include "reactor/reactor.h"
 #include "ws/deflate.h"
 
@@ -33,7 +34,7 @@ class Subscriber {
     Topic* topic;
     size_t index;
   };
-  std::vector<Place> places_;
+  LazyVector<Place> places_;
 };
 
 // A message on its way to many: its frames are made once, each at first need, in memory that outlives the flush phase.

@@ -17,7 +17,7 @@ WsSession::WsSession(Connection& connection, WsContext& context, const WsOptions
       context_(context),
       topics_(topics),
       below_(std::move(below)),
-      options_(options),
+      options_(context.settled(options)),
       lastReceivedMs_(connection.reactor().nowMs()) {}
 
 WsSession::~WsSession() {
@@ -28,7 +28,7 @@ uint64_t WsSession::nowMs() const { return connection_.reactor().nowMs(); }
 
 void WsSession::begin(std::span<const uint8_t> bytes, bool more) {
   if (more) {
-    input_.insert(input_.end(), bytes.begin(), bytes.end());
+    input_.get().insert(input_.get().end(), bytes.begin(), bytes.end());
     return;
   }
   rearm();
@@ -47,24 +47,25 @@ void WsSession::onBytes(std::span<const uint8_t> bytes) {
   if (tapped_) context_.sink.onWsTap(key(), bytes);
   if (inputOver_) return;
   if (blocked_ || !input_.empty()) {
-    input_.insert(input_.end(), bytes.begin(), bytes.end());
+    input_.get().insert(input_.get().end(), bytes.begin(), bytes.end());
     if (!blocked_) processInput();
     return;
   }
   processing_ = true;
   const size_t used = process(bytes);
   processing_ = false;
-  if (used < bytes.size()) input_.assign(bytes.begin() + static_cast<ptrdiff_t>(used), bytes.end());
+  if (used < bytes.size()) input_.get().assign(bytes.begin() + static_cast<ptrdiff_t>(used), bytes.end());
 }
 
 void WsSession::processInput() {
   processing_ = true;
-  const size_t used = process(input_);
+  std::vector<uint8_t>& input = input_.get();
+  const size_t used = process(input);
   processing_ = false;
-  if (used == input_.size()) {
-    std::vector<uint8_t>().swap(input_);  // an idle connection keeps no buffer
+  if (used == input.size()) {
+    input_.release();  // an idle connection keeps no buffer
   } else {
-    input_.erase(input_.begin(), input_.begin() + static_cast<ptrdiff_t>(used));
+    input.erase(input.begin(), input.begin() + static_cast<ptrdiff_t>(used));
   }
 }
 
@@ -112,12 +113,12 @@ WsError WsSession::checkFrame(const FrameHead& head) const {
   const bool continues = head.opcode == Opcode::Continuation;
   const bool inMessage = messageOpcode_ != Opcode::Continuation;
   if (continues != inMessage) return WsError::InvalidOpcode;
-  if (head.rsv1 && (continues || !options_.deflate.enabled)) return WsError::UnexpectedRsv1;
-  if (options_.maxFragments != 0 && continues && fragments_ >= options_.maxFragments) {
+  if (head.rsv1 && (continues || !options_->deflate.enabled)) return WsError::UnexpectedRsv1;
+  if (options_->maxFragments != 0 && continues && fragments_ >= options_->maxFragments) {
     return WsError::TooManyBufferedParts;
   }
   const bool inflated = continues ? compressed_ : head.rsv1;  // counted as it comes out
-  if (options_.maxPayloadBytes != 0 && !inflated && head.length > options_.maxPayloadBytes - messageBytes_) {
+  if (options_->maxPayloadBytes != 0 && !inflated && head.length > options_->maxPayloadBytes - messageBytes_) {
     return WsError::UnsupportedMessageLength;
   }
   return WsError::None;
@@ -133,7 +134,7 @@ size_t WsSession::readWholeMessage(const FrameHead& head, std::span<const uint8_
   }
   const bool ascii = copyUnmasked(out, bytes.data() + head.headLength, size, head.mask, 0);
   const bool text = head.opcode == Opcode::Text;
-  if (text && !ascii && options_.checksUtf8) {
+  if (text && !ascii && options_->checksUtf8) {
     Utf8Checker checker;
     if (!checker.feed({out, size}) || !checker.isComplete()) {
       fail(WsError::InvalidUtf8);
@@ -173,7 +174,7 @@ size_t WsSession::readPayload(std::span<const uint8_t> bytes) {
 
 // False: the connection has been failed.
 bool WsSession::inflate(std::span<const uint8_t> bytes) {
-  if (inflater_ == nullptr) inflater_ = context_.streams.takeInflater(options_.deflate.clientWindowBits);
+  if (inflater_ == nullptr) inflater_ = context_.streams.takeInflater(options_->deflate.clientWindowBits);
   if (inflater_ == nullptr) {
     fail(WsError::InvalidCompressedData);
     return false;
@@ -194,11 +195,11 @@ bool WsSession::inflate(std::span<const uint8_t> bytes) {
 
 // Bytes of the message. False: the connection has been failed.
 bool WsSession::take(std::span<const uint8_t> bytes) {
-  const uint64_t limit = options_.maxPayloadBytes == 0 ? UINT64_MAX : options_.maxPayloadBytes;
+  const uint64_t limit = options_->maxPayloadBytes == 0 ? UINT64_MAX : options_->maxPayloadBytes;
   const std::span<const uint8_t> allowed = bytes.first(std::min<uint64_t>(bytes.size(), limit - messageBytes_));
   messageBytes_ += allowed.size();
   WsError error = WsError::None;
-  if (isText() && options_.checksUtf8 && !utf8_.feed(allowed)) {
+  if (isText() && options_->checksUtf8 && !utf8_.feed(allowed)) {
     error = WsError::InvalidUtf8;
   } else if (allowed.size() < bytes.size()) {
     error = WsError::UnsupportedMessageLength;
@@ -207,8 +208,9 @@ bool WsSession::take(std::span<const uint8_t> bytes) {
     fail(error);
     return false;
   }
-  pending_.insert(pending_.end(), bytes.begin(), bytes.end());
-  if (pending_.size() >= kPieceBytes) tellPiece(false);
+  std::vector<uint8_t>& pending = pending_.get();
+  pending.insert(pending.end(), bytes.begin(), bytes.end());
+  if (pending.size() >= kPieceBytes) tellPiece(false);
   return true;
 }
 
@@ -217,15 +219,15 @@ void WsSession::endFrame() {
   if (!lastFrame_) return;
   static constexpr uint8_t kTail[] = {0x00, 0x00, 0xff, 0xff};  // RFC 7692 7.2.2
   if (compressed_ && !inflate(kTail)) return;
-  if (isText() && options_.checksUtf8 && !utf8_.isComplete()) return fail(WsError::InvalidUtf8);
+  if (isText() && options_->checksUtf8 && !utf8_.isComplete()) return fail(WsError::InvalidUtf8);
   endMessage();
 }
 
 void WsSession::endMessage() {
   tellPiece(true);
-  std::vector<uint8_t>().swap(pending_);
-  if (compressed_ && !options_.deflate.clientTakeover) {
-    context_.streams.giveBack(std::move(inflater_), options_.deflate.clientWindowBits);
+  pending_.release();
+  if (compressed_ && !options_->deflate.clientTakeover) {
+    context_.streams.giveBack(std::move(inflater_), options_->deflate.clientWindowBits);
     inflater_ = nullptr;
   }
   messageOpcode_ = Opcode::Continuation;
@@ -234,12 +236,13 @@ void WsSession::endMessage() {
 }
 
 void WsSession::tellPiece(bool last) {
-  const bool ascii = firstPiece_ && last && asciiPrefix(pending_.data(), pending_.size()) == pending_.size();
+  std::vector<uint8_t>& pending = pending_.get();
+  const bool ascii = firstPiece_ && last && asciiPrefix(pending.data(), pending.size()) == pending.size();
   const uint32_t flags = (isText() ? 0 : kWsBinaryFlag) | (ascii ? kWsAsciiFlag : 0) |
                          (firstPiece_ ? kWsFirstFlag : 0) | (last ? kWsLastFlag : 0);
   firstPiece_ = false;
-  context_.sink.onWsPiece(key(), flags, pending_);
-  pending_.clear();
+  context_.sink.onWsPiece(key(), flags, pending);
+  pending.clear();
 }
 
 // A control frame is dealt with once it is there as a whole.
@@ -254,7 +257,7 @@ size_t WsSession::readControl(const FrameHead& head, std::span<const uint8_t> by
     return bytes.size();
   }
   if (head.opcode == Opcode::Ping) {
-    if (options_.autoPong) answerPing(unmasked);
+    if (options_->autoPong) answerPing(unmasked);
     context_.sink.onWsPing(key(), unmasked);
   } else {
     context_.sink.onWsPong(key(), unmasked);
@@ -269,7 +272,7 @@ void WsSession::onPeerClose(std::span<const uint8_t> payload) {
   }
   const std::span<const uint8_t> reason = payload.empty() ? payload : payload.subspan(2);
   Utf8Checker checker;
-  if (options_.checksUtf8 && (!checker.feed(reason) || !checker.isComplete())) return fail(WsError::InvalidUtf8);
+  if (options_->checksUtf8 && (!checker.feed(reason) || !checker.isComplete())) return fail(WsError::InvalidUtf8);
   closeReceived_ = true;
   inputOver_ = true;
   context_.sink.onWsPeerClose(key(), code, reason);

@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "base/lazy_vector.h"
 #include "reactor/connection.h"
 #include "reactor/sink_room.h"
 #include "ws/deflate.h"
@@ -35,10 +36,22 @@ struct WsOptions {
   bool autoPong = true;
   bool checksUtf8 = true;
   DeflateOptions deflate;
+
+  bool operator==(const WsOptions&) const = default;
 };
 
 class WsSession;
 struct EndingTag {};
+
+// A session that ends with this batch, and why.
+struct WsEnding : ListNode<EndingTag> {
+  WsEnding(WsSession& session, uint16_t code, std::span<const uint8_t> reason)
+      : session(session), code(code), reason(reason.begin(), reason.end()) {}
+
+  WsSession& session;
+  uint16_t code;
+  std::vector<uint8_t> reason;
+};
 
 // What all sessions of an engine share.
 struct WsContext {
@@ -48,10 +61,13 @@ struct WsContext {
   size_t maxWholeBytes = 64 * 1024;  // of a message that travels in one record
   std::vector<uint8_t> inflated;     // scratch
   std::vector<uint8_t> deflated;     // scratch
-  IntrusiveList<WsSession, EndingTag> ending{};
+  IntrusiveList<WsEnding, EndingTag> ending{};
+  std::shared_ptr<const WsOptions> lastOptions{};
 
   // The application has read all that was told, and answered: sessions that are to end do so now.
   void endThose();
+  // One copy for all sessions that come one after the other with the same.
+  std::shared_ptr<const WsOptions> settled(const WsOptions& options);
 };
 
 // What a send needs to know; the numbers of records::kWsSend...Flag.
@@ -61,7 +77,7 @@ struct WsSendFlags {
   bool more = false;  // the message goes on with the next send
 };
 
-class WsSession final : public Session, public Stallable, public Subscriber, public ListNode<EndingTag> {
+class WsSession final : public Session, public Stallable, public Subscriber {
  public:
   static constexpr size_t kPieceBytes = 16 * 1024;
 
@@ -164,10 +180,6 @@ class WsSession final : public Session, public Stallable, public Subscriber, pub
     Opcode opcode;
     std::vector<uint8_t> deflated;
   };
-  struct EndReason {
-    uint16_t code;
-    std::vector<uint8_t> reason;
-  };
   struct Notification {
     uint32_t position;
     uint32_t number;
@@ -177,16 +189,16 @@ class WsSession final : public Session, public Stallable, public Subscriber, pub
   WsContext& context_;
   TopicTable* topics_;
   std::unique_ptr<Session> below_;
-  const WsOptions options_;
+  const std::shared_ptr<const WsOptions> options_;
 
-  std::vector<uint8_t> input_;    // read and not yet used
-  std::vector<uint8_t> pending_;  // of the message: taken and not yet told
+  LazyVector<uint8_t> input_;    // read and not yet used
+  LazyVector<uint8_t> pending_;  // of the message: taken and not yet told
   std::unique_ptr<Inflater> inflater_;
   std::unique_ptr<MessageDeflater> deflater_;  // takeover, or a message in pieces
-  std::vector<Notification> notifications_;
+  LazyVector<Notification> notifications_;
   std::unique_ptr<std::vector<uint8_t>> held_;  // publications that wait for the end of a message of ours
   std::unique_ptr<GatheredFrame> gathered_;
-  std::unique_ptr<EndReason> endReason_;            // of a session that ends with this batch
+  std::unique_ptr<WsEnding> endReason_;
   std::unique_ptr<std::vector<uint8_t>> latePong_;  // waits for a shorter queue
   uint64_t remaining_ = 0;                          // of the frame's payload
   uint64_t messageBytes_ = 0;                       // inflated

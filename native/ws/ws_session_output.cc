@@ -28,7 +28,7 @@ void WsSession::send(std::span<const uint8_t> bytes, uint64_t totalBytes, WsSend
   const Opcode opcode = sendingMessage_ ? Opcode::Continuation : flags.binary ? Opcode::Binary : Opcode::Text;
   if (!sendingMessage_) {
     sendingCompressed_ =
-        flags.compress && options_.deflate.enabled && (flags.more || totalBytes >= options_.deflate.thresholdBytes);
+        flags.compress && options_->deflate.enabled && (flags.more || totalBytes >= options_->deflate.thresholdBytes);
   }
   const bool first = !sendingMessage_;
   sendingMessage_ = flags.more;
@@ -69,7 +69,7 @@ void WsSession::gather(std::span<const uint8_t> bytes, uint64_t totalBytes, WsSe
 // Whether so much may be queued beside what waits; onto an empty queue, anything may.
 bool WsSession::mayQueue(uint64_t byteCount) {
   const size_t queued = connection_.queuedBytes();
-  return options_.maxBufferedBytes == 0 || queued == 0 || queued + byteCount <= options_.maxBufferedBytes;
+  return options_->maxBufferedBytes == 0 || queued == 0 || queued + byteCount <= options_->maxBufferedBytes;
 }
 
 void WsSession::sendFrame(Opcode opcode, bool fin, bool rsv1, std::span<const uint8_t> bytes, uint64_t totalBytes) {
@@ -86,7 +86,7 @@ void WsSession::sendFrame(Opcode opcode, bool fin, bool rsv1, std::span<const ui
 
 // `flags.compress`: the message begins here.
 void WsSession::sendCompressed(std::span<const uint8_t> bytes, WsSendFlags flags, Opcode opcode) {
-  const DeflateOptions& deflate = options_.deflate;
+  const DeflateOptions& deflate = options_->deflate;
   const bool whole = flags.compress && !flags.more;
   MessageDeflater* deflater = whole && !deflate.serverTakeover ? context_.streams.deflater(deflate) : ownDeflater();
   if (deflater == nullptr) {  // no memory for a window: as it is
@@ -104,11 +104,11 @@ void WsSession::writeDeflated(Opcode opcode, WsSendFlags flags, std::span<const 
   const size_t headBytes = writeFrameHead(frame, opcode, !flags.more, flags.compress, bytes.size());
   if (!bytes.empty()) std::memcpy(frame + headBytes, bytes.data(), bytes.size());
   connection_.commit(headBytes + bytes.size());
-  if (!flags.more && !options_.deflate.serverTakeover) deflater_.reset();
+  if (!flags.more && !options_->deflate.serverTakeover) deflater_.reset();
 }
 
 MessageDeflater* WsSession::ownDeflater() {
-  if (deflater_ == nullptr) deflater_ = MessageDeflater::create(options_.deflate);
+  if (deflater_ == nullptr) deflater_ = MessageDeflater::create(options_->deflate);
   return deflater_.get();
 }
 
@@ -130,7 +130,7 @@ void WsSession::sendControl(Opcode opcode, std::span<const uint8_t> payload) {
 void WsSession::close(uint16_t code, std::span<const uint8_t> reason) {
   if (closeSent_ || !connection_.isWritable()) return;
   sendCloseFrame(code, reason);
-  if (options_.closeMs != 0) closeDeadlineMs_ = nowMs() + options_.closeMs;
+  if (options_->closeMs != 0) closeDeadlineMs_ = nowMs() + options_->closeMs;
   rearm();
 }
 
@@ -162,7 +162,7 @@ void WsSession::unsubscribe(std::string_view topic) {
 void WsSession::deliver(const Publication& publication) {
   if (closeSent_ || !connection_.isWritable()) return;
   if (sendingMessage_) return hold(publication);
-  const DeflateOptions& deflate = options_.deflate;
+  const DeflateOptions& deflate = options_->deflate;
   const bool takesOver = deflate.enabled && deflate.serverTakeover;
   if (takesOver && publication.compress() && mayQueue(publication.bytes().size())) {
     return send(publication.bytes(), publication.bytes().size(), {publication.binary(), true, false});
@@ -185,7 +185,7 @@ void WsSession::settleDelivery() {
   connection_.flush();
   if (!connection_.isWritable() || closeSent_) return;
   const size_t waiting = connection_.queuedBytes() + (held_ == nullptr ? 0 : held_->size());
-  if (options_.maxBufferedBytes != 0 && waiting > options_.maxBufferedBytes) fail(WsError::BufferedBytesExceeded);
+  if (options_->maxBufferedBytes != 0 && waiting > options_->maxBufferedBytes) fail(WsError::BufferedBytesExceeded);
 }
 
 // What has left.
@@ -212,7 +212,7 @@ void WsSession::onDrained() {
 }
 
 void WsSession::notifyFlushed(uint32_t number) {
-  notifications_.push_back({connection_.sentBytes() + static_cast<uint32_t>(connection_.queuedBytes()), number});
+  notifications_.get().push_back({connection_.sentBytes() + static_cast<uint32_t>(connection_.queuedBytes()), number});
   reportFlushed();
 }
 
@@ -220,10 +220,11 @@ void WsSession::reportFlushed() {
   if (notifications_.empty() || closedTold_) return;
   const uint32_t sent = connection_.sentBytes();
   size_t reached = 0;
-  while (reached < notifications_.size() && isReached(notifications_[reached].position, sent)) reached++;
+  std::vector<Notification>& waiting = notifications_.get();
+  while (reached < waiting.size() && isReached(waiting[reached].position, sent)) reached++;
   if (reached == 0) return;
-  const uint32_t number = notifications_[reached - 1].number;
-  notifications_.erase(notifications_.begin(), notifications_.begin() + static_cast<ptrdiff_t>(reached));
+  const uint32_t number = waiting[reached - 1].number;
+  waiting.erase(waiting.begin(), waiting.begin() + static_cast<ptrdiff_t>(reached));
   context_.sink.onWsFlushed(key(), number);
 }
 
@@ -234,8 +235,8 @@ void WsSession::rearm() {
   const auto consider = [&earliest](uint64_t deadlineMs) { earliest = std::min(earliest, deadlineMs); };
   if (closeDeadlineMs_ != 0) consider(closeDeadlineMs_);
   if (!connection_.isClosingAfterFlush()) {
-    if (options_.idleMs != 0) consider(lastReceivedMs_ + options_.idleMs);
-    if (options_.pingMs != 0 && !closeSent_) consider(std::max(lastReceivedMs_, lastPingMs_) + options_.pingMs);
+    if (options_->idleMs != 0) consider(lastReceivedMs_ + options_->idleMs);
+    if (options_->pingMs != 0 && !closeSent_) consider(std::max(lastReceivedMs_, lastPingMs_) + options_->pingMs);
   }
   connection_.setDeadline(earliest == UINT64_MAX ? 0 : earliest);
 }
@@ -248,9 +249,9 @@ void WsSession::onDeadline(uint64_t now) {
     connection_.readOnce();  // what came in time may wait in the kernel, if JavaScript kept the loop
     if (!connection_.isWritable()) return;
   }
-  if (!inputOver_ && options_.idleMs != 0 && lastReceivedMs_ + options_.idleMs <= now)
+  if (!inputOver_ && options_->idleMs != 0 && lastReceivedMs_ + options_->idleMs <= now)
     return fail(WsError::IdleTimeout);
-  const bool pingDue = options_.pingMs != 0 && std::max(lastReceivedMs_, lastPingMs_) + options_.pingMs <= now;
+  const bool pingDue = options_->pingMs != 0 && std::max(lastReceivedMs_, lastPingMs_) + options_->pingMs <= now;
   if (pingDue && !closeSent_) {
     lastPingMs_ = now;
     sendPing({});
@@ -271,32 +272,37 @@ void WsSession::fail(WsError error, uint32_t detail) {
 
 // The application has not seen yet what came before: its answers to that go first.
 void WsSession::endAfterBatch(uint16_t code, std::span<const uint8_t> reason) {
-  endReason_ = std::make_unique<EndReason>(EndReason{code, {reason.begin(), reason.end()}});
-  context_.ending.pushBack(*this);
+  endReason_ = std::make_unique<WsEnding>(*this, code, reason);
+  context_.ending.pushBack(*endReason_);
 }
 
 void WsSession::end() {
-  const std::unique_ptr<EndReason> why = std::move(endReason_);
+  const std::unique_ptr<WsEnding> why = std::move(endReason_);
   if (why == nullptr || !connection_.isWritable()) return;
   sendCloseFrame(why->code, why->reason);
   finishClosing();
 }
 
 void WsContext::endThose() {
-  while (WsSession* session = ending.popFront()) session->end();
+  while (WsEnding* next = ending.popFront()) next->session.end();
+}
+
+std::shared_ptr<const WsOptions> WsContext::settled(const WsOptions& options) {
+  if (lastOptions == nullptr || *lastOptions != options) lastOptions = std::make_shared<const WsOptions>(options);
+  return lastOptions;
 }
 
 // Both have said so, or nobody waits for the peer to. What it still sends is read and dropped for a while, lest a reset
 // take our close frame from it.
 void WsSession::finishClosing() {
   static constexpr uint32_t kLingerMs = 2'000;
-  const uint32_t waitMs = options_.closeMs == 0 ? kLingerMs : std::min(options_.closeMs, kLingerMs);
-  closeDeadlineMs_ = nowMs() + std::max(options_.closeMs, waitMs);  // where the close frame does not even leave
+  const uint32_t waitMs = options_->closeMs == 0 ? kLingerMs : std::min(options_->closeMs, kLingerMs);
+  closeDeadlineMs_ = nowMs() + std::max(options_->closeMs, waitMs);  // where the close frame does not even leave
   connection_.closeAfterFlush(waitMs);
   connection_.setDeadline(closeDeadlineMs_);
   if (blocked_) {
     blocked_ = false;
-    std::vector<uint8_t>().swap(input_);
+    input_.release();
     connection_.resumeReading();
   }
 }
@@ -319,7 +325,7 @@ void WsSession::reportClosed(int error) {
   if (topics_ != nullptr) topics_->leaveAll(*this);
   topics_ = nullptr;
   ListNode<StalledTag>::unlink();
-  ListNode<EndingTag>::unlink();
+  endReason_.reset();
   context_.sink.onWsClosed(key(), error);
 }
 
