@@ -68,7 +68,7 @@ async function registryOurs() {
     createUs: us(created - begin),
     settleUs: us(settled - settleBegin),
     bytesEach: bytes / WAITERS,
-    left: timersLeft(),
+    left: await timersLeft(),
   };
 }
 
@@ -109,7 +109,7 @@ async function registryMap() {
     createUs: us(created - begin),
     settleUs: us(settled - settleBegin),
     bytesEach: bytes / WAITERS,
-    left: timersLeft(),
+    left: await timersLeft(),
   };
 }
 
@@ -133,7 +133,7 @@ async function expiry() {
       });
     }
   });
-  return { meanLateMs: late / count, mostLateMs: most, left: timersLeft() };
+  return { meanLateMs: late / count, mostLateMs: most, left: await timersLeft() };
 }
 
 function warm(work) {
@@ -142,7 +142,9 @@ function warm(work) {
 function us(ms) {
   return (ms * 1000) / WAITERS;
 }
-function timersLeft() {
+/** After the turn, at the end of which a timer is cleared that nobody needs any more. */
+async function timersLeft() {
+  await new Promise((resolve) => setImmediate(resolve));
   return process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
 }
 
