@@ -1,6 +1,6 @@
-// What a message costs that a TCP server sends back: gammaloop/net's protocols and streams, node:net, uvloop, Bun, and a C program at the limit.
+// What a message costs that a TCP server sends back: gammaloop/net's protocols, streams and drop-in sockets, node:net, uvloop, Bun, and a C program at the limit.
 //
-//   npm run build && npm run build:ts && node bench/tcp-echo.mjs [--sizes 1024,10240,102400] [--runs 3] [--window 1000]
+//   npm run build && npm run build:ts && node bench/tcp-echo.mjs [--sizes 1024,10240,102400] [--runs 3] [--window 1000] [--only net]
 //
 // Three connections, one message in flight each (uvloop's own echo benchmark); the load is load/tcp_echo.c, on another core, and checks every byte. Linux.
 // uvloop is measured where the Debian package python3-uvloop is installed, Bun where `bun` is in the PATH or in bench/node_modules.
@@ -20,8 +20,18 @@ const { values, positionals } = parseArgs({
     sizes: { type: 'string', default: '1024,10240,102400' },
     runs: { type: 'string', default: '3' },
     window: { type: 'string', default: '1000' },
+    only: { type: 'string' },
   },
 });
+
+async function sockets(createServer) {
+  const server = createServer({ noDelay: true }, (socket) => {
+    socket.on('error', () => {}).on('data', (data) => socket.write(data));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return server.address().port;
+}
 
 /** The servers that run in this file: `node bench/tcp-echo.mjs serve NAME`. */
 const servers = {
@@ -58,13 +68,9 @@ const servers = {
     });
     return server.port;
   },
-  async node() {
-    const { createServer } = await import('node:net');
-    const server = createServer({ noDelay: true }, (socket) => socket.on('data', (data) => socket.write(data)));
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    return server.address().port;
-  },
+  /** The drop-in. */
+  net: async () => sockets((await import('../dist/net/index.js')).createServer),
+  node: async () => sockets((await import('node:net')).createServer),
   async bun() {
     const listener = globalThis.Bun.listen({
       hostname: '127.0.0.1',
@@ -107,6 +113,7 @@ async function main() {
     protocol: self('protocol'),
     buffered: self('buffered'),
     streams: self('streams'),
+    net: self('net'),
     'node:net': self('node'),
   };
   const python = '/usr/bin/python3';
@@ -116,6 +123,10 @@ async function main() {
     (path) => existsSync(path) || spawnSync(path, ['-v']).status === 0,
   );
   if (bun !== undefined) commands.bun = self('bun', bun);
+  const only = values.only?.split(',');
+  for (const name of Object.keys(commands)) {
+    if (only && !['limit', 'node:net', ...only].includes(name)) delete commands[name];
+  }
   try {
     for (const size of values.sizes.split(',')) {
       const results = {};
