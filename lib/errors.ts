@@ -250,6 +250,19 @@ export class AbortedError extends GammaloopError {
   }
 }
 
+/** More datagrams than `maxQueueBytes` would wait to be sent. The one at hand was not taken. */
+export class DatagramQueueError extends GammaloopError {
+  readonly maxQueueBytes: number;
+
+  constructor(maxQueueBytes: number) {
+    super(
+      'ERR_GAMMALOOP_DATAGRAM_QUEUE',
+      `The datagram was not sent: ${maxQueueBytes} bytes would wait; heed pauseWriting(), or raise maxQueueBytes`,
+    );
+    this.maxQueueBytes = maxQueueBytes;
+  }
+}
+
 /** Something that this side has closed already was used. */
 export class ClosedError extends GammaloopError {
   constructor(what: string) {

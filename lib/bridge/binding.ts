@@ -175,7 +175,31 @@ export interface NativeInbox {
   close(): void;
 }
 
+/** native/addon/datagram_wrap.h. Numbers below 0 are negative errnos. Of a datagram eight words: see DATAGRAM_WORDS. */
+export interface NativeDatagram {
+  fd(): number;
+  ends(): [remote: NativeEndpoint, local: NativeEndpoint];
+  /** As many as wait, and as there is room for in equal parts of `memory`. */
+  receive(memory: Uint8Array, words: Uint32Array): number;
+  /** How many of `count` were taken; an errno: the first was refused. */
+  send(memory: Uint8Array, words: Uint32Array, count: number): number;
+  close(): void;
+}
+
+/** Offset in the memory; length, and above it whether it was cut; family (0, 4, 6) << 16 | port; scope; four words of address. */
+export const DATAGRAM_WORDS = 8;
+export const DATAGRAM_TRUNCATED_BIT = 0x8000_0000;
+/** kMaxDatagrams of native/sys/datagrams.h. */
+export const MAX_DATAGRAMS = 32;
+
 export interface Binding {
+  /** Throws an Error with `errno` and `syscall`. */
+  Datagram: {
+    new (options: object): NativeDatagram;
+    /** False: not a literal address. */
+    parse(address: string, port: number, words: Uint32Array): boolean;
+    text(words: Uint32Array, index: number): string;
+  };
   Inbox: new (onRing: () => void) => NativeInbox;
   /** From any thread; false: there is no such inbox. */
   postToInbox(id: number, message: Uint8Array): boolean;

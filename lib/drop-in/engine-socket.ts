@@ -11,7 +11,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import { constants } from 'node:os';
 import type { NativeEndpoint } from '../bridge/binding.js';
-import { systemError } from '../net/drop-in/node-parts.js';
+import { systemError } from '../net/system-error.js';
 import {
   kIdle,
   kPeerEnd,

@@ -3,16 +3,38 @@
  * docs/net.md. By `require` it is an object of node's own properties.
  */
 import nodeNet from 'node:net';
-import { ConnectError, ConnectionError, IncompleteReadError, ListenError, ReadLimitError } from '../errors.js';
+import {
+  ConnectError,
+  ConnectionError,
+  DatagramQueueError,
+  IncompleteReadError,
+  ListenError,
+  ReadLimitError,
+} from '../errors.js';
 import { connectProtocol } from './connect.js';
+import { DatagramTransport, openDatagram } from './datagram.js';
 import { netReplacements } from './drop-in/module.js';
 import { listen, StreamServer } from './listen.js';
 import { connectStream, listenStreams, ProtocolStream } from './stream.js';
 import { Transport } from './transport.js';
 
 export * from 'node:net';
-export { ConnectError, ConnectionError, IncompleteReadError, ListenError, ReadLimitError } from '../errors.js';
+export {
+  ConnectError,
+  ConnectionError,
+  DatagramQueueError,
+  IncompleteReadError,
+  ListenError,
+  ReadLimitError,
+} from '../errors.js';
 export { connectProtocol } from './connect.js';
+export {
+  type DatagramAddress,
+  type DatagramOptions,
+  type DatagramProtocol,
+  DatagramTransport,
+  openDatagram,
+} from './datagram.js';
 export { listen, StreamServer } from './listen.js';
 export type { ConnectOptions, ListenOptions } from './options.js';
 export type { AnyProtocol, BaseProtocol, BufferedProtocol, Protocol, ProtocolFactory } from './protocol.js';
@@ -25,7 +47,8 @@ export type Socket = nodeNet.Socket;
 
 const net = Object.defineProperties({} as typeof nodeNet & typeof ours, Object.getOwnPropertyDescriptors(nodeNet));
 const ours = {
-  ...{ ConnectError, ConnectionError, IncompleteReadError, ListenError, ReadLimitError },
+  ...{ ConnectError, ConnectionError, DatagramQueueError, IncompleteReadError, ListenError, ReadLimitError },
+  ...{ DatagramTransport, openDatagram },
   ...{ connectProtocol, connectStream, listen, listenStreams, ProtocolStream, StreamServer, Transport },
 };
 for (const [name, value] of Object.entries({ ...netReplacements, ...ours })) {

@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "addon/child_control.h"
+#include "addon/datagram_wrap.h"
 #include "addon/engine_wrap.h"
 #include "addon/inbox_wrap.h"
 #include "addon/native_lane_wrap.h"
@@ -28,6 +29,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("RunnerConsumer", RunnerConsumer::define(env));
   exports.Set("Selector", SelectorWrap::define(env));
   exports.Set("wakeSelector", Napi::Function::New<SelectorWrap::wakeById>(env, "wakeSelector"));
+  exports.Set("Datagram", DatagramWrap::define(env));
   exports.Set("Inbox", InboxWrap::define(env));
   exports.Set("postToInbox", Napi::Function::New<InboxWrap::post>(env, "postToInbox"));
   exports.Set("NativeLane", NativeLane::define(env));

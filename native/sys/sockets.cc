@@ -12,9 +12,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 
+#include "sys/socket_address.h"
 #include "sys/sockets_platform.h"
 
 namespace gammaloop {
@@ -22,80 +22,6 @@ namespace gammaloop {
 namespace {
 
 SysError failure(const char* syscall) { return SysError{syscall, errno}; }
-
-// A socket address with its length, as bind wants it and getsockname gives it.
-struct RawAddress {
-  sockaddr_storage storage = {};
-  socklen_t size = 0;
-
-  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
-  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
-};
-
-Endpoint toEndpoint(const RawAddress& raw) {
-  Endpoint endpoint;
-  // A length of 0 is what some kernels give for a connection that died in the queue.
-  if (raw.size < static_cast<socklen_t>(offsetof(sockaddr, sa_family) + sizeof(sa_family_t))) return endpoint;
-  switch (raw.storage.ss_family) {
-    case AF_INET: {
-      sockaddr_in v4;
-      std::memcpy(&v4, &raw.storage, sizeof(v4));
-      endpoint.family = Endpoint::Family::V4;
-      endpoint.port = ntohs(v4.sin_port);
-      std::memcpy(endpoint.address, &v4.sin_addr, sizeof(v4.sin_addr));
-      break;
-    }
-    case AF_INET6: {
-      sockaddr_in6 v6;
-      std::memcpy(&v6, &raw.storage, sizeof(v6));
-      endpoint.family = Endpoint::Family::V6;
-      endpoint.port = ntohs(v6.sin6_port);
-      endpoint.scopeId = v6.sin6_scope_id;
-      std::memcpy(endpoint.address, &v6.sin6_addr, sizeof(v6.sin6_addr));
-      break;
-    }
-    case AF_UNIX:
-      endpoint.family = Endpoint::Family::Unix;
-      break;
-    default:
-      break;
-  }
-  return endpoint;
-}
-
-// "fe80::1%2" or "fe80::1%eth0": the part behind the percent sign. 0 when it names no interface.
-uint32_t parseScope(const std::string& scope) {
-  uint32_t index = 0;
-  const char* end = scope.data() + scope.size();
-  const auto [stop, error] = std::from_chars(scope.data(), end, index);
-  if (error == std::errc() && stop == end) return index;
-  return ::if_nametoindex(scope.c_str());
-}
-
-bool parseLiteral(const std::string& address, uint16_t port, RawAddress& raw) {
-  // inet_pton would stop at a NUL and accept what stands before it.
-  if (address.find('\0') != std::string::npos) return false;
-  sockaddr_in v4 = {};
-  if (::inet_pton(AF_INET, address.c_str(), &v4.sin_addr) == 1) {
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(port);
-    std::memcpy(&raw.storage, &v4, sizeof(v4));
-    raw.size = sizeof(v4);
-    return true;
-  }
-  sockaddr_in6 v6 = {};
-  const size_t percent = address.find('%');
-  if (percent != std::string::npos) {
-    v6.sin6_scope_id = parseScope(address.substr(percent + 1));
-    if (v6.sin6_scope_id == 0) return false;
-  }
-  if (::inet_pton(AF_INET6, address.substr(0, percent).c_str(), &v6.sin6_addr) != 1) return false;
-  v6.sin6_family = AF_INET6;
-  v6.sin6_port = htons(port);
-  std::memcpy(&raw.storage, &v6, sizeof(v6));
-  raw.size = sizeof(v6);
-  return true;
-}
 
 bool parsePath(const std::string& path, RawAddress& raw) {
   sockaddr_un named = {};

@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module';
 import { nativeLoop } from '../../backend/native-loop.js';
 import { BusyResourceError } from '../../errors.js';
+import { systemError } from '../system-error.js';
 import { type Connectable, EngineHandle } from './handle.js';
 import {
   createHandle,
@@ -13,7 +14,6 @@ import {
   NodeSocket,
   type SocketWithParts,
   symbolOf,
-  systemError,
 } from './node-parts.js';
 
 type WrapHandle = (wrap: SocketWithParts | null, handle: unknown, ...rest: unknown[]) => unknown;

@@ -11,7 +11,8 @@ import type { ByteListener, WireConnection } from '../../backend/wire.js';
 import { WIRE_WRITE_CLOSE_FLAG } from '../../bridge/records.js';
 import type { ConnectTarget } from '../options.js';
 import { beginConnection } from '../raw-connections.js';
-import { createHandle, type Done, type OnRead, type SocketWithParts, systemError } from './node-parts.js';
+import { systemError } from '../system-error.js';
+import { createHandle, type Done, type OnRead, type SocketWithParts } from './node-parts.js';
 import { Outgoing } from './outgoing.js';
 
 /** Read and not yet told to the engine: a record a read would cost more than it does good. */

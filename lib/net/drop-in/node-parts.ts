@@ -4,7 +4,6 @@
  */
 import net, { type BlockList } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { getSystemErrorName } from 'node:util';
 import { probeNative } from '../../backend/native-backend.js';
 
 /** What a write or a `_final` calls when it is over. */
@@ -100,10 +99,4 @@ export function symbolOf(object: object, description: string): symbol {
 /** New connections and servers are the engine's; else node's own. */
 export function usesEngine(): boolean {
   return process.env['GAMMALOOP_BACKEND'] !== 'node' && probeNative().ok;
-}
-
-/** As node makes them of what a system call returned; `errno` is positive. */
-export function systemError(errno: number, syscall: string): Error {
-  const code = getSystemErrorName(-errno);
-  return Object.assign(new Error(`${syscall} ${code}`), { errno: -errno, code, syscall });
 }

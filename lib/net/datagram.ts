@@ -1,0 +1,336 @@
+/**
+ * UDP, asyncio's way: a datagram endpoint is a transport, which sends and receives, and a protocol, whose methods are called. The backends' halves
+ * (native-datagram.ts, node-datagram.ts) carry out and report; the order of the calls, the queue's limits and pausing are decided here.
+ */
+import { AsyncResource } from 'node:async_hooks';
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import type { BackendChoice } from '../backend/choose.js';
+import { ClosedError, ConnectError, DatagramQueueError, ListenError, OptionError } from '../errors.js';
+import { backendOf, checkKnown } from './options.js';
+
+/** Where a datagram came from, or goes to. */
+export interface DatagramAddress {
+  readonly address: string;
+  readonly port: number;
+  readonly family: 'IPv4' | 'IPv6';
+}
+
+/** Called in this order: connectionMade, then any number of the middle ones, then connectionLost, once. */
+export interface DatagramProtocol {
+  connectionMade?(transport: DatagramTransport): void;
+  /** `data` is the protocol's own. */
+  datagramReceived?(data: Buffer, from: DatagramAddress): void;
+  /** A datagram could not be sent or received (ECONNREFUSED, EMSGSIZE ...; code, errno and syscall as node's). The endpoint stays open. */
+  errorReceived?(error: NodeJS.ErrnoException): void;
+  /** More than the high watermark waits to be sent. */
+  pauseWriting?(): void;
+  /** Less than the low one does. */
+  resumeWriting?(): void;
+  /** Null: closed from here. */
+  connectionLost?(error: Error | null): void;
+}
+
+export interface DatagramOptions {
+  /** Where to receive. Default 0: any free one. */
+  port?: number;
+  /** An address or a name. Default: all addresses, IPv6 and IPv4, or those of the family of `remote`. */
+  hostname?: string;
+  /** The one peer: only its datagrams come, `sendTo` needs no address, and its refusals are told to errorReceived. */
+  remote?: { hostname: string; port: number };
+  ipv6Only?: boolean;
+  reusePort?: boolean;
+  broadcast?: boolean;
+  /** Of the system's. Default: the system's own. */
+  receiveBufferBytes?: number;
+  sendBufferBytes?: number;
+  /** Of what waits to be sent, at most; one more throws a DatagramQueueError. Default 1 MiB. */
+  maxQueueBytes?: number;
+  backend?: BackendChoice;
+}
+
+/** The same, checked; names are addresses, and an empty one is all of them. */
+export interface DatagramTarget {
+  readonly hostname: string;
+  readonly port: number;
+  readonly remoteHostname: string;
+  readonly remotePort: number;
+  readonly ipv6Only: boolean;
+  readonly reusePort: boolean;
+  readonly broadcast: boolean;
+  readonly receiveBufferBytes: number;
+  readonly sendBufferBytes: number;
+}
+
+const OPTIONS = [
+  'port',
+  'hostname',
+  'remote',
+  'ipv6Only',
+  'reusePort',
+  'broadcast',
+  'receiveBufferBytes',
+  'sendBufferBytes',
+  'maxQueueBytes',
+  'backend',
+];
+const DEFAULT_HIGH_WATER_BYTES = 64 * 1024;
+const DEFAULT_MAX_QUEUE_BYTES = 1024 * 1024;
+/** What a datagram counts in the queue beside its bytes: the header of UDP. An empty one is not nothing. */
+const HEADER_BYTES = 8;
+/** The longest over IPv4; over IPv6 20 more would go. */
+const MAX_DATAGRAM_BYTES = 65_507;
+
+export abstract class DatagramTransport extends AsyncResource {
+  abstract readonly backend: 'native' | 'node';
+  abstract readonly local: DatagramAddress;
+  /** Null: not connected to one peer. */
+  abstract readonly remote: DatagramAddress | null;
+  datagramsReceived = 0;
+  datagramsSent = 0;
+  /** Those that were lost here: cut ones, and on the `node` backend what came in a pause and did not fit. */
+  datagramsDropped = 0;
+  #protocol: DatagramProtocol = {};
+  readonly #maxQueueBytes: number;
+  #queuedBytes = 0;
+  #high = DEFAULT_HIGH_WATER_BYTES;
+  #low = DEFAULT_HIGH_WATER_BYTES / 4;
+  #writingPaused = false;
+  #closing = false;
+  #lost = false;
+
+  constructor(maxQueueBytes: number) {
+    super('GammaloopDatagram');
+    this.#maxQueueBytes = maxQueueBytes;
+  }
+
+  protected abstract send(data: Buffer, to: DatagramAddress | null): void;
+  protected abstract setReading(on: boolean): void;
+  /** `drain`: after what waits was sent. closed() follows. */
+  protected abstract shut(drain: boolean): void;
+  abstract ref(): this;
+  abstract unref(): this;
+
+  get protocol(): DatagramProtocol {
+    return this.#protocol;
+  }
+
+  get isClosing(): boolean {
+    return this.#closing;
+  }
+
+  /**
+   * Sends one datagram: strings as UTF-8, bytes copied. `to` has a literal address; it is left out where the endpoint has a `remote`, and only there. What is
+   * sent in one turn of the loop leaves in as few system calls as the system allows. Failures are told to errorReceived. Throws DatagramQueueError where
+   * more than `maxQueueBytes` would wait, ClosedError after close.
+   */
+  sendTo(data: string | Uint8Array, to?: { address: string; port: number }): void {
+    if (this.#closing) throw new ClosedError('The datagram endpoint');
+    if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
+      throw new OptionError('data', 'a string or a Uint8Array', data);
+    }
+    const target = this.#targetOf(to);
+    const bytes = Buffer.from(data as string);
+    if (bytes.length > MAX_DATAGRAM_BYTES) {
+      throw new OptionError('data', `at most ${MAX_DATAGRAM_BYTES} bytes`, bytes.length);
+    }
+    const cost = bytes.length + HEADER_BYTES;
+    if (this.#queuedBytes + cost > this.#maxQueueBytes) throw new DatagramQueueError(this.#maxQueueBytes);
+    this.#queuedBytes += cost;
+    this.send(bytes, target);
+    if (this.#queuedBytes <= this.#high || this.#writingPaused) return;
+    this.#writingPaused = true;
+    this.#call(() => this.#protocol.pauseWriting?.());
+  }
+
+  /** With the 8 bytes of each one's header. */
+  writeBufferSize(): number {
+    return this.#queuedBytes;
+  }
+
+  /** Default: `high` 65536, `low` a quarter of it. */
+  setWriteBufferLimits({
+    high = DEFAULT_HIGH_WATER_BYTES,
+    low = Math.floor(high / 4),
+  }: {
+    high?: number;
+    low?: number;
+  }): void {
+    if (!(Number.isInteger(high) && Number.isInteger(low) && high >= low && low >= 0)) {
+      throw new OptionError('limits', 'integers with high >= low >= 0', { high, low });
+    }
+    this.#high = high;
+    this.#low = low;
+  }
+
+  /** Nothing is received until resumeReading: the system keeps what comes, as far as its buffer goes. */
+  pauseReading(): void {
+    if (!this.#closing) this.setReading(false);
+  }
+
+  resumeReading(): void {
+    if (!this.#closing) this.setReading(true);
+  }
+
+  /** Closes after what was sent; nothing is received any more. connectionLost(null) follows. May be called again. */
+  close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.shut(true);
+  }
+
+  /** Closes at once; what waits is lost. connectionLost follows, with `error`. */
+  abort(error: Error | null = null): void {
+    if (this.#lost) return;
+    this.#closing = true;
+    this.shut(false);
+    this.lose(error);
+  }
+
+  // What the backend's half reports.
+
+  /** @internal Throws what the factory throws. */
+  begin(factory: () => DatagramProtocol): DatagramProtocol {
+    let protocol: DatagramProtocol;
+    try {
+      protocol = this.runInAsyncScope(factory);
+      if (typeof protocol !== 'object' || protocol === null) throw new OptionError('protocol', 'an object', protocol);
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
+    this.#protocol = protocol;
+    this.#call(() => protocol.connectionMade?.(this));
+    return protocol;
+  }
+
+  protected received(data: Buffer, from: DatagramAddress): void {
+    if (this.#closing) return;
+    this.datagramsReceived++;
+    const protocol = this.#protocol;
+    if (protocol.datagramReceived === undefined) return;
+    try {
+      this.runInAsyncScope(protocol.datagramReceived, protocol, data, from);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** A datagram of `byteCount` bytes has left, or will not; `error`: why not. */
+  protected settled(byteCount: number, error: NodeJS.ErrnoException | null): void {
+    this.#queuedBytes -= byteCount + HEADER_BYTES;
+    if (error === null) this.datagramsSent++;
+    else this.failed(error);
+    if (!this.#writingPaused || this.#queuedBytes > this.#low || this.#lost) return;
+    this.#writingPaused = false;
+    this.#call(() => this.#protocol.resumeWriting?.());
+  }
+
+  protected failed(error: NodeJS.ErrnoException): void {
+    if (!this.#lost) this.#call(() => this.#protocol.errorReceived?.(error));
+  }
+
+  /** It is over. */
+  protected lose(error: Error | null): void {
+    if (this.#lost) return;
+    this.#lost = this.#closing = true;
+    process.nextTick(() => {
+      this.#call(() => this.#protocol.connectionLost?.(error));
+      this.emitDestroy();
+    });
+  }
+
+  #targetOf(to: { address: string; port: number } | undefined): DatagramAddress | null {
+    if (this.remote !== null) {
+      if (to !== undefined) throw new OptionError('to', 'nothing: the endpoint has one peer', to);
+      return null;
+    }
+    const { address, port } = to ?? {};
+    const family = typeof address === 'string' ? isIP(address) : 0;
+    if (family === 0 || !Number.isInteger(port) || (port as number) < 1 || (port as number) > 65_535) {
+      throw new OptionError('to', 'a literal address and a port from 1 to 65535', to);
+    }
+    return { address: address as string, port: port as number, family: family === 4 ? 'IPv4' : 'IPv6' };
+  }
+
+  #call(callback: () => void): void {
+    try {
+      this.runInAsyncScope(callback);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.abort(error instanceof Error ? error : new Error(String(error)));
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}
+
+/**
+ * Opens a datagram endpoint, and makes its protocol of `factory`, whose connectionMade is called before this resolves. Rejects with a ListenError or, about
+ * the `remote`, a ConnectError (codes as node gives them), an OptionError, or an AddonMissingError where `backend: 'native'` asks for what does not load.
+ */
+export async function openDatagram<P extends DatagramProtocol>(
+  options: DatagramOptions,
+  factory: () => P,
+): Promise<{ transport: DatagramTransport; protocol: P }> {
+  if (typeof factory !== 'function') throw new OptionError('factory', 'a function that returns a protocol', factory);
+  checkKnown(options, OPTIONS);
+  const maxQueueBytes = integer('maxQueueBytes', options.maxQueueBytes, DEFAULT_MAX_QUEUE_BYTES, 1);
+  const target = await checkDatagram(options);
+  const native = (await backendOf(options.backend)) === 'native';
+  const transport = native
+    ? new (await import('./native-datagram.js')).NativeDatagramTransport(target, maxQueueBytes)
+    : await (await import('./node-datagram.js')).openNodeDatagram(target, maxQueueBytes);
+  const protocol = transport.begin(factory) as P;
+  return { transport, protocol };
+}
+
+async function checkDatagram(options: DatagramOptions): Promise<DatagramTarget> {
+  const { remote, ipv6Only = false, reusePort = false, broadcast = false } = options;
+  const port = integer('port', options.port, 0, 0, 65_535);
+  const remotePort = remote === undefined ? 0 : integer('remote.port', remote.port, -1, 1, 65_535);
+  for (const [name, value] of Object.entries({ ipv6Only, reusePort, broadcast })) {
+    if (typeof value !== 'boolean') throw new OptionError(name, 'true or false', value);
+  }
+  const common = {
+    ...{ port, remotePort, ipv6Only, reusePort, broadcast },
+    receiveBufferBytes: integer('receiveBufferBytes', options.receiveBufferBytes, 0, 0),
+    sendBufferBytes: integer('sendBufferBytes', options.sendBufferBytes, 0, 0),
+  };
+  const remoteHostname =
+    remote === undefined ? '' : await addressOf('remote.hostname', remote.hostname, remotePort, ConnectError, 0);
+  // A name has addresses of both families: that of the peer's is wanted.
+  const family = isIP(remoteHostname);
+  const hostname =
+    options.hostname === undefined ? '' : await addressOf('hostname', options.hostname, port, ListenError, family);
+  return { ...common, hostname, remoteHostname };
+}
+
+async function addressOf(
+  option: string,
+  name: string,
+  port: number,
+  Failure: typeof ListenError | typeof ConnectError,
+  family: number,
+): Promise<string> {
+  if (typeof name !== 'string' || name === '') throw new OptionError(option, 'a text that is not empty', name);
+  if (isIP(name) !== 0) return name;
+  try {
+    return (await lookup(name, { family })).address;
+  } catch (error) {
+    const { code = 'ENOTFOUND', errno, syscall } = error as NodeJS.ErrnoException;
+    throw new Failure({ code, errno, syscall, address: name, port, cause: error });
+  }
+}
+
+function integer(name: string, value: number | undefined, fallback: number, min: number, max = 2 ** 31 - 1): number {
+  const number = value ?? fallback;
+  if (!Number.isInteger(number) || number < min || number > max) {
+    throw new OptionError(name, `an integer from ${min} to ${max}`, value);
+  }
+  return number;
+}

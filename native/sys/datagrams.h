@@ -1,0 +1,46 @@
+// Datagram sockets (UDP): opened, and received from and sent to in batches: one system call for many datagrams where
+// the system has one (datagram_batch_linux.cc), else one each (datagram_batch_loop.cc). Thread: none of these keeps
+// state.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "sys/sockets.h"
+
+namespace gammaloop {
+
+// More are not moved in one call.
+inline constexpr size_t kMaxDatagrams = 32;
+
+struct DatagramOptions {
+  std::string address;  // literal, or "" for the wildcard of the remote's family, else the dual-stack one
+  uint16_t port = 0;
+  std::string remoteAddress;  // "": not connected
+  uint16_t remotePort = 0;
+  bool ipv6Only = false;
+  bool reusePort = false;
+  bool broadcast = false;
+  uint32_t receiveBufferBytes = 0;  // 0: the system's default
+  uint32_t sendBufferBytes = 0;
+};
+
+// Non-blocking, close-on-exec, bound, and connected where there is a remote. The error says which call failed.
+Result<OwnedFd> openDatagramSocket(const DatagramOptions& options);
+
+struct Datagram {
+  std::span<uint8_t> bytes;  // to receive: the room, then what came; to send: what goes
+  Endpoint peer;             // to send: family None on a connected socket
+  bool truncated = false;    // it was longer than the room; the rest is lost
+};
+
+// How many came; 0: none waits. Fails where none came before the error.
+Result<size_t> receiveDatagrams(int fd, std::span<Datagram> batch);
+// How many were taken, from the first on; 0: there is no room now. Fails where the first is refused.
+Result<size_t> sendDatagrams(int fd, std::span<const Datagram> batch);
+
+// A literal address; EINVAL for anything else.
+Result<Endpoint> parseEndpoint(const std::string& address, uint16_t port);
+
+}  // namespace gammaloop
