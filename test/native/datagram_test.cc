@@ -20,7 +20,12 @@ OwnedFd openOn(const char* address) {
   return fd ? std::move(fd.value()) : OwnedFd();
 }
 
-Endpoint nameOf(const OwnedFd& fd) { return localEndpoint(fd.get()).value(); }
+size_t countOf(Result<size_t> result) { return result ? result.value() : SIZE_MAX; }
+
+Endpoint nameOf(const OwnedFd& fd) {
+  const Result<Endpoint> local = localEndpoint(fd.get());
+  return local.value();
+}
 
 void waitFor(const OwnedFd& fd) {
   pollfd polled = {fd.get(), POLLIN, 0};
@@ -38,7 +43,7 @@ TEST("datagrams: go in batches and come in batches") {
   for (std::vector<uint8_t>& text : texts) batch.push_back({text, nameOf(to), false});
   const Result<size_t> first = sendDatagrams(from.get(), batch);
   EXPECT_EQ(first.value(), kMaxDatagrams);
-  EXPECT_EQ(sendDatagrams(from.get(), std::span(batch).subspan(first.value())).value(), 40 - kMaxDatagrams);
+  EXPECT_EQ(countOf(sendDatagrams(from.get(), std::span(batch).subspan(first.value()))), 40 - kMaxDatagrams);
   size_t seen = 0;
   while (seen < 40) {
     waitFor(to);
@@ -58,7 +63,7 @@ TEST("datagrams: go in batches and come in batches") {
   }
   std::vector<uint8_t> room(8);
   Datagram none = {room, {}, false};
-  EXPECT_EQ(receiveDatagrams(to.get(), std::span(&none, 1)).value(), 0u);
+  EXPECT_EQ(countOf(receiveDatagrams(to.get(), std::span(&none, 1))), 0u);
 }
 
 TEST("datagrams: one that is longer than the room is cut") {
@@ -66,11 +71,11 @@ TEST("datagrams: one that is longer than the room is cut") {
   const OwnedFd to = openOn("127.0.0.1");
   std::vector<uint8_t> text(100, 'x');
   const Datagram sent = {text, nameOf(to), false};
-  EXPECT_EQ(sendDatagrams(from.get(), std::span(&sent, 1)).value(), 1u);
+  EXPECT_EQ(countOf(sendDatagrams(from.get(), std::span(&sent, 1))), 1u);
   waitFor(to);
   std::vector<uint8_t> room(10);
   Datagram arrived = {room, {}, false};
-  EXPECT_EQ(receiveDatagrams(to.get(), std::span(&arrived, 1)).value(), 1u);
+  EXPECT_EQ(countOf(receiveDatagrams(to.get(), std::span(&arrived, 1))), 1u);
   EXPECT_EQ(arrived.bytes.size(), 10u);
   EXPECT(arrived.truncated);
 }
@@ -86,10 +91,11 @@ TEST("datagrams: a connected socket hears of refusals") {
   options.remotePort = port;
   const Result<OwnedFd> fd = openDatagramSocket(options);
   EXPECT(fd.ok());
-  EXPECT_EQ(peerEndpoint(fd.value().get()).value().port, port);
+  const Result<Endpoint> peer = peerEndpoint(fd.value().get());
+  EXPECT_EQ(peer.value().port, port);
   std::vector<uint8_t> text(1, 'x');
   const Datagram sent = {text, {}, false};
-  EXPECT_EQ(sendDatagrams(fd.value().get(), std::span(&sent, 1)).value(), 1u);
+  EXPECT_EQ(countOf(sendDatagrams(fd.value().get(), std::span(&sent, 1))), 1u);
   waitFor(fd.value());
   Datagram arrived = {text, {}, false};
   const Result<size_t> refused = receiveDatagrams(fd.value().get(), std::span(&arrived, 1));
@@ -99,7 +105,8 @@ TEST("datagrams: a connected socket hears of refusals") {
 
 TEST("datagrams: addresses are literal and used once") {
   EXPECT(!parseEndpoint("localhost", 1).ok());
-  EXPECT_EQ(parseEndpoint("::1", 7).value().addressText(), "::1");
+  const Result<Endpoint> parsed = parseEndpoint("::1", 7);
+  EXPECT_EQ(parsed.value().addressText(), "::1");
   const OwnedFd first = openOn("127.0.0.1");
   DatagramOptions options;
   options.address = "127.0.0.1";
@@ -108,7 +115,8 @@ TEST("datagrams: addresses are literal and used once") {
   EXPECT(!second.ok());
   EXPECT_EQ(second.error().code, EADDRINUSE);
   options.address = "nowhere";
-  EXPECT_EQ(openDatagramSocket(options).error().code, EINVAL);
+  const Result<OwnedFd> third = openDatagramSocket(options);
+  EXPECT_EQ(third.error().code, EINVAL);
 }
 
 }  // namespace gammaloop::test
