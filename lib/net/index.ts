@@ -12,9 +12,10 @@ import {
   ReadLimitError,
 } from '../errors.js';
 import { connectProtocol } from './connect.js';
-import { DatagramTransport, openDatagram } from './datagram.js';
+import { DatagramTransport } from './datagram.js';
 import { netReplacements } from './drop-in/module.js';
 import { listen, StreamServer } from './listen.js';
+import { openDatagram } from './open-datagram.js';
 import { connectStream, listenStreams, ProtocolStream } from './stream.js';
 import { Transport } from './transport.js';
 
@@ -28,14 +29,9 @@ export {
   ReadLimitError,
 } from '../errors.js';
 export { connectProtocol } from './connect.js';
-export {
-  type DatagramAddress,
-  type DatagramOptions,
-  type DatagramProtocol,
-  DatagramTransport,
-  openDatagram,
-} from './datagram.js';
+export { type DatagramAddress, type DatagramProtocol, DatagramTransport } from './datagram.js';
 export { listen, StreamServer } from './listen.js';
+export { type DatagramOptions, openDatagram } from './open-datagram.js';
 export type { ConnectOptions, ListenOptions } from './options.js';
 export type { AnyProtocol, BaseProtocol, BufferedProtocol, Protocol, ProtocolFactory } from './protocol.js';
 export { connectStream, listenStreams, ProtocolStream, type ReadOptions } from './stream.js';
