@@ -10,6 +10,7 @@ export type { SyncOptions } from './app/sync-app.js';
 export type { SyncRequest } from './app/sync-request.js';
 export type { SyncHandler, SyncResponse, SyncResult } from './app/sync-worker.js';
 export type { UpgradeResult, WebSocketAcceptance, WebSocketOptions } from './app/websocket-options.js';
+export type { BatchStats } from './backend/batch-stats.js';
 export type { BackendChoice, BackendName } from './backend/choose.js';
 export type { CloseReport, Limits, ServerStats, Timeouts } from './backend/contract.js';
 export { type InstallOptions, install, uninstall } from './drop-in/install.js';

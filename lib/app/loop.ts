@@ -1,4 +1,5 @@
 /** `loop`: the event loop of this thread, and what runs on it. docs/loop.md. */
+import { type BatchStats, batchStats } from '../backend/batch-stats.js';
 import { chosenBackend } from '../backend/choose.js';
 import type { ServerStats } from '../backend/contract.js';
 import { type DropInStats, dropInStats } from '../drop-in/stats.js';
@@ -30,6 +31,8 @@ export interface LoopStats {
   dropIn: DropInStats;
   /** Of callSoon, callLater and callAt, and of calls from other threads. */
   callbacks: CallbackStats;
+  /** Of the native engine; zeros where it does not run. */
+  batches: BatchStats;
   /** Since startMeasuring; null while nothing is measured. */
   lag: LagStats | null;
   phases: PhaseStats | null;
@@ -55,6 +58,7 @@ export const loop = {
       servers: [...openServers].map((server) => server.stats()),
       dropIn: dropInStats(),
       callbacks: callbackStats(),
+      batches: { ...batchStats },
       lag: measurement?.lag ?? null,
       phases: measurement?.phases ?? null,
     };

@@ -17,6 +17,7 @@ import {
   EXCHANGE_GENERATION_OFFSET,
   EXCHANGE_INDEX_OFFSET,
   HEAD_WORD,
+  PAD,
   REQUEST,
   REQUEST_BODY_COMPLETE_FLAG,
   REQUEST_BODY_LENGTH_OFFSET,
@@ -39,6 +40,7 @@ import {
 import { createRing, SubmissionWriter } from '../bridge/submission-writer.js';
 import { OptionError } from '../errors.js';
 import type { App, Peer } from '../http/exchange.js';
+import { batchStats } from './batch-stats.js';
 import { NativeExchange } from './native-exchange.js';
 import { WebSocketReader } from './websocket-reader.js';
 import { WireReader } from './wire.js';
@@ -139,11 +141,13 @@ export class NativeLoop {
     const words = this.#words;
     const mask = COMPLETION_RING_BYTES - 1;
     let head = control[HEAD_WORD] as number;
+    let completions = 0;
     while (head !== control[TAIL_WORD]) {
       const at = head & mask;
       const word = at >>> 2;
       head = (head + (words[word] as number)) >>> 0;
       const opcode = words[word + 1] as number;
+      if ((opcode & 0xffff) !== PAD) completions++;
       try {
         this.#dispatch(opcode & 0xffff, opcode >>> 16, at, word);
       } catch (error) {
@@ -158,6 +162,9 @@ export class NativeLoop {
       if (server.inBatch > server.batches.largest) server.batches.largest = server.inBatch;
       server.inBatch = 0;
     }
+    batchStats.count++;
+    batchStats.completions += completions;
+    if (completions > batchStats.largest) batchStats.largest = completions;
     this.lent.replenish();
     control[HEAD_WORD] = head;
   }

@@ -1,6 +1,5 @@
 // Wire sessions without HTTP, and connections that the engine makes.
-#include "engine_checks.h"
-#include "wire_harness.h"
+#include "wire_checks.h"
 
 using namespace gammaloop;
 using namespace gammaloop::test;
@@ -14,14 +13,6 @@ Options rawOptions(bool poll, bool tcp) {
   options.poll = poll;
   options.tcp = tcp;
   return options;
-}
-
-void expectNothingLeft(WireWorld& world) {
-  world.run();
-  EXPECT_EQ(world.engine.reactor().connectionCount(), 0u);
-  EXPECT_EQ(world.engine.reactor().holdingCount(), 0u);
-  EXPECT_EQ(world.http().openConnections(), 0u);
-  for (const auto& wire : world.wires) EXPECT(wire->closed);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // Wire sessions: what was read, what is written, the ends of a connection.
-#include "engine_checks.h"
-#include "wire_harness.h"
+#include "wire_checks.h"
 
 using namespace gammaloop;
 using namespace gammaloop::test;
@@ -10,17 +9,6 @@ namespace {
 
 const std::string kGet = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const std::string kUpgrade = "GET /up HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
-
-// The clients have gone: nothing is left.
-void expectNothingLeft(WireWorld& world) {
-  world.run();
-  EXPECT_EQ(world.engine.reactor().connectionCount(), 0u);
-  EXPECT_EQ(world.engine.reactor().holdingCount(), 0u);
-  EXPECT_EQ(world.http().openConnections(), 0u);
-  for (const auto& wire : world.wires) EXPECT(wire->closed);
-  const HttpCounters& counters = world.counters();
-  EXPECT_EQ(counters.requestsReceived, counters.requestsCompleted + counters.requestsAborted);
-}
 
 // Takes every body, answers each request once it is complete, and goes along with upgrades.
 void answerAll(WireWorld& world) {

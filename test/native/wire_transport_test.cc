@@ -1,6 +1,5 @@
 // Wire sessions: what has left, connections from elsewhere (adopted, fed), servers apart from their listeners.
-#include "engine_checks.h"
-#include "wire_harness.h"
+#include "wire_checks.h"
 
 using namespace gammaloop;
 using namespace gammaloop::test;
@@ -17,14 +16,6 @@ std::span<const uint8_t> bytesOf(std::string_view text) {
 template <typename T>
 int codeOf(const Result<T>& result) {
   return result ? 0 : result.error().code;
-}
-
-void expectNothingLeft(WireWorld& world) {
-  world.run();
-  EXPECT_EQ(world.engine.reactor().connectionCount(), 0u);
-  EXPECT_EQ(world.engine.reactor().holdingCount(), 0u);
-  EXPECT_EQ(world.http().openConnections(), 0u);
-  for (const auto& wire : world.wires) EXPECT(wire->closed);
 }
 
 }  // namespace

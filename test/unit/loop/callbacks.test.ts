@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, expect, test } from 'vitest';
-import { loop } from '../../../lib/index.js';
+import { loop, Response, serve } from '../../../lib/index.js';
+import { backends } from '../../support/backends.js';
 
 const run = promisify(execFile);
 const loopUrl = new URL('../../../lib/loop/index.ts', import.meta.url).href;
@@ -200,6 +201,18 @@ test('stats: lag and phases while they are measured', async () => {
     expect(loop.stopMeasuring()).toBe(true);
   }
   expect(loop.stopMeasuring()).toBe(false);
+});
+
+test.runIf(backends.includes('native'))('stats: what the engine has told, and in how many calls', async () => {
+  const before = loop.stats().batches;
+  const server = await serve({ backend: 'native', port: 0, fetch: () => new Response('hello') });
+  for (let i = 0; i < 3; i++) expect(await (await fetch(server.url)).text()).toBe('hello');
+  await server.close();
+  const { count, completions, largest } = loop.stats().batches;
+  expect(completions - before.completions).toBeGreaterThanOrEqual(4); // three requests, and the server's end
+  expect(count).toBeGreaterThan(before.count);
+  expect(completions).toBeGreaterThanOrEqual(count);
+  expect(largest).toBeGreaterThanOrEqual(1);
 });
 
 test('in a worker thread, too', async () => {

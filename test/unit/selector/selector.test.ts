@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
 import { moveOnAfter } from '../../../lib/scope/index.js';
@@ -191,6 +192,41 @@ describe.each(pollers)('a selector over %s', (poller) => {
       expect(events).toEqual([]);
       break;
     }
+  });
+
+  test('wakeSelector() does, from another thread, while the loop sleeps', async () => {
+    const selector = open();
+    const flag = new Int32Array(new SharedArrayBuffer(4));
+    const worker = new Worker(new URL('./wake-worker.mjs', import.meta.url), {
+      execArgv: ['--no-warnings', '--import', new URL('../../support/ts-loader.mjs', import.meta.url).href],
+      workerData: { id: selector.id, flag },
+    });
+    await once(worker, 'message');
+    setImmediate(() => {
+      Atomics.store(flag, 0, 1);
+      Atomics.notify(flag, 0);
+    });
+    for await (const events of selector) {
+      expect(events).toEqual([]);
+      break;
+    }
+    await once(worker, 'exit');
+  });
+
+  test('while its body runs nothing is collected, and the loop sleeps; then what is ready is told anew', async () => {
+    const selector = open<string>();
+    const pipe = new Pipe();
+    selector.register(pipe.readEnd, Interest.Read, 'a');
+    pipe.write('1');
+    let batches = 0;
+    for await (const [event] of selector) {
+      expect(event).toMatchObject({ data: 'a', readiness: Readiness.Readable });
+      if (++batches === 3) break;
+      const before = performance.eventLoopUtilization();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(performance.eventLoopUtilization(before).idle).toBeGreaterThan(50);
+    }
+    expect(pipe.read()).toBe('1');
   });
 
   test('a descriptor closed while the loop waits is told', async () => {
