@@ -69,12 +69,8 @@ class Cancellation implements Cancellable, SignalTarget {
   readonly reject: ((error: unknown) => void) | null;
   signal: SignalLink | null = null;
 
-  constructor(
-    waiter: Waiter<never> | Waiter<unknown>,
-    promise: Promise<unknown>,
-    reject: ((error: unknown) => void) | null,
-  ) {
-    this.#waiter = waiter as Waiter<unknown>;
+  constructor(waiter: Waiter<unknown>, promise: Promise<unknown>, reject: ((error: unknown) => void) | null) {
+    this.#waiter = waiter;
     this.promise = promise;
     this.reject = reject;
   }
