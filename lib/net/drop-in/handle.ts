@@ -68,6 +68,7 @@ export class EngineHandle implements ByteListener {
   #gone = -1;
   #isClosing = false;
   #isGivenUp = false;
+  #isOver = false;
   #onClosed: (() => void) | null = null;
 
   /** `wire`: one that was accepted; null: `connect` will begin one. */
@@ -379,7 +380,10 @@ export class EngineHandle implements ByteListener {
     }
   }
 
+  /** Once: what the engine still sends of a connection that was closed goes on without us. */
   #closed(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     const callback = this.#onClosed;
     this.#onClosed = null;
     if (callback !== null) this.#scope.runInAsyncScope(callback);
