@@ -1,6 +1,5 @@
 #include "ws/frame_codec.h"
 
-#include <algorithm>
 #include <cstring>
 
 namespace gammaloop {
@@ -13,9 +12,7 @@ constexpr uint8_t kMaskBit = 0x80;
 constexpr uint8_t kLength16 = 126;
 constexpr uint8_t kLength64 = 127;
 
-HeadOutcome refused(WsError error, uint64_t detail = 0) {
-  return {HeadOutcome::Status::Error, error, static_cast<uint32_t>(std::min<uint64_t>(detail, UINT32_MAX))};
-}
+HeadOutcome refused(WsError error, uint8_t detail = 0) { return {HeadOutcome::Status::Error, error, detail}; }
 
 uint64_t readBigEndian(const uint8_t* bytes, size_t count) {
   uint64_t value = 0;
@@ -60,7 +57,7 @@ HeadOutcome parseFrameHead(std::span<const uint8_t> bytes, FrameHead& head) {
   if (bytes.size() < 2 + lengthBytes) return {HeadOutcome::Status::NeedMore};
   head.length = lengthBytes == 0 ? shortLength : readBigEndian(bytes.data() + 2, lengthBytes);
   const bool minimal = lengthBytes == 0 || (lengthBytes == 2 ? head.length > 125 : head.length > 0xffff);
-  if (!minimal || head.length >> 63 != 0) return refused(WsError::InvalidPayloadLength, head.length);
+  if (!minimal || head.length >> 63 != 0) return refused(WsError::InvalidPayloadLength);
   const size_t headLength = 2 + lengthBytes + sizeof head.mask;
   if (bytes.size() < headLength) return {HeadOutcome::Status::NeedMore};
   std::memcpy(head.mask, bytes.data() + 2 + lengthBytes, sizeof head.mask);

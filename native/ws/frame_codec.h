@@ -51,7 +51,7 @@ struct HeadOutcome {
   enum class Status : uint8_t { Complete, NeedMore, Error };
   Status status;
   WsError error = WsError::None;
-  uint32_t detail = 0;  // of the error: the opcode or the length that was wrong (at most UINT32_MAX)
+  uint8_t detail = 0;  // of the error: the opcode, or the length of a control frame, that was wrong
 };
 
 // The head of a frame from a client. Everything that a head alone can be refused for is refused, as early as its bytes

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { WebSocketError } from '../../../lib/index.js';
 import { backends, starter } from '../../support/backends.js';
+import { carriers, connected, packageServers } from './package-servers.js';
 import { closeFrame, frame, opcodes, WsClient } from './wire.js';
 
 const { continuation, text, binary, close, ping, pong } = opcodes;
@@ -168,6 +169,30 @@ describe.each(backends)('malformed frames on %s', (backend) => {
     client.send(frame(text, 'before'), frame(3, ''), frame(text, 'behind'));
     expect(await client.closed()).toEqual({ code: 1002, reason: '' });
     expect(messages).toEqual(['before']);
+  });
+});
+
+/** What 'error' said of a case where it was met first. */
+const words = new Map<string, string>();
+
+describe.each(carriers)('malformed frames, gammaloop/ws on $name', (carrier) => {
+  const { listen } = packageServers(carrier);
+
+  test.each(cases)('$name: $code', async ({ name, wire, code, failure }) => {
+    const { wss, port } = await listen({ maxPayload: 1048576 });
+    const connection = connected(wss);
+    const client = await WsClient.open(port);
+    const socket = await connection;
+    const errors: (Error & { code?: string })[] = [];
+    socket.on('error', (error) => errors.push(error));
+    const closed = new Promise<unknown[]>((resolve) => socket.on('close', (...args) => resolve(args)));
+    client.send(wire);
+    expect(await client.closed()).toEqual({ code, reason: '' });
+    expect(await closed).toEqual([1006, Buffer.alloc(0)]);
+    expect(errors.map((error) => error.code)).toEqual([`WS_ERR_${failure}`]);
+    const message = (errors[0] as Error).message;
+    if (!words.has(name)) words.set(name, message);
+    expect(message).toBe(words.get(name));
   });
 });
 
