@@ -48,9 +48,12 @@ export abstract class PortBase implements Port {
   }
 
   protected assertUsable(): void {
-    if (this.closed) {
-      throw this.#error ?? new ClosedError(`The ${this.kind} port`);
-    }
+    if (this.closed) throw this.closeError();
+  }
+
+  /** What a closed port throws: why it broke, or that it was closed here. */
+  protected closeError(): Error {
+    return this.#error ?? new ClosedError(`The ${this.kind} port`);
   }
 
   subscribe(subject: string, listener: EnvelopeListener, options?: SubscribeOptions): Subscription {

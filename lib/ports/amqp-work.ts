@@ -1,108 +1,110 @@
 /**
  * Durable work on RabbitMQ: one quorum queue for each subject, its messages persistent and confirmed, acknowledged after the handler; `prefetch` is what a worker
  * holds at a time. What is given up goes through the dead-letter exchange into a queue beside it. The broker notices a worker's death by its connection.
+ *
+ * Nothing waits for what does not concern it: each queue is published to by a channel of its own (amqp-publisher.ts), and consumed by another, on a connection
+ * that RabbitMQ does not stop reading when memory or disk run out, as it does with connections that publish.
  */
-import { setTimeout as delay } from 'node:timers/promises';
-import type { Channel as AmqpChannel, ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
-import { BrokerError } from '../errors.js';
-import { amqpName } from './amqp-names.js';
+import type { Channel as AmqpChannel, ChannelModel, ConsumeMessage, Options } from 'amqplib';
+import { amqpName, tellOfLoss } from './amqp-names.js';
+import { AmqpPublisher } from './amqp-publisher.js';
 import type { Channel, DeadFrame, SessionOwner } from './broker-session.js';
+import { takeUpTo } from './dead-letter.js';
 import type { Delivery, DurableOptions } from './deliveries.js';
 
 /** Counts the deliveries of a quorum queue before this one. */
 const DELIVERY_COUNT = 'x-delivery-count';
-const MAX_NACKS = 5;
-const NACK_DELAY_MS = 50;
+
+/** Two connections, and what happens on them. */
+export interface WorkConnections {
+  readonly publishers: ChannelModel;
+  /** Also for queues and dead letters. */
+  readonly consumers: ChannelModel;
+  readonly owner: SessionOwner;
+  /** Gets what comes by direct reply to published work. */
+  onReply(message: ConsumeMessage | null): void;
+}
 
 export class AmqpWork {
-  readonly #connection: ChannelModel;
-  /** Publishes, with confirms. */
-  readonly #publishing: ConfirmChannel;
-  readonly #owner: SessionOwner;
+  readonly #connections: WorkConnections;
+  readonly #declaring: AmqpChannel;
   readonly #prefix: string;
   readonly #options: Required<DurableOptions>;
   /** Subject -> its queue's name, once it is there. */
   readonly #queues = new Map<string, Promise<string>>();
-  readonly #consuming = new Map<Channel, { channel: AmqpChannel; tag: string }>();
+  readonly #publishers = new Map<string, Promise<AmqpPublisher>>();
+  /** How the consumption of each ends. */
+  readonly #consuming = new Map<Channel, () => void>();
 
   private constructor(
-    connection: ChannelModel,
-    publishing: ConfirmChannel,
-    owner: SessionOwner,
+    connections: WorkConnections,
+    declaring: AmqpChannel,
     prefix: string,
     options: Required<DurableOptions>,
   ) {
-    this.#connection = connection;
-    this.#publishing = publishing;
-    this.#owner = owner;
+    this.#connections = connections;
+    this.#declaring = declaring;
     this.#prefix = prefix;
     this.#options = options;
   }
 
   static async open(
-    connection: ChannelModel,
-    publishing: ConfirmChannel,
-    owner: SessionOwner,
+    connections: WorkConnections,
     prefix: string,
     options: Required<DurableOptions>,
   ): Promise<AmqpWork> {
-    const work = new AmqpWork(connection, publishing, owner, prefix, options);
-    await publishing.assertExchange(work.#deadExchange, 'direct', { durable: true });
+    const declaring = await connections.consumers.createChannel();
+    tellOfLoss(declaring, connections.owner);
+    const work = new AmqpWork(connections, declaring, prefix, options);
+    await declaring.assertExchange(work.#deadExchange, 'direct', { durable: true });
     return work;
   }
 
-  /** A queue that has just been made, or whose leader changes, may refuse for a moment. */
   async enqueue(frame: Buffer, subject: string, options: Options.Publish): Promise<void> {
-    const queue = await this.#queueOf(subject);
-    for (let attempt = 1; !(await this.#confirmed(queue, frame, options)); attempt++) {
-      if (attempt === MAX_NACKS) throw full(subject);
-      await delay(NACK_DELAY_MS * attempt);
+    let publisher = this.#publishers.get(subject);
+    if (publisher === undefined) {
+      const { publishers, owner, onReply } = this.#connections;
+      publisher = this.#queueOf(subject).then((queue) => AmqpPublisher.open(publishers, queue, owner, onReply));
+      this.#publishers.set(subject, publisher);
     }
+    await (await publisher).publish(frame, subject, options);
   }
 
-  #confirmed(queue: string, frame: Buffer, options: Options.Publish): Promise<boolean> {
-    // What waits in the queue is dropped by its workers, who know the time; the broker would bury it.
-    const { expiration: _, ...kept } = options;
-    return new Promise((resolve, reject) => {
-      this.#publishing.sendToQueue(queue, frame, { ...kept, persistent: true }, (error) => {
-        if (error === null || error === undefined) resolve(true);
-        else if (/nacked/.test(String(error.message))) resolve(false);
-        else reject(error);
-      });
-    });
-  }
-
+  /** Does not resolve where the queue has no leader. */
   async consume(channel: Channel): Promise<void> {
+    let stopped = false;
+    this.#consuming.set(channel, () => {
+      stopped = true;
+    });
+    const { consumers, owner } = this.#connections;
     const queue = await this.#queueOf(channel.subject);
-    const amqp = await this.#connection.createChannel();
-    amqp.on('error', (error) => this.#owner.lost(error));
-    amqp.on('close', () => this.#owner.lost(new Error('a channel was closed')));
+    const amqp = await consumers.createChannel();
+    tellOfLoss(amqp, owner);
     await amqp.prefetch(this.#options.prefetch);
     const receive = (message: ConsumeMessage | null): void => {
-      if (message === null) this.#owner.lost(new Error(`the queue ${queue} was deleted`));
-      else this.#owner.delivered(channel, message.content, this.#delivery(amqp, message), message.properties.replyTo);
+      if (message === null) owner.lost(new Error(`the queue ${queue} was deleted`));
+      else owner.delivered(channel, message.content, this.#delivery(amqp, message), message.properties.replyTo);
     };
     const { consumerTag } = await amqp.consume(queue, receive);
-    this.#consuming.set(channel, { channel: amqp, tag: consumerTag });
+    // Deliveries that are out may still be acknowledged.
+    const stop = (): void => void amqp.cancel(consumerTag).catch(ignore);
+    if (stopped) stop();
+    else this.#consuming.set(channel, stop);
   }
 
-  /** Deliveries that are out may still be acknowledged. */
   stop(channel: Channel): void {
-    const consuming = this.#consuming.get(channel);
+    this.#consuming.get(channel)?.();
     this.#consuming.delete(channel);
-    consuming?.channel.cancel(consuming.tag).catch(ignore);
   }
 
   async takeDead(subject: string, limit: number): Promise<DeadFrame[]> {
     await this.#queueOf(subject);
-    const taken: DeadFrame[] = [];
-    while (taken.length < limit) {
-      const message = await this.#publishing.get(this.#deadQueue(subject), { noAck: true });
-      if (message === false) break;
+    return takeUpTo(limit, async () => {
+      const message = await this.#declaring.get(this.#deadQueue(subject), { noAck: true });
+      if (message === false) return null;
       const death = (message.properties.headers?.['x-death'] as { reason?: string }[] | undefined)?.[0];
-      taken.push({ frame: message.content, reason: death?.reason ?? '' });
-    }
-    return taken;
+      return { frame: message.content, reason: death?.reason ?? '' };
+    });
   }
 
   #queueOf(subject: string): Promise<string> {
@@ -117,9 +119,9 @@ export class AmqpWork {
   async #declare(subject: string): Promise<string> {
     const queue = amqpName(`${this.#prefix}.work.${subject}`);
     const dead = this.#deadQueue(subject);
-    await this.#publishing.assertQueue(dead, { durable: true });
-    await this.#publishing.bindQueue(dead, this.#deadExchange, dead);
-    await this.#publishing.assertQueue(queue, {
+    await this.#declaring.assertQueue(dead, { durable: true });
+    await this.#declaring.bindQueue(dead, this.#deadExchange, dead);
+    await this.#declaring.assertQueue(queue, {
       durable: true,
       deadLetterExchange: this.#deadExchange,
       deadLetterRoutingKey: dead,
@@ -157,11 +159,6 @@ export class AmqpWork {
   #deadQueue(subject: string): string {
     return amqpName(`${this.#prefix}.dead.${subject}`);
   }
-}
-
-function full(subject: string): BrokerError {
-  const text = `The broker did not store work for '${subject}': its queue is full, or not available`;
-  return new BrokerError('ERR_GAMMALOOP_BROKER_FULL', text);
 }
 
 function ignore(): void {}

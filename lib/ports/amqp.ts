@@ -10,7 +10,7 @@
 import { Writable } from 'node:stream';
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import { type Envelope, INBOX_PREFIX } from '../correlation/envelope.js';
-import { amqpName } from './amqp-names.js';
+import { amqpName, DIRECT_REPLY, rightsRefused, tellOfLoss } from './amqp-names.js';
 import { AmqpWork } from './amqp-work.js';
 import { BrokerPort } from './broker.js';
 import type { BrokerPortOptions, CheckedBrokerOptions } from './broker-options.js';
@@ -23,7 +23,7 @@ import {
   type SessionOwner,
 } from './broker-session.js';
 import { requirePackage } from './client-package.js';
-import { decodeFrame, subjectOfFrame } from './frame.js';
+import { decodeFrame, subjectOf } from './frame.js';
 import { TurnCork } from './turn-cork.js';
 
 export type { BrokerPortOptions, DeadLetter, SubmitOptions } from './broker-options.js';
@@ -32,11 +32,10 @@ export type { DurableOptions } from './deliveries.js';
 export interface AmqpPortOptions extends BrokerPortOptions {
   /** 'amqp://[user:password@]host:5672[/vhost]', 'amqps://' for TLS. Default 127.0.0.1:5672. */
   url?: string;
-  /** Further options of `connect` of amqplib: those of the socket, credentials, clientProperties ... */
+  /** Further options of `connect` of amqplib: those of the socket (`noDelay` is on), credentials, clientProperties ... */
   client?: Record<string, unknown>;
 }
 
-const DIRECT_REPLY = 'amq.rabbitmq.reply-to';
 /** max_message_size of RabbitMQ, unless it is set otherwise. */
 const MAX_BYTES = 128 * 2 ** 20;
 /** Requesters whose way is remembered. */
@@ -59,79 +58,101 @@ export class AmqpPort extends BrokerPort {
   }
 
   protected async connect(owner: SessionOwner): Promise<Session> {
+    const open: ChannelModel[] = [];
+    try {
+      const publishers = await this.#open(open, owner);
+      // See amqp-work.ts.
+      const consumers = this.options.durable === null ? null : await this.#open(open, owner);
+      return await AmqpSession.open(publishers, consumers, owner, this.options);
+    } catch (error) {
+      for (const connection of open) connection.close().catch(ignore);
+      throw rightsRefused(error as Error) ?? error;
+    }
+  }
+
+  async #open(open: ChannelModel[], owner: SessionOwner): Promise<ChannelModel> {
     const { connect } = await import('amqplib');
     let connection: ChannelModel;
     try {
-      connection = await connect(this.#url, this.#client);
+      // What a turn writes leaves in one piece: nothing is gained by waiting for more.
+      connection = await connect(this.#url, { noDelay: true, ...this.#client });
     } catch (error) {
-      if (/ACCESS[-_]REFUSED|NOT_ALLOWED/.test(String((error as Error).message))) {
-        throw new RefusedError('the server refuses the credentials or the vhost', { cause: error });
-      }
-      throw error;
+      throw connectFailure(error as Error);
     }
+    open.push(connection);
     let problem: unknown;
     connection.on('error', (error) => {
       problem = error;
     });
     connection.once('close', () => owner.lost(problem ?? new Error('the connection was closed')));
-    try {
-      return await AmqpSession.open(connection, owner, this.options);
-    } catch (error) {
-      connection.close().catch(ignore);
-      throw error;
-    }
+    return connection;
   }
 }
 
 class AmqpSession implements Session {
   readonly maxBytes = MAX_BYTES;
-  readonly #connection: ChannelModel;
+  readonly #connections: readonly ChannelModel[];
   readonly #channel: ConfirmChannel;
   readonly #owner: SessionOwner;
   readonly #prefix: string;
-  readonly #work: AmqpWork | null;
+  #work: AmqpWork | null = null;
+  /** Memory or disk of the broker run out. */
+  #blocked = false;
   /** Name of the port's own queue. */
   readonly #queue: string;
   /** What is bound to it, by subject. */
   readonly #bound = new Map<string, Channel>();
-  readonly #consumers = new Map<Channel, string>();
+  /** Tags of consumers; null before the broker has named them. */
+  readonly #consumers = new Map<Channel, string | null>();
   readonly #routes = new Map<string, string>();
   readonly #cork: TurnCork | null;
 
   private constructor(
-    connection: ChannelModel,
+    connections: readonly ChannelModel[],
     channel: ConfirmChannel,
     queue: string,
     owner: SessionOwner,
-    options: CheckedBrokerOptions,
-    work: AmqpWork | null,
+    prefix: string,
   ) {
-    this.#connection = connection;
+    this.#connections = connections;
     this.#channel = channel;
     this.#queue = queue;
     this.#owner = owner;
-    this.#prefix = options.prefix;
-    this.#work = work;
-    this.#cork = corkOf(connection);
+    this.#prefix = prefix;
+    const [publishers] = connections as [ChannelModel];
+    this.#cork = corkOf(publishers);
+    publishers.on('blocked', () => {
+      this.#blocked = true;
+    });
+    publishers.on('unblocked', () => {
+      this.#blocked = false;
+      owner.unblocked();
+    });
   }
 
   static async open(
-    connection: ChannelModel,
+    publishers: ChannelModel,
+    consumers: ChannelModel | null,
     owner: SessionOwner,
-    options: CheckedBrokerOptions,
+    { prefix, durable }: CheckedBrokerOptions,
   ): Promise<AmqpSession> {
-    const { prefix, durable } = options;
-    const channel = await connection.createConfirmChannel();
-    channel.on('error', (error) => owner.lost(error));
-    channel.on('close', () => owner.lost(new Error('the channel was closed')));
+    const channel = await publishers.createConfirmChannel();
+    tellOfLoss(channel, owner);
     await channel.assertExchange(prefix, 'direct', { durable: true });
     const { queue } = await channel.assertQueue('', { exclusive: true, autoDelete: true });
-    const work = durable === null ? null : await AmqpWork.open(connection, channel, owner, prefix, durable);
-    const session = new AmqpSession(connection, channel, queue, owner, options, work);
-    await channel.consume(DIRECT_REPLY, (message) => session.#onOwn(message), { noAck: true });
-    await channel.consume(queue, (message) => session.#onOwn(message), { noAck: true });
+    const connections = consumers === null ? [publishers] : [publishers, consumers];
+    const session = new AmqpSession(connections, channel, queue, owner, prefix);
+    const onOwn = (message: ConsumeMessage | null): void => session.#onOwn(message);
+    await channel.consume(DIRECT_REPLY, onOwn, { noAck: true });
+    await channel.consume(queue, onOwn, { noAck: true });
     channel.on('return', (message) => session.#onReturn(message));
+    if (consumers !== null && durable !== null)
+      session.#work = await AmqpWork.open({ publishers, consumers, owner, onReply: onOwn }, prefix, durable);
     return session;
+  }
+
+  get blocked(): boolean {
+    return this.#blocked;
   }
 
   async subscribe(channel: Channel): Promise<void> {
@@ -142,6 +163,7 @@ class AmqpSession implements Session {
         await this.#channel.bindQueue(this.#queue, this.#prefix, amqpName(subject));
       return;
     }
+    this.#consumers.set(channel, null);
     const name = amqpName(`${this.#prefix}.${subject}.${group}`);
     await this.#channel.assertQueue(name, { durable: false, autoDelete: true });
     await this.#channel.bindQueue(name, this.#prefix, amqpName(subject));
@@ -150,8 +172,13 @@ class AmqpSession implements Session {
       else this.#owner.received(channel, message.content, message.properties.replyTo);
     };
     const { consumerTag } = await this.#channel.consume(name, receive, { noAck: true });
-    this.#consumers.set(channel, consumerTag);
-    await this.#work?.consume(channel);
+    // Given up meanwhile.
+    if (!this.#consumers.has(channel)) this.#try(() => this.#channel.cancel(consumerTag));
+    else this.#consumers.set(channel, consumerTag);
+  }
+
+  consume(channel: Channel): Promise<void> {
+    return (this.#work as AmqpWork).consume(channel);
   }
 
   unsubscribe(channel: Channel): void {
@@ -164,22 +191,22 @@ class AmqpSession implements Session {
     }
     const tag = this.#consumers.get(channel);
     this.#consumers.delete(channel);
-    if (tag !== undefined) this.#try(() => this.#channel.cancel(tag));
+    if (typeof tag === 'string') this.#try(() => this.#channel.cancel(tag));
     this.#work?.stop(channel);
   }
 
   send(messages: readonly Sending[]): void {
     for (const { frame, envelope } of messages) this.#send(frame, envelope);
-    this.#cork?.hold();
+    if (messages.length > 1) this.#cork?.hold();
   }
 
   #send(frame: Buffer, envelope: Envelope): void {
     const { subject, kind } = envelope;
     const options = this.#optionsOf(envelope);
-    this.#try(() => {
+    try {
       if (!subject.startsWith(INBOX_PREFIX)) {
-        const mandatory = kind === 'request' || kind === 'stream';
-        this.#channel.publish(this.#prefix, amqpName(subject), frame, { ...options, mandatory });
+        options.mandatory = kind === 'request' || kind === 'stream';
+        this.#channel.publish(this.#prefix, amqpName(subject), frame, options);
         return;
       }
       const own = this.#bound.get(subject);
@@ -188,11 +215,16 @@ class AmqpSession implements Session {
       if (own !== undefined) setImmediate(() => this.#owner.received(own, frame));
       else if (route === undefined) this.#owner.unanswered(envelope);
       else this.#channel.publish('', route, frame, options);
-    });
+    } catch {
+      // The channel is closed: the session is lost, which its owner hears.
+    }
   }
 
   enqueue(frame: Buffer, envelope: Envelope, key: string): Promise<void> {
-    return (this.#work as AmqpWork).enqueue(frame, envelope.subject, { ...this.#optionsOf(envelope), messageId: key });
+    const { subject, traceparent } = envelope;
+    // For whoever looks at what lies in the queue; the frame has it, too.
+    const headers = { traceparent };
+    return (this.#work as AmqpWork).enqueue(frame, subject, { ...this.#optionsOf(envelope), headers, messageId: key });
   }
 
   takeDead(subject: string, limit: number): Promise<DeadFrame[]> {
@@ -217,22 +249,21 @@ class AmqpSession implements Session {
     await this.#channel.checkExchange(this.#prefix);
   }
 
-  close(): Promise<void> {
-    return this.#connection.close();
+  async close(): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.close()));
   }
 
   destroy(): void {
     // amqplib has no other end: a connection that is gone already refuses it.
-    this.#try(() => this.#connection.close());
+    for (const connection of this.#connections) this.#try(() => connection.close());
   }
 
-  #optionsOf({ id, replyTo, traceparent, deadline }: Envelope): Options.Publish {
+  #optionsOf({ id, replyTo, deadline }: Envelope): Options.Publish {
     const options: Options.Publish = { contentType: CONTENT_TYPE, correlationId: String(id) };
     if (replyTo?.startsWith(INBOX_PREFIX) === true) {
       // What is passed on for another port keeps the way to that one.
       options.replyTo = this.#bound.has(replyTo) ? DIRECT_REPLY : (this.#routes.get(replyTo) ?? DIRECT_REPLY);
     }
-    if (traceparent !== undefined) options.headers = { traceparent };
     const left = deadline - performance.now();
     if (left < MAX_EXPIRATION_MS) options.expiration = Math.max(1, Math.ceil(left));
     return options;
@@ -244,7 +275,7 @@ class AmqpSession implements Session {
       this.#owner.lost(new Error("the port's own queue was deleted"));
       return;
     }
-    const channel = this.#bound.get(subjectOfFrame(message.content));
+    const channel = this.#bound.get(subjectOf(message.content));
     if (channel !== undefined) this.#owner.received(channel, message.content, message.properties.replyTo);
   }
 
@@ -263,13 +294,29 @@ class AmqpSession implements Session {
   }
 }
 
+const ADDRESS = 'see `url`, amqp://user:password@host/vhost';
+
+function connectFailure(error: Error): Error {
+  if (/ACCESS[-_]REFUSED/.test(error.message)) {
+    return new RefusedError(`the server refuses the credentials: ${ADDRESS}`, { cause: error });
+  }
+  // Why, amqplib does not say. It may pass: a broker that ends, or a limit of connections.
+  return /ConnectionOpenOk.*ConnectionClose/.test(error.message)
+    ? new Error(`the vhost is not there, not for this user, or has too many connections: ${ADDRESS}`, { cause: error })
+    : error;
+}
+
 /**
  * amqplib writes what was published in a turn one message at a time, in an immediate that it schedules after the turn's promises; the cork is released in the next
- * one. The socket is no part of what amqplib documents: where there is none, messages leave as amqplib sends them.
+ * one. What the socket did not take then is written when it has drained. The socket is no part of what amqplib documents: where there is none, messages leave as
+ * amqplib sends them.
  */
 function corkOf({ connection }: ChannelModel): TurnCork | null {
   const { stream } = connection as { stream?: unknown };
-  return stream instanceof Writable ? new TurnCork(stream, afterImmediates) : null;
+  if (!(stream instanceof Writable)) return null;
+  const atOnce = new TurnCork(stream);
+  stream.prependListener('drain', () => atOnce.hold());
+  return new TurnCork(stream, afterImmediates);
 }
 
 function afterImmediates(release: () => void): void {

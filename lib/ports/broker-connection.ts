@@ -89,6 +89,9 @@ export class BrokerConnection {
 
   /** A broker that does not answer for a whole heartbeat is gone. */
   #probe(session: Session): void {
+    if (session.blocked === true) {
+      return;
+    }
     if (this.#probing) {
       this.lose(session, new TimeoutError(`The broker did not answer for ${this.#options.heartbeat} ms`));
       return;

@@ -30,7 +30,7 @@ export interface SubmitOptions {
 }
 
 export interface DeadLetter {
-  /** The work as it was submitted. */
+  /** The work as it was submitted. Where it cannot be read here its payload is the message's bytes; where nothing of it can, `id` and `key` are ''. */
   readonly envelope: Envelope;
   readonly key: string;
   readonly reason: string;

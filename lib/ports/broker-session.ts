@@ -28,8 +28,13 @@ export interface Sending {
 export interface Session {
   /** The largest frame that the broker takes. */
   readonly maxBytes: number;
+  /** The broker takes nothing for now; `unblocked` is called when it does again. */
+  readonly blocked?: boolean;
   /** Resolves when what is published from then on arrives. Rejects with RefusedError where that will never be. */
   subscribe(channel: Channel): Promise<void> | void;
+  /** Durable: takes the work of a subscribed channel. Resolves when the broker gives it; rejects as `subscribe` does. */
+  consume(channel: Channel): Promise<void>;
+  /** And takes no more of its work. */
   unsubscribe(channel: Channel): void;
   /** The messages of one turn: at most once, in order for each subject. Does not throw; what cannot be sent is lost with the session. */
   send(messages: readonly Sending[]): void;
@@ -58,6 +63,7 @@ export interface SessionOwner {
   refused(envelope: Envelope, error: BrokerError): void;
   /** A reply from one who speaks no frames. */
   answered(reply: Envelope): void;
+  unblocked(): void;
   /** The connection is gone. More than one call does nothing. */
   lost(cause: unknown): void;
 }

@@ -9,7 +9,7 @@ import { randomUUID } from 'node:crypto';
 import { createEnvelope, type Envelope, failureOf } from '../correlation/envelope.js';
 import type { EnvelopeListener, Outcome, SubscribeOptions, Subscription } from '../correlation/port.js';
 import { PortBase, payloadError } from '../correlation/port-base.js';
-import { BrokerError, ClosedError, OptionError, PayloadError, TimeoutError } from '../errors.js';
+import { OptionError, PayloadError, TimeoutError } from '../errors.js';
 import { activeDeadlines } from '../scope/scope-tree.js';
 import { newTraceparent } from '../scope/trace-context.js';
 import { Waiter } from '../scope/waiter.js';
@@ -21,43 +21,54 @@ import {
   type DeadLetter,
   type SubmitOptions,
 } from './broker-options.js';
-import type { Session, SessionOwner } from './broker-session.js';
+import { bufferFull, deadLetter, tooLarge, unconfirmed } from './broker-refusals.js';
+import type { Sending, Session, SessionOwner } from './broker-session.js';
 import { bundle } from './bundle.js';
-import { Deliveries, type Delivery, type DeliveryStats } from './deliveries.js';
+import { Changes } from './changes.js';
+import { toDeadLetter } from './dead-letter.js';
+import { Deliveries, type Delivery, type DeliveryStats, IDEMPOTENCY_KEY, keyOf } from './deliveries.js';
 import { type DecodedFrame, decodeFrame, encodeFrame, touchFrame } from './frame.js';
-import { Outbox, type Outgoing } from './outbox.js';
+import { Outbox } from './outbox.js';
 import { channelName, SubscribedChannel } from './subscribed-channel.js';
+import { WorkOutbox } from './work-outbox.js';
 
-/** The header that names work for the de-duplication. */
-export const IDEMPOTENCY_KEY = 'idempotency-key';
-
-/** Sent without asking the broker whether it keeps up. */
-const FLUSH_BYTES = 2 ** 20;
-/** Work that awaits its confirmation. */
-const MAX_UNCONFIRMED = 1024;
+/** Sent before the broker is asked whether it keeps up; twice as much, and its answer is awaited. */
+const FLUSH_BYTES = 2 ** 19;
 const CLOSE_TIMEOUT_MS = 5000;
 
 export abstract class BrokerPort extends PortBase {
   protected readonly options: CheckedBrokerOptions;
   readonly #channels = new Map<string, SubscribedChannel>();
-  readonly #outbox: Outbox;
+  readonly #outbox = new Outbox();
+  readonly #works: WorkOutbox;
   readonly #deliveries: Deliveries | null;
-  readonly #unconfirmed = new Set<Outgoing>();
   readonly #connection: BrokerConnection;
   /** Subscriptions that the broker has not confirmed: what is published after them waits. */
   #subscribing = 0;
+  /** Subscribed, and no work comes yet. */
+  #consuming = 0;
   #unflushed = 0;
   #flushing = false;
   /** A drain comes at the end of this turn. */
   #leaving = false;
   #expired = 0;
   #unreadable = 0;
-  #onChange: Waiter<void>[] = [];
+  readonly #changes = new Changes();
 
   constructor(options: BrokerPortOptions) {
     super();
     this.options = checkBrokerOptions(options);
-    this.#outbox = new Outbox(this.options.bufferBytes);
+    this.#works = new WorkOutbox({
+      refused: ({ envelope, waiter }, error) => {
+        if (waiter === null) this.#refuse(envelope, error);
+        else this.#reject(waiter, error);
+      },
+      lost: (session, error) => this.#connection.lose(session, error),
+      confirmed: () => {
+        this.#drain();
+        if (this.#works.unconfirmed === 0) this.#changes.tell();
+      },
+    });
     this.#deliveries = this.options.durable === null ? null : new Deliveries(this.options.durable);
     this.#connection = new BrokerConnection((owner) => this.connect(owner), this.#owner, this.options, {
       opened: this.#onOpened,
@@ -79,18 +90,32 @@ export abstract class BrokerPort extends PortBase {
     for (;;) {
       this.assertUsable();
       const { session } = this.#connection;
-      if (session !== null && this.#subscribing === 0 && this.#outbox.size === 0 && !this.#flushing) {
+      if (session !== null && this.#idle) {
         if (await within(session.flush(), end - performance.now())) {
           return;
         }
       } else {
-        await this.#change(end - performance.now());
+        await this.#changes.next(end - performance.now());
       }
       if (performance.now() >= end) {
         const cause = this.#connection.lastError;
-        throw new TimeoutError(`The ${this.kind} port had no connection to its broker for ${timeout} ms`, { cause });
+        throw new TimeoutError(this.#whyNotReady(timeout), cause === undefined ? undefined : { cause });
       }
     }
+  }
+
+  /** Nothing is to be awaited of the broker. */
+  get #idle(): boolean {
+    const unanswered = this.#subscribing + this.#consuming + this.#works.unconfirmed;
+    return unanswered + this.#outbox.size + this.#works.size === 0 && !this.#flushing;
+  }
+
+  #whyNotReady(timeout: number): string {
+    const cause = (this.#connection.lastError as Error | undefined)?.message;
+    if (!this.connected) return `The ${this.kind} port had no connection to its broker for ${timeout} ms: ${cause}`;
+    if (this.#consuming > 0)
+      return `The broker gave no work of ${this.#consuming} queues for ${timeout} ms: see its log`;
+    return `The broker did not answer the ${this.kind} port for ${timeout} ms`;
   }
 
   /**
@@ -109,10 +134,9 @@ export abstract class BrokerPort extends PortBase {
       headers: { ...headers, [IDEMPOTENCY_KEY]: key },
       ...(deadline === undefined ? {} : { deadline }),
     });
-    const text = `The broker did not confirm work for '${subject}' within ${timeout} ms; submit it again with its key`;
     const waiter = new Waiter<void>({
       onAbort: () => true,
-      onExpire: (expired) => expired.reject(new BrokerError('ERR_GAMMALOOP_BROKER_UNCONFIRMED', text)),
+      onExpire: (expired) => expired.reject(unconfirmed(subject, timeout)),
     });
     const parked = waiter.park();
     const timers = activeDeadlines();
@@ -124,12 +148,9 @@ export abstract class BrokerPort extends PortBase {
   /** Takes dead letters of a subject from the broker: they are yours then. */
   async takeDeadLetters(subject: string, limit = 100): Promise<DeadLetter[]> {
     this.#assertDurable();
-    await this.ready();
+    if (!this.connected) await this.ready();
     const taken = (await this.#connection.session?.takeDead(subject, limit)) ?? [];
-    return taken.flatMap(({ frame, reason }) => {
-      const decoded = decodeFrame(frame, performance.now());
-      return decoded === null ? [] : [{ envelope: decoded.envelope, key: keyOf(decoded.envelope), reason }];
-    });
+    return taken.map((dead) => toDeadLetter(subject, dead));
   }
 
   #assertDurable(): void {
@@ -178,13 +199,15 @@ export abstract class BrokerPort extends PortBase {
     return {
       ...super.stats(),
       connected: this.connected,
+      /** The broker takes nothing for now. */
+      blocked: this.#connection.session?.blocked === true,
       connections: this.#connection.count,
       /** Waits for the broker, or for its confirmation. */
-      waiting: this.#outbox.size,
-      waitingBytes: this.#outbox.bytes,
-      unconfirmed: this.#unconfirmed.size,
+      waiting: this.#outbox.size + this.#works.size,
+      waitingBytes: this.#outbox.bytes + this.#works.bytes,
+      unconfirmed: this.#works.unconfirmed,
       /** Was out of time before the broker came back. */
-      expired: this.#expired,
+      expired: this.#expired + this.#works.expired,
       unreadable: this.#unreadable,
       deliveries: this.#deliveries?.stats() ?? (null as DeliveryStats | null),
     };
@@ -193,36 +216,57 @@ export abstract class BrokerPort extends PortBase {
   // The way out.
 
   protected send(envelope: Envelope): void {
-    if (this.#deliveries !== null && envelope.kind === 'request') this.#submit(envelope, null);
-    else this.#frame(envelope, null, 0);
+    if (this.#deliveries !== null && envelope.kind === 'request') {
+      this.#submit(envelope, null);
+      return;
+    }
+    const frame = this.#encode(envelope, 0);
+    if (frame instanceof Error) {
+      this.#refuse(envelope, frame);
+      return;
+    }
+    this.#outbox.push({ frame, envelope });
+    this.#leaveSoon();
   }
 
   #submit(envelope: Envelope, waiter: Waiter<void> | null): void {
-    this.#frame(envelope, { key: keyOf(envelope), waiter }, Date.now());
+    const frame = this.#encode(envelope, Date.now());
+    if (!(frame instanceof Error)) {
+      this.#works.push({ frame, envelope, key: keyOf(envelope), waiter });
+      this.#leaveSoon();
+    } else if (waiter === null) {
+      this.#refuse(envelope, frame);
+    } else {
+      this.#reject(waiter, frame);
+    }
   }
 
-  #frame(envelope: Envelope, work: Outgoing['work'], sentAt: number): void {
+  #reject(waiter: Waiter<void>, error: Error): void {
+    this.unsendable++;
+    waiter.reject(error);
+  }
+
+  /** Or why it cannot be sent. */
+  #encode(envelope: Envelope, sentAt: number): Buffer | Error {
     let frame: Buffer;
     try {
       frame = encodeFrame(envelope, performance.now(), sentAt);
     } catch (cause) {
-      this.#refuse(envelope, work, payloadError(envelope, cause));
-      return;
+      return payloadError(envelope, cause);
     }
-    const { session } = this.#connection;
-    const limit = Math.min(this.options.maxBytes, session?.maxBytes ?? Number.POSITIVE_INFINITY);
-    if (frame.length > limit) {
-      this.#refuse(envelope, work, tooLarge(envelope, frame.length, limit));
-      return;
-    }
-    if (!this.#outbox.push({ frame, envelope, work })) {
-      const text = `${this.#outbox.bytes} bytes wait for the broker already (bufferBytes: ${this.options.bufferBytes})`;
-      this.#refuse(envelope, work, new BrokerError('ERR_GAMMALOOP_BROKER_FULL', text));
-    } else if (!this.#leaving) {
-      this.#leaving = true;
-      // After the microtasks of this turn: what they publish joins.
-      process.nextTick(this.#leave);
-    }
+    const { bufferBytes, maxBytes } = this.options;
+    const limit = Math.min(maxBytes, this.#connection.session?.maxBytes ?? Number.POSITIVE_INFINITY);
+    if (frame.length > limit) return tooLarge(envelope, frame.length, limit);
+    const waiting = this.#outbox.bytes + this.#works.bytes;
+    // One that is larger than all the room is taken alone.
+    return waiting > 0 && waiting + frame.length > bufferBytes ? bufferFull(waiting, bufferBytes) : frame;
+  }
+
+  /** After the microtasks of this turn: what they publish joins. */
+  #leaveSoon(): void {
+    if (this.#leaving) return;
+    this.#leaving = true;
+    process.nextTick(this.#leave);
   }
 
   readonly #leave = (): void => {
@@ -232,7 +276,8 @@ export abstract class BrokerPort extends PortBase {
 
   /** The broker is to answer first. */
   get #held(): boolean {
-    return this.#flushing || this.#subscribing > 0;
+    const { session } = this.#connection;
+    return this.#unflushed >= 2 * FLUSH_BYTES || this.#subscribing > 0 || session?.blocked === true;
   }
 
   /** What waits leaves, as far as the broker keeps up. */
@@ -242,37 +287,33 @@ export abstract class BrokerPort extends PortBase {
       return;
     }
     const now = performance.now();
-    const batch: Outgoing[] = [];
+    const batch: Sending[] = [];
     for (let next = this.#outbox.first; next !== undefined && !this.#held; next = this.#outbox.first) {
-      const { frame, envelope, work } = next;
-      if (this.#unflushed >= FLUSH_BYTES || (work !== null && this.#unconfirmed.size >= MAX_UNCONFIRMED)) {
-        break;
-      }
       this.#outbox.shift();
-      if (envelope.deadline <= now || work?.waiter?.settled === true) {
+      const { frame, envelope } = next;
+      if (envelope.deadline <= now) {
         this.#expired++;
-        work?.waiter?.reject(new TimeoutError(`The time of work for '${envelope.subject}' passed before it was sent`));
       } else if (frame.length > session.maxBytes) {
-        this.#refuse(envelope, work, tooLarge(envelope, frame.length, session.maxBytes));
-      } else if (work === null) {
+        this.#refuse(envelope, tooLarge(envelope, frame.length, session.maxBytes));
+      } else {
         touchFrame(frame, envelope.deadline, now);
         batch.push(next);
         this.#unflushed += frame.length;
-      } else {
-        this.#enqueue(session, next, work);
       }
     }
     if (batch.length > 0) session.send(bundle(batch, Math.min(this.options.maxBytes, session.maxBytes)));
     if (this.#unflushed >= FLUSH_BYTES && !this.#flushing) this.#flush(session);
-    if (this.#outbox.size === 0) this.#changed();
+    if (!this.#held) this.#works.drain(session);
+    if (this.#outbox.size + this.#works.size === 0) this.#changes.tell();
   }
 
   #flush(session: Session): void {
+    const asked = this.#unflushed;
     this.#flushing = true;
     session.flush().then(
       () => {
         if (session !== this.#connection.session) return;
-        this.#unflushed = 0;
+        this.#unflushed -= asked;
         this.#flushing = false;
         this.#drain();
       },
@@ -280,32 +321,9 @@ export abstract class BrokerPort extends PortBase {
     );
   }
 
-  #enqueue(session: Session, item: Outgoing, work: NonNullable<Outgoing['work']>): void {
-    this.#unconfirmed.add(item);
-    session.enqueue(item.frame, item.envelope, work.key).then(
-      () => {
-        if (!this.#unconfirmed.delete(item)) return;
-        work.waiter?.resolve();
-        this.#drain();
-      },
-      (error) => {
-        if (!(error instanceof BrokerError)) {
-          this.#connection.lose(session, error);
-        } else if (this.#unconfirmed.delete(item)) {
-          this.#refuse(item.envelope, work, error);
-          this.#drain();
-        }
-      },
-    );
-  }
-
   /** It cannot be sent: who waits is told, here or on the other side. */
-  #refuse(envelope: Envelope, work: Outgoing['work'], error: Error): void {
+  #refuse(envelope: Envelope, error: Error): void {
     this.unsendable++;
-    if (work !== null && work.waiter !== null) {
-      work.waiter.reject(error);
-      return;
-    }
     const answer = failureOf(envelope, error);
     // An error that does not fit either: nothing smaller is left to say.
     if (answer !== null && envelope.kind !== 'error') this.answer(answer);
@@ -327,8 +345,9 @@ export abstract class BrokerPort extends PortBase {
       if (!this.closed) this.bounce(request);
     },
     refused: (envelope, error) => {
-      if (!this.closed) this.#refuse(envelope, null, error);
+      if (!this.closed) this.#refuse(envelope, error);
     },
+    unblocked: () => this.#drain(),
     answered: (reply) => {
       const inbox = this.#channels.get(channelName(reply.subject, undefined));
       if (inbox !== undefined) this.#deliver(inbox, reply);
@@ -356,7 +375,7 @@ export abstract class BrokerPort extends PortBase {
     this.#learnRoute(envelope, route);
     if (channel.members.length === 0) {
       // It came while the subscription was given up: to another member of the group, or back.
-      if (channel.group !== undefined) this.#frame(envelope, null, 0);
+      if (channel.group !== undefined) this.send(envelope);
     } else if (payloadError !== undefined) {
       this.#unreadablePayload(channel, envelope, payloadError);
     } else {
@@ -381,10 +400,7 @@ export abstract class BrokerPort extends PortBase {
     } else {
       const decision = this.#deliveries.begin(keyOf(envelope), envelope, delivery);
       if (decision === 'run') this.#deliver(channel, envelope);
-      if (decision === 'buried') {
-        const text = `'${envelope.subject}' was delivered ${delivery.attempt - 1} times and never carried out`;
-        this.#refuseOther(envelope, new BrokerError('ERR_GAMMALOOP_DEAD_LETTER', text));
-      }
+      if (decision === 'buried') this.#refuseOther(envelope, deadLetter(envelope, delivery.attempt - 1));
     }
   }
 
@@ -421,33 +437,39 @@ export abstract class BrokerPort extends PortBase {
   readonly #onOpened = (session: Session): void => {
     for (const channel of this.#channels.values()) this.#subscribeOn(session, channel);
     this.#drain();
-    this.#changed();
+    this.#changes.tell();
   };
 
-  /** Unconfirmed work is sent again, first. */
   readonly #onLost = (): void => {
     this.#subscribing = 0;
+    this.#consuming = 0;
     this.#unflushed = 0;
     this.#flushing = false;
-    this.#outbox.unshift([...this.#unconfirmed]);
-    this.#unconfirmed.clear();
+    this.#works.requeue();
   };
 
   #subscribeOn(session: Session, channel: SubscribedChannel): void {
+    const current = (): boolean => session === this.#connection.session;
+    const lost = (error: unknown): void => this.#connection.lose(session, error);
     const confirmed = session.subscribe(channel);
-    if (confirmed === undefined) {
-      return;
-    }
-    this.#subscribing++;
-    confirmed.then(
-      () => {
-        if (session !== this.#connection.session) return;
+    if (confirmed !== undefined) {
+      this.#subscribing++;
+      confirmed.then(() => {
+        if (!current()) return;
         this.#subscribing--;
         this.#drain();
-        this.#changed();
-      },
-      (error) => this.#connection.lose(session, error),
-    );
+        this.#changes.tell();
+      }, lost);
+    }
+    if (this.#deliveries === null || channel.group === undefined) {
+      return;
+    }
+    this.#consuming++;
+    session.consume(channel).then(() => {
+      if (!current()) return;
+      this.#consuming--;
+      this.#changes.tell();
+    }, lost);
   }
 
   /** What waits is sent, if the broker is there and takes it within five seconds. */
@@ -457,7 +479,7 @@ export abstract class BrokerPort extends PortBase {
     const end = performance.now() + CLOSE_TIMEOUT_MS;
     this.#drain();
     while (session !== null && session === this.#connection.session) {
-      const done = this.#outbox.size === 0 && this.#unconfirmed.size === 0 && !this.#held;
+      const done = this.#outbox.size + this.#works.size + this.#works.unconfirmed === 0 && !this.#held;
       if (!(await within(session.flush(), end - performance.now())) || done) break;
     }
     await this.#connection.close(end);
@@ -470,35 +492,9 @@ export abstract class BrokerPort extends PortBase {
     this.#stop();
   }
 
-  #changed(): void {
-    const waiting = this.#onChange;
-    this.#onChange = [];
-    for (const waiter of waiting) waiter.resolve();
-  }
-
-  /** Resolves at the next change, or after `ms`. */
-  #change(ms: number): Promise<void> {
-    const waiter = new Waiter<void>({ onAbort: () => true, onExpire: (expired) => expired.resolve() });
-    const parked = waiter.park();
-    const timers = activeDeadlines();
-    if (!waiter.settled) waiter.expireAt(timers.now() + Math.max(0, ms), timers);
-    this.#onChange.push(waiter);
-    return parked;
-  }
-
   #stop(): void {
-    const error = new ClosedError(`The ${this.kind} port`);
-    for (const { work } of [...this.#unconfirmed, ...this.#outbox.takeAll()]) work?.waiter?.reject(error);
-    this.#unconfirmed.clear();
-    this.#changed();
+    this.#works.close(this.closeError());
+    this.#outbox.takeAll();
+    this.#changes.tell();
   }
-}
-
-function keyOf(envelope: Envelope): string {
-  return envelope.headers?.[IDEMPOTENCY_KEY] ?? `${envelope.replyTo ?? ''}/${envelope.id}`;
-}
-
-function tooLarge(envelope: Envelope, bytes: number, limit: number): PayloadError {
-  const text = `A message for '${envelope.subject}' has ${bytes} bytes, and the broker takes ${limit}; send less, or in parts`;
-  return new PayloadError(text, undefined, 'ERR_GAMMALOOP_PAYLOAD_SIZE');
 }

@@ -5,6 +5,13 @@
 import type { Envelope } from '../correlation/envelope.js';
 import type { Outcome } from '../correlation/port.js';
 
+/** The header that names work for the de-duplication. */
+export const IDEMPOTENCY_KEY = 'idempotency-key';
+
+export function keyOf(envelope: Envelope): string {
+  return envelope.headers?.[IDEMPOTENCY_KEY] ?? `${envelope.replyTo ?? ''}/${envelope.id}`;
+}
+
 /** One delivery, as the broker knows it. None of these throws; on a lost connection they do nothing, and the broker delivers again. */
 export interface Delivery {
   /** 1 for the first. */

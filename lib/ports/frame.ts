@@ -22,8 +22,11 @@ import { decodePayload, encodePayload } from './payload.js';
 const MAGIC = 0x47;
 const VERSION = 1;
 const HEAD_BYTES = 44;
+const TEXT_LENGTH_AT = 4;
 const REMAINING_AT = 8;
 const SENT_AT = 16;
+const COUNT_AT = 24;
+const ID_AT = 32;
 const PAYLOAD_LENGTH_AT = 40;
 const SEPARATOR = '\u0000';
 
@@ -46,10 +49,10 @@ export function encodeFrame(envelope: Envelope, now: number, sentAt = 0): Buffer
   frame[1] = VERSION;
   frame[2] = ENVELOPE_KINDS.indexOf(envelope.kind);
   frame[3] = encoding;
-  frame.writeUInt32LE(textBytes, 4);
+  frame.writeUInt32LE(textBytes, TEXT_LENGTH_AT);
   frame.writeDoubleLE(sentAt, SENT_AT);
-  frame.writeDoubleLE(envelope.count, 24);
-  frame.writeDoubleLE(typeof envelope.id === 'number' ? envelope.id : Number.NaN, 32);
+  frame.writeDoubleLE(envelope.count, COUNT_AT);
+  frame.writeDoubleLE(typeof envelope.id === 'number' ? envelope.id : Number.NaN, ID_AT);
   frame.writeUInt32LE(dataBytes, PAYLOAD_LENGTH_AT);
   frame.write(text, HEAD_BYTES, 'utf8');
   if (typeof data === 'string') frame.write(data, HEAD_BYTES + textBytes, 'utf8');
@@ -85,31 +88,30 @@ function textOf(envelope: Envelope): string {
 
 /** The frame that begins at `at`. Null for bytes that are no frame of this version: another sender, or garbage. Never throws. */
 export function decodeFrame(bytes: Uint8Array, now: number, at = 0): DecodedFrame | null {
-  const frame = Buffer.from(bytes.buffer, bytes.byteOffset + at, bytes.byteLength - at);
-  if (!isFrame(frame)) {
+  const message = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (!isFrame(message, at)) {
     return null;
   }
-  const payloadAt = HEAD_BYTES + frame.readUInt32LE(4);
-  const end = payloadAt + frame.readUInt32LE(PAYLOAD_LENGTH_AT);
-  if (end > frame.length) {
+  const textAt = at + HEAD_BYTES;
+  const payloadAt = textAt + message.readUInt32LE(at + TEXT_LENGTH_AT);
+  const end = payloadAt + message.readUInt32LE(at + PAYLOAD_LENGTH_AT);
+  if (end > message.length) {
     return null;
   }
-  const [subject, replyTo, traceparent, idText, headers, error] = frame
-    .utf8Slice(HEAD_BYTES, payloadAt)
-    .split(SEPARATOR);
-  const id = frame.readDoubleLE(32);
-  const sentAt = frame.readDoubleLE(SENT_AT);
+  const [subject, replyTo, traceparent, idText, headers, error] = message.utf8Slice(textAt, payloadAt).split(SEPARATOR);
+  const id = message.readDoubleLE(at + ID_AT);
+  const sentAt = message.readDoubleLE(at + SENT_AT);
   const underWay = sentAt > 0 ? Math.max(0, Date.now() - sentAt) : 0;
-  const remaining = frame.readDoubleLE(REMAINING_AT);
+  const remaining = message.readDoubleLE(at + REMAINING_AT);
   let payload: unknown;
   let payloadError: unknown;
   try {
-    payload = decodePayload(frame[3] as number, frame, payloadAt, end);
+    payload = decodePayload(message[at + 3] as number, message, payloadAt, end);
   } catch (thrown) {
     payloadError = thrown;
   }
   const fields = [
-    frame[2],
+    message[at + 2],
     Number.isNaN(id) ? idText : id,
     subject,
     replyTo || undefined,
@@ -117,26 +119,23 @@ export function decodeFrame(bytes: Uint8Array, now: number, at = 0): DecodedFram
     remaining === Number.POSITIVE_INFINITY ? undefined : Math.max(0, remaining - underWay),
     parsed(headers),
     payload,
-    frame.readDoubleLE(24),
+    message.readDoubleLE(at + COUNT_AT),
     parsed(error),
   ];
   const envelope = fields.length === WIRE_FIELDS ? fromWire(fields, 0, now) : null;
-  return envelope === null ? null : { envelope, payloadError, end: at + end };
+  return envelope === null ? null : { envelope, payloadError, end };
 }
 
-/** The subject alone; '' for bytes that are no frame. */
-export function subjectOfFrame(frame: Buffer): string {
-  return isFrame(frame) ? frame.utf8Slice(HEAD_BYTES, endOfSubject(frame)) : '';
+/** The subject of the message's first frame; '' for bytes that are no frame. */
+export function subjectOf(message: Buffer): string {
+  if (!isFrame(message, 0)) return '';
+  const textEnd = HEAD_BYTES + message.readUInt32LE(TEXT_LENGTH_AT);
+  const separator = message.indexOf(0, HEAD_BYTES);
+  return message.utf8Slice(HEAD_BYTES, separator === -1 ? textEnd : Math.min(separator, textEnd));
 }
 
-function isFrame(frame: Buffer): boolean {
-  return frame.length >= HEAD_BYTES && frame[0] === MAGIC && frame[1] === VERSION;
-}
-
-function endOfSubject(frame: Buffer): number {
-  const end = HEAD_BYTES + frame.readUInt32LE(4);
-  const separator = frame.indexOf(0, HEAD_BYTES);
-  return separator === -1 ? end : Math.min(separator, end);
+function isFrame(message: Buffer, at: number): boolean {
+  return message.length >= at + HEAD_BYTES && message[at] === MAGIC && message[at + 1] === VERSION;
 }
 
 /** Null, which `fromWire` refuses, for what is no JSON. */

@@ -13,6 +13,7 @@ import type {
 import type { NatsConnection } from '@nats-io/transport-node';
 import { BrokerError } from '../errors.js';
 import { type Channel, type DeadFrame, RefusedError, type SessionOwner } from './broker-session.js';
+import { takeUpTo } from './dead-letter.js';
 import type { Delivery, DurableOptions } from './deliveries.js';
 import { natsSubject, natsToken } from './nats-names.js';
 import { Slots } from './slots.js';
@@ -33,6 +34,7 @@ export class NatsWork {
   readonly #owner: SessionOwner;
   readonly #prefix: string;
   readonly #options: Required<DurableOptions>;
+  readonly #consuming = new Map<Channel, Slots>();
 
   private constructor(
     library: JetStream,
@@ -104,12 +106,16 @@ export class NatsWork {
     }
   }
 
-  consume(channel: Channel): { started: Promise<void>; stop(): void } {
+  async consume(channel: Channel): Promise<void> {
     const slots = new Slots(this.#options.prefetch);
-    const started = this.#open(channel).then((consumer) => {
-      slots.onFree = (count) => void this.#fetch(consumer, channel, slots, count);
-    });
-    return { started, stop: () => slots.close() };
+    this.#consuming.set(channel, slots);
+    const consumer = await this.#open(channel);
+    slots.onFree = (count) => void this.#fetch(consumer, channel, slots, count);
+  }
+
+  stop(channel: Channel): void {
+    this.#consuming.get(channel)?.close();
+    this.#consuming.delete(channel);
   }
 
   async #open({ subject }: Channel): Promise<Consumer> {
@@ -175,16 +181,14 @@ export class NatsWork {
     }
   }
 
-  async takeDead(subject: string, limit: number): Promise<DeadFrame[]> {
-    const taken: DeadFrame[] = [];
-    while (taken.length < limit) {
-      const query: NextMsgRequest = { next_by_subj: `${this.#prefix}-dead.${natsSubject(subject)}` };
+  takeDead(subject: string, limit: number): Promise<DeadFrame[]> {
+    const query: NextMsgRequest = { next_by_subj: `${this.#prefix}-dead.${natsSubject(subject)}` };
+    return takeUpTo(limit, async () => {
       const message = await this.#manager.streams.getMessage(this.#deadStream, query as MsgRequest);
-      if (message === null) break;
+      if (message === null) return null;
       await this.#manager.streams.deleteMessage(this.#deadStream, message.seq, false);
-      taken.push({ frame: message.data, reason: message.header?.get(REASON) ?? '' });
-    }
-    return taken;
+      return { frame: message.data, reason: message.header?.get(REASON) ?? '' };
+    });
   }
 }
 

@@ -59,7 +59,7 @@ export class NatsPort extends BrokerPort {
       connection = await connect(this.#client);
     } catch (error) {
       if (error instanceof errors.AuthorizationError || error instanceof errors.UserAuthenticationExpiredError) {
-        throw new RefusedError('the server refuses the credentials', { cause: error });
+        throw new RefusedError(CREDENTIALS, { cause: error });
       }
       throw error;
     }
@@ -90,6 +90,9 @@ function withoutCredentials(servers: string | string[]): string[] {
 }
 
 const NO_RESPONDERS = 503;
+const CREDENTIALS =
+  'the server refuses the credentials: see `servers`, nats://user:password@host or nats://token@host, or `client`';
+const RIGHTS = "the user's rights do not suffice: publish and subscribe to all that begins with the prefix";
 
 class NatsSession implements Session {
   readonly maxBytes: number;
@@ -108,37 +111,37 @@ class NatsSession implements Session {
     this.#work = work;
     this.maxBytes = connection.info?.max_payload ?? 2 ** 20;
     this.#inbox = `${options.prefix}._unanswered.${newParentId()}`;
-    connection.subscribe(`${this.#inbox}.>`, { callback: (_error, message) => this.#onAnswer(message) });
+    connection.subscribe(`${this.#inbox}.>`, {
+      callback: (error, message) => {
+        if (error !== null) owner.lost(new RefusedError(RIGHTS, { cause: error }));
+        else this.#onAnswer(message);
+      },
+    });
     connection.closed().then((error) => owner.lost(error ?? new Error('the connection was closed')));
   }
 
-  subscribe(channel: Channel): Promise<void> | void {
+  subscribe(channel: Channel): void {
     const { subject, group } = channel;
     const subscription = this.#connection.subscribe(this.#name(subject), {
       ...(group === undefined ? {} : { queue: group }),
       callback: (error, message) => {
         // A subscription that the server refuses: it says so here.
-        if (error !== null) this.#owner.lost(error);
+        if (error !== null) this.#owner.lost(new RefusedError(RIGHTS, { cause: error }));
         else this.#owner.received(channel, message.data);
       },
     });
     // What the server has sent already still comes.
-    const drain = (): void => void subscription.drain().catch(() => {});
-    if (group === undefined || this.#work === null) {
-      this.#open.set(channel, drain);
-      return;
-    }
-    const consumer = this.#work.consume(channel);
-    this.#open.set(channel, () => {
-      drain();
-      consumer.stop();
-    });
-    return consumer.started;
+    this.#open.set(channel, () => void subscription.drain().catch(() => {}));
+  }
+
+  consume(channel: Channel): Promise<void> {
+    return (this.#work as NatsWork).consume(channel);
   }
 
   unsubscribe(channel: Channel): void {
     this.#open.get(channel)?.();
     this.#open.delete(channel);
+    this.#work?.stop(channel);
   }
 
   send(messages: readonly Sending[]): void {

@@ -27,11 +27,6 @@ interface Scripts {
   glLeave(stream: string, group: string, consumer: string): Promise<number>;
 }
 
-interface Consuming {
-  readonly slots: Slots;
-  readonly claiming: NodeJS.Timeout;
-}
-
 export class RedisWork {
   readonly #commands: Redis & Scripts;
   readonly #cork: TurnCork;
@@ -40,7 +35,7 @@ export class RedisWork {
   readonly #prefix: string;
   readonly #options: Required<DurableOptions>;
   readonly #consumer: string;
-  readonly #consuming = new Map<Channel, Consuming>();
+  readonly #consuming = new Map<Channel, Slots>();
   readonly #streams = new Set<string>();
 
   constructor(
@@ -80,34 +75,35 @@ export class RedisWork {
   }
 
   async consume(channel: Channel): Promise<void> {
+    const slots = new Slots(this.#options.prefetch);
+    this.#consuming.set(channel, slots);
     const stream = this.#stream(channel.subject);
     await this.#commands.xgroup('CREATE', stream, GROUP, '0', 'MKSTREAM').catch((error: Error) => {
       if (!error.message.startsWith('BUSYGROUP')) throw error;
     });
     this.#streams.add(stream);
     const reader = await this.#connect();
-    const slots = new Slots(this.#options.prefetch);
-    const claiming = setInterval(
-      () => void this.#claim(channel, stream, slots),
-      this.#options.ackWait / CLAIMS_PER_WAIT,
-    ).unref();
-    this.#consuming.set(channel, { slots, claiming });
-    slots.onClose = () => reader.disconnect();
     reader.removeAllListeners('close');
     reader.once('close', () => {
       if (!slots.closed) this.#owner.lost(new Error('the connection was closed'));
     });
+    // Given up meanwhile.
+    if (slots.closed) {
+      reader.disconnect();
+      return;
+    }
+    const claim = (): void => void this.#claim(channel, stream, slots);
+    const claiming = setInterval(claim, this.#options.ackWait / CLAIMS_PER_WAIT).unref();
+    slots.onClose = () => {
+      clearInterval(claiming);
+      reader.disconnect();
+    };
     slots.onFree = (count) => void this.#read(reader, channel, stream, slots, count);
   }
 
   stop(channel: Channel): void {
-    const consuming = this.#consuming.get(channel);
-    if (consuming === undefined) {
-      return;
-    }
+    this.#consuming.get(channel)?.close();
     this.#consuming.delete(channel);
-    clearInterval(consuming.claiming);
-    consuming.slots.close();
   }
 
   /** Takes this consumer off the groups, unless something is pending for it. */

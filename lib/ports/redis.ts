@@ -110,7 +110,9 @@ class RedisSession implements Session {
   #turn = 0;
   /** Names this end among the members of a group. */
   readonly #id = newParentId();
-  /** Channel of Redis -> ours. */
+  #members = 0;
+  /** Ours -> channel of Redis, and back. */
+  readonly #names = new Map<Channel, string>();
   readonly #channels = new Map<string, Channel>();
 
   constructor(
@@ -138,8 +140,19 @@ class RedisSession implements Session {
   }
 
   async subscribe(channel: Channel): Promise<void> {
+    try {
+      await this.#subscribe(channel);
+    } catch (error) {
+      throw credentialsRefused(error) ?? error;
+    }
+  }
+
+  async #subscribe(channel: Channel): Promise<void> {
     const { subject, group } = channel;
-    const name = this.#channelOf(channel);
+    const plain = this.#name(subject);
+    // Of each member another one, also of the same group in the same port.
+    const name = group === undefined ? plain : `${plain}:${group}:${this.#id}.${this.#members++}`;
+    this.#names.set(channel, name);
     this.#channels.set(name, channel);
     await this.#subscriber.subscribe(name);
     if (group === undefined) {
@@ -147,19 +160,33 @@ class RedisSession implements Session {
     }
     const key = this.#groupsOf(subject);
     await Promise.all([this.#commands.sadd(`${key}:${group}`, name), this.#commands.sadd(key, group)]);
-    await this.#work?.consume(channel);
+  }
+
+  consume(channel: Channel): Promise<void> {
+    return (this.#work as RedisWork).consume(channel);
   }
 
   unsubscribe(channel: Channel): void {
     const { subject, group } = channel;
-    const name = this.#channelOf(channel);
+    const name = this.#names.get(channel);
+    if (name === undefined) {
+      return;
+    }
+    this.#names.delete(channel);
     this.#work?.stop(channel);
-    const left = group === undefined ? null : this.#commands.srem(`${this.#groupsOf(subject)}:${group}`, name);
-    // What was given to this member before comes first.
-    Promise.resolve(left)
+    const forget = (): void => {
+      // Another may have it by now.
+      if (this.#channels.get(name) === channel) this.#channels.delete(name);
+    };
+    if (group === undefined) {
+      this.#subscriber.unsubscribe(name).then(forget, ignore);
+      return;
+    }
+    this.#commands
+      .srem(`${this.#groupsOf(subject)}:${group}`, name)
+      // What was given to this member before comes first.
       .then(() => this.#subscriber.unsubscribe(name))
-      .then(() => this.#channels.delete(name))
-      .catch(ignore);
+      .then(forget, ignore);
   }
 
   send(messages: readonly Sending[]): void {
@@ -233,10 +260,6 @@ class RedisSession implements Session {
     return `${this.#prefix}:${subject}`;
   }
 
-  #channelOf({ subject, group }: Channel): string {
-    return group === undefined ? this.#name(subject) : `${this.#name(subject)}:${group}:${this.#id}`;
-  }
-
   /** The set of the names of a subject's groups. */
   #groupsOf(subject: string): string {
     return `${this.#prefix}:groups:${subject}`;
@@ -246,8 +269,17 @@ class RedisSession implements Session {
 /** What connecting again does not mend; null for anything else. */
 function credentialsRefused(error: unknown): RefusedError | null {
   const text = (error as Error).message;
-  return /^(WRONGPASS|NOAUTH|NOPERM|ERR invalid password|ERR AUTH)/.test(text)
-    ? new RefusedError('the server refuses the credentials', { cause: error })
+  if (/^(WRONGPASS|NOAUTH|ERR invalid password|ERR AUTH)/.test(text)) {
+    const what = 'the server refuses the credentials: see `url`, redis://user:password@host, or `client`';
+    return new RefusedError(what, { cause: error });
+  }
+  return /^NOPERM/.test(text)
+    ? new RefusedError(
+        "the user's rights do not suffice: all commands on keys and channels that begin with the prefix",
+        {
+          cause: error,
+        },
+      )
     : null;
 }
 

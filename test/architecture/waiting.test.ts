@@ -26,8 +26,8 @@ const exceptions: Record<string, string> = {
   'promise lib/ports/broker-connection.ts': 'a promise of the client against the end of close()',
   'timer lib/ports/deliveries.ts': 'signs of life and repetitions of work, which belong to no task',
   'timer lib/ports/redis-work.ts': 'looks for stalled work, which belongs to no task',
-  'timer lib/ports/amqp-work.ts': 'before what a queue refused is sent to it again, for no task',
-  'promise lib/ports/amqp-work.ts': "the client's callback for a confirmation",
+  'timer lib/ports/amqp-publisher.ts': 'before what a queue refused is sent to it again, for no task',
+  'promise lib/ports/amqp-publisher.ts': "the client's callback for a confirmation, and the turn of a message",
 };
 
 test('waiting goes through waiter.ts, and time through one timer', () => {

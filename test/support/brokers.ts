@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, chownSync, constants, readdirSync } from 'node:fs';
+import { accessSync, chownSync, constants, readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -15,12 +15,16 @@ import { cert, key } from './tls.js';
 export interface Broker {
   readonly url: string;
   readonly port: number;
+  /** Where its files are. */
+  readonly folder: string;
   /** SIGKILL; its files stay. */
   kill(): Promise<void>;
   /** On the same port, with the same files, after `kill`. */
   restart(): Promise<void>;
   /** Resolves when it has a durable queue of this name on disk. RabbitMQ confirms a quorum queue and its work before: until then kill -9 costs it both. */
   stored(queue: string): Promise<void>;
+  /** RabbitMQ: runs rabbitmqctl. */
+  control(...args: string[]): void;
   /** Stops the process without ending it (SIGSTOP), and lets it go on. */
   pause(): void;
   resume(): void;
@@ -34,9 +38,11 @@ interface Server {
   readonly command: string;
   readonly package: string;
   readonly scheme: string;
-  start(folder: string, port: number): Promise<ChildProcess>;
+  /** `config`: more lines of its file of settings. */
+  start(folder: string, port: number, config: string): Promise<ChildProcess>;
   /** Whether a queue is on disk, where it confirms one before. */
   hasStored?(folder: string, port: number, queue: string): Promise<boolean>;
+  control?(folder: string, port: number, args: string[]): void;
   /** What it leaves running. */
   cleanUp?(port: number): void;
   /** What it answers when it takes clients: bytes to send, and what must come back. */
@@ -127,10 +133,11 @@ const servers: Record<BrokerKind, Server> = {
     package: 'nats-server',
     scheme: 'nats',
     hello: ['', /^INFO /],
-    async start(folder, port) {
-      const config = join(folder, 'nats.conf');
-      await writeFile(config, `max_payload: ${MAX_PAYLOAD}\njetstream { store_dir: "${folder}/jetstream" }\n`);
-      return launch('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-c', config], folder);
+    async start(folder, port, config) {
+      const file = join(folder, 'nats.conf');
+      const settings = `max_payload: ${MAX_PAYLOAD}\njetstream { store_dir: "${folder}/jetstream" }\n`;
+      await writeFile(file, `${settings}${config}\n`);
+      return launch('nats-server', ['-a', '127.0.0.1', '-p', String(port), '-c', file], folder);
     },
   },
   redis: {
@@ -157,8 +164,20 @@ const servers: Record<BrokerKind, Server> = {
       const list = await readFile(join(folder, 'mnesia', node, 'quorum', node, 'names.dets'), 'latin1');
       return list.includes(`%2F_${queue}`);
     },
+    control: (folder, port, args) => {
+      const distribution = readFileSync(join(folder, 'distribution'), 'utf8');
+      const env = {
+        ...process.env,
+        HOME: folder,
+        RABBITMQ_CTL_ERL_ARGS: `-start_epmd false -erl_epmd_port ${distribution} -dist_listen false`,
+      };
+      const command = pathOf('rabbitmqctl') as string;
+      const { status, stderr } = spawnSync(command, ['-n', `gammaloop${port}@localhost`, ...args], { env });
+      if (status !== 0) throw new Error(`rabbitmqctl ${args.join(' ')}: ${stderr}`);
+    },
     async start(folder, port) {
       const distribution = await freePort();
+      await writeFile(join(folder, 'distribution'), String(distribution));
       await writeFile(
         join(folder, 'rabbitmq.conf'),
         `listeners.tcp.1 = 127.0.0.1:${port}\nvm_memory_high_watermark.relative = 0.8\ndisk_free_limit.absolute = 50MB\n`,
@@ -261,13 +280,13 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-export async function startBroker(kind: BrokerKind): Promise<Broker> {
+export async function startBroker(kind: BrokerKind, config = ''): Promise<Broker> {
   const missing = brokerMissing(kind);
   if (missing !== null) throw new Error(missing);
   const server = servers[kind];
   const folder = await mkdtemp(join(tmpdir(), `gammaloop-${kind}-`));
   const port = await freePort();
-  let child = await server.start(folder, port);
+  let child = await server.start(folder, port, config);
   const signal = (name: NodeJS.Signals): void => {
     try {
       process.kill(-(child.pid as number), name);
@@ -298,9 +317,10 @@ export async function startBroker(kind: BrokerKind): Promise<Broker> {
   return {
     url: `${server.scheme}://127.0.0.1:${port}`,
     port,
+    folder,
     kill: () => end('SIGKILL'),
     restart: async () => {
-      child = await server.start(folder, port);
+      child = await server.start(folder, port, config);
       await answers(server, port, child);
     },
     stored: async (queue) => {
@@ -310,6 +330,7 @@ export async function startBroker(kind: BrokerKind): Promise<Broker> {
         await delay(20);
       }
     },
+    control: (...args) => server.control?.(folder, port, args),
     pause: () => signal('SIGSTOP'),
     resume: () => signal('SIGCONT'),
     stop,

@@ -4,7 +4,10 @@ import { type Broker, type BrokerKind, brokerMissing, startBroker } from './brok
 
 const START_LIMIT_MS = 90_000;
 
-export function useBroker(kind: BrokerKind | undefined): { readonly url: string; readonly broker: Broker } {
+export function useBroker(
+  kind: BrokerKind | undefined,
+  config = '',
+): { readonly url: string; readonly broker: Broker } {
   let broker: Broker | undefined;
   const missing = kind === undefined ? null : brokerMissing(kind);
   if (missing !== null) {
@@ -14,7 +17,7 @@ export function useBroker(kind: BrokerKind | undefined): { readonly url: string;
     });
   } else if (kind !== undefined) {
     beforeAll(async () => {
-      broker = await startBroker(kind);
+      broker = await startBroker(kind, config);
     }, START_LIMIT_MS);
     afterAll(() => broker?.stop());
   }

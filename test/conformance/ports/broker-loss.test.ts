@@ -1,7 +1,7 @@
 /** Brokers that are away, come back, fall silent, are full or refuse: every port to a broker, as docs/ports.md has it. */
 import { afterEach, describe, expect, test } from 'vitest';
-import { Requester, Responder } from '../../../lib/correlation/index.js';
-import { BrokenError, PayloadError, TimeoutError } from '../../../lib/errors.js';
+import { createEnvelope, Requester, Responder } from '../../../lib/correlation/index.js';
+import { PayloadError, TimeoutError } from '../../../lib/errors.js';
 import type { BrokerPort } from '../../../lib/ports/broker.js';
 import type { BrokerPortOptions } from '../../../lib/ports/broker-options.js';
 import { brokerKinds, openPort } from '../../support/broker-ports.js';
@@ -131,14 +131,39 @@ describe.each(brokerKinds)('%s', (kind) => {
     expect(other.connected).toBe(true);
   });
 
-  if (kind !== 'nats')
-    test('that refuses the credentials breaks the port', async () => {
-      const port = openPort(kind, server.url.replace('://', '://nobody:wrong@'));
-      open.push(port);
-      const broken = new Promise<Error | undefined>((resolve) => port.onClose(resolve));
-      const asked = new Requester(port).request('any');
-      expect(await broken).toBeInstanceOf(BrokenError);
-      await expect(asked).rejects.toBeInstanceOf(BrokenError);
-      expect(((await broken) as Error).cause).toBeInstanceOf(Error);
-    });
+  test('responders of one subject that come and go on one port', async () => {
+    const { port, requester, responder } = side('turns');
+    const other = side('turns');
+    await Promise.all([port.ready(), other.port.ready()]);
+    void other.responder.close();
+    let last = responder;
+    for (let n = 0; n < 10; n++) {
+      void last.close();
+      last = new Responder(port, 'turns', ({ payload }) => `${n}: ${payload}`);
+      const listener = (): void => {};
+      port.subscribe('plain', listener).unsubscribe();
+    }
+    let plain = 0;
+    port.subscribe('plain', () => plain++);
+    await port.ready();
+    // The one before it may still get what was on its way.
+    await expect.poll(() => requester.request('turns', 'x')).toBe('9: x');
+    for (let n = 0; n < 50; n++) expect(await requester.request('turns', n)).toBe(`9: ${n}`);
+    port.publish(createEnvelope({ kind: 'request', id: 1, subject: 'plain' }));
+    await expect.poll(() => plain).toBe(1);
+  }, 30_000);
+
+  test('a responder that was given up before the broker knew of it takes nothing from others', async () => {
+    const staying = side('given-up');
+    await staying.port.ready();
+    const leaving = openPort(kind, server.url);
+    open.push(leaving);
+    await leaving.ready();
+    for (let n = 0; n < 5; n++) void new Responder(leaving, 'given-up', () => 'wrong').close();
+    for (let n = 0; n < 200; n++) expect(await staying.requester.request('given-up', n)).toBe(n);
+    await leaving.ready();
+    const { published } = leaving.stats();
+    for (let n = 0; n < 200; n++) expect(await staying.requester.request('given-up', n)).toBe(n);
+    expect(leaving.stats().published).toBe(published);
+  }, 30_000);
 });

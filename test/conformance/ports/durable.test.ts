@@ -1,12 +1,20 @@
 /** Durable work on every broker: what docs/ports.md promises of at-least-once delivery. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { jetstream } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
+import { connect as amqp } from 'amqplib';
+import { Redis } from 'ioredis';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type Envelope, type Handler, Requester, Responder } from '../../../lib/correlation/index.js';
 import { BrokerError, OptionError, RemoteError, TimeoutError } from '../../../lib/errors.js';
 import type { BrokerPort } from '../../../lib/ports/broker.js';
+import type { DeadLetter } from '../../../lib/ports/broker-options.js';
 import type { DurableOptions } from '../../../lib/ports/deliveries.js';
 import { brokerKinds, openPort } from '../../support/broker-ports.js';
+import type { BrokerKind } from '../../support/brokers.js';
 import { useBroker } from '../../support/use-broker.js';
 
 const QUICK: DurableOptions = { ackWait: 600, retryDelay: 20, maxDeliveries: 3 };
@@ -229,6 +237,40 @@ describe.each(brokerKinds)('durable work on %s', (kind) => {
     for (const release of held) release();
   });
 
+  test('given up before the broker knew of the worker goes to another', async () => {
+    const leaving = port();
+    await leaving.ready();
+    for (let n = 0; n < 3; n++) void worker(leaving, () => 'wrong').responder.close();
+    const here = port();
+    const { got, reached } = worker(here);
+    await here.ready();
+    for (let n = 0; n < 20; n++) await here.submit('work', n);
+    await reached(20);
+    expect(got).toHaveLength(20);
+    expect(leaving.stats().deliveries).toMatchObject({ inProgress: 0, redelivered: 0 });
+  });
+
+  test('that cannot be read is a dead letter, as the bytes that it is', async () => {
+    const here = port();
+    await here.submit('work', 'fine', { key: 'first' });
+    await here.ready();
+    const unreadable = Buffer.from('no frame at all');
+    await publishRaw(kind, server.url, prefix, unreadable);
+    const there = port();
+    const { got, reached } = worker(there);
+    await reached(1);
+    const letters: DeadLetter[] = [];
+    await expect
+      .poll(async () => {
+        letters.push(...(await here.takeDeadLetters('work')));
+        return letters.length;
+      })
+      .toBe(1);
+    expect(Buffer.from(letters[0]?.envelope.payload as Uint8Array).equals(unreadable)).toBe(true);
+    expect(there.stats().unreadable).toBe(1);
+    expect(got).toEqual(['fine']);
+  });
+
   test('is nothing that a port without `durable` has', async () => {
     const plain = openPort(kind, server.url);
     open.push(plain);
@@ -254,4 +296,51 @@ describe.each(brokerKinds)('durable work on %s', (kind) => {
     expect(got).toEqual(['before', 'meanwhile']);
     expect(here.stats()).toMatchObject({ connected: true, connections: 2, unconfirmed: 0, waiting: 0 });
   }, 90_000);
+
+  if (kind === 'amqp')
+    test('in a queue that has lost its leader holds up nothing else', async () => {
+      const first = port();
+      await first.submit('stuck', 1);
+      await server.broker.stored(`${prefix}.work.stuck`);
+      await first.close();
+      await server.broker.kill();
+      // What RabbitMQ makes of a kill before it has written the list of its quorum queues.
+      const node = `gammaloop${server.broker.port}@localhost`;
+      await rm(join(server.broker.folder, 'mnesia', node, 'quorum', node, 'names.dets'));
+      await server.broker.restart();
+      const here = openPort(kind, server.url, { prefix, durable: QUICK, heartbeat: 500 });
+      open.push(here);
+      new Responder(here, 'stuck', () => 'never');
+      new Responder(here, 'fine', ({ payload }) => payload);
+      const requester = new Requester(here);
+      const asked = requester.request('stuck', 2, { timeout: 3000 });
+      expect(await requester.request('fine', 3, { timeout: 15_000 })).toBe(3);
+      await expect(asked).rejects.toBeInstanceOf(TimeoutError);
+      await expect(here.submit('stuck', 4, { timeout: 1500 })).rejects.toMatchObject({
+        code: 'ERR_GAMMALOOP_BROKER_UNCONFIRMED',
+      });
+      await expect(here.ready(100)).rejects.toThrow('no work of 1 queues');
+      expect(await requester.request('fine', 5)).toBe(5);
+      expect(await here.takeDeadLetters('fine')).toEqual([]);
+      expect(here.stats()).toMatchObject({ connected: true, connections: 1 });
+    }, 60_000);
 });
+
+/** As another program would: into the queue of 'work', and no frame. */
+async function publishRaw(kind: BrokerKind, url: string, prefix: string, bytes: Buffer): Promise<void> {
+  if (kind === 'nats') {
+    const connection = await connect({ servers: url });
+    await jetstream(connection).publish(`${prefix}-work.work`, bytes);
+    await connection.close();
+  } else if (kind === 'redis') {
+    const redis = new Redis(url);
+    await redis.xadd(`${prefix}:work:work`, '*', 'frame', bytes, 'attempt', 1);
+    redis.disconnect();
+  } else {
+    const connection = await amqp(url);
+    const channel = await connection.createConfirmChannel();
+    channel.sendToQueue(`${prefix}.work.work`, bytes);
+    await channel.waitForConfirms();
+    await connection.close();
+  }
+}
