@@ -48,6 +48,7 @@ export class AmqpPort extends BrokerPort {
   readonly kind = 'amqp';
   readonly #url: string;
   readonly #client: Record<string, unknown>;
+  #maxBytes = MAX_BYTES;
 
   /** Throws PackageMissingError without amqplib. */
   constructor(options: AmqpPortOptions = {}) {
@@ -57,17 +58,28 @@ export class AmqpPort extends BrokerPort {
     this.#client = options.client ?? {};
   }
 
-  protected async connect(owner: SessionOwner): Promise<Session> {
+  protected async connect(port: SessionOwner): Promise<Session> {
+    const lost = (cause: unknown): void => {
+      this.#learnLimit(cause);
+      port.lost(cause);
+    };
+    const owner: SessionOwner = { ...port, lost };
     const open: ChannelModel[] = [];
     try {
       const publishers = await this.#open(open, owner);
       // See amqp-work.ts.
       const consumers = this.options.durable === null ? null : await this.#open(open, owner);
-      return await AmqpSession.open(publishers, consumers, owner, this.options);
+      return await AmqpSession.open(publishers, consumers, owner, this.options, this.#maxBytes);
     } catch (error) {
       for (const connection of open) connection.close().catch(ignore);
       throw rightsRefused(error as Error) ?? error;
     }
+  }
+
+  /** RabbitMQ tells its limit only to those who pass it, and closes their channel; what is sent again must not pass it again. */
+  #learnLimit(cause: unknown): void {
+    const [, limit] = /configured max size (\d+)/.exec(String((cause as Error).message)) ?? [];
+    if (limit !== undefined) this.#maxBytes = Number(limit);
   }
 
   async #open(open: ChannelModel[], owner: SessionOwner): Promise<ChannelModel> {
@@ -90,7 +102,7 @@ export class AmqpPort extends BrokerPort {
 }
 
 class AmqpSession implements Session {
-  readonly maxBytes = MAX_BYTES;
+  readonly maxBytes: number;
   readonly #connections: readonly ChannelModel[];
   readonly #channel: ConfirmChannel;
   readonly #owner: SessionOwner;
@@ -113,7 +125,9 @@ class AmqpSession implements Session {
     queue: string,
     owner: SessionOwner,
     prefix: string,
+    maxBytes: number,
   ) {
+    this.maxBytes = maxBytes;
     this.#connections = connections;
     this.#channel = channel;
     this.#queue = queue;
@@ -135,13 +149,14 @@ class AmqpSession implements Session {
     consumers: ChannelModel | null,
     owner: SessionOwner,
     { prefix, durable }: CheckedBrokerOptions,
+    maxBytes: number,
   ): Promise<AmqpSession> {
     const channel = await publishers.createConfirmChannel();
     tellOfLoss(channel, owner);
     await channel.assertExchange(prefix, 'direct', { durable: true });
     const { queue } = await channel.assertQueue('', { exclusive: true, autoDelete: true });
     const connections = consumers === null ? [publishers] : [publishers, consumers];
-    const session = new AmqpSession(connections, channel, queue, owner, prefix);
+    const session = new AmqpSession(connections, channel, queue, owner, prefix, maxBytes);
     const onOwn = (message: ConsumeMessage | null): void => session.#onOwn(message);
     await channel.consume(DIRECT_REPLY, onOwn, { noAck: true });
     await channel.consume(queue, onOwn, { noAck: true });

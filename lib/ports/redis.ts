@@ -34,7 +34,7 @@ export interface RedisPortOptions extends BrokerPortOptions {
   client?: Record<string, unknown>;
 }
 
-/** proto-max-bulk-len, unless the server is set otherwise. */
+/** proto-max-bulk-len, where the server does not say. */
 const MAX_BYTES = 512 * 2 ** 20;
 
 /** Where the count of turns begins anew. */
@@ -85,7 +85,8 @@ export class RedisPort extends BrokerPort {
     };
     try {
       const [commands, subscriber] = await Promise.all([connect(), connect()]);
-      return new RedisSession(commands, subscriber, connect, open, owner, this.options);
+      const maxBytes = await maxBytesOf(commands);
+      return new RedisSession(maxBytes, commands, subscriber, connect, open, owner, this.options);
     } catch (error) {
       for (const redis of open) redis.disconnect();
       throw error;
@@ -98,7 +99,7 @@ interface Scripts {
 }
 
 class RedisSession implements Session {
-  readonly maxBytes = MAX_BYTES;
+  readonly maxBytes: number;
   readonly #commands: Redis & Scripts;
   readonly #subscriber: Redis;
   readonly #open: readonly Redis[];
@@ -116,6 +117,7 @@ class RedisSession implements Session {
   readonly #channels = new Map<string, Channel>();
 
   constructor(
+    maxBytes: number,
     commands: Redis,
     subscriber: Redis,
     connect: Connect,
@@ -123,6 +125,7 @@ class RedisSession implements Session {
     owner: SessionOwner,
     options: CheckedBrokerOptions,
   ) {
+    this.maxBytes = maxBytes;
     commands.defineCommand('glPublish', { numberOfKeys: 1, lua: PUBLISH });
     this.#commands = commands as Redis & Scripts;
     this.#cork = new TurnCork(commands.stream);
@@ -264,6 +267,12 @@ class RedisSession implements Session {
   #groupsOf(subject: string): string {
     return `${this.#prefix}:groups:${subject}`;
   }
+}
+
+/** Not every user may ask. */
+async function maxBytesOf(redis: Redis): Promise<number> {
+  const [, limit] = (await redis.config('GET', 'proto-max-bulk-len').catch(() => [])) as string[];
+  return limit === undefined ? MAX_BYTES : Number(limit);
 }
 
 /** What connecting again does not mend; null for anything else. */

@@ -175,12 +175,12 @@ const servers: Record<BrokerKind, Server> = {
       const { status, stderr } = spawnSync(command, ['-n', `gammaloop${port}@localhost`, ...args], { env });
       if (status !== 0) throw new Error(`rabbitmqctl ${args.join(' ')}: ${stderr}`);
     },
-    async start(folder, port) {
+    async start(folder, port, config) {
       const distribution = await freePort();
       await writeFile(join(folder, 'distribution'), String(distribution));
       await writeFile(
         join(folder, 'rabbitmq.conf'),
-        `listeners.tcp.1 = 127.0.0.1:${port}\nvm_memory_high_watermark.relative = 0.8\ndisk_free_limit.absolute = 50MB\n`,
+        `listeners.tcp.1 = 127.0.0.1:${port}\nvm_memory_high_watermark.relative = 0.8\ndisk_free_limit.absolute = 50MB\n${config}\n`,
       );
       await writeFile(join(folder, 'plugins'), '[].\n');
       // A plain erl, without epmd: nothing else finds this node, and it needs to find none.

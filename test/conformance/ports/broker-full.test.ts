@@ -185,3 +185,30 @@ describe('RabbitMQ', () => {
     expect(port.stats()).toMatchObject({ blocked: false, connections: 1, waiting: 0, waitingBytes: 0 });
   }, 60_000);
 });
+
+describe.each<[BrokerKind, string, number]>([
+  ['nats', '', 16 * 2 ** 20],
+  ['redis', '', 2 ** 20],
+  ['amqp', 'max_message_size = 1048576', 2 ** 20],
+])('%s with a limit of its own', (kind, config, limit) => {
+  const server = useBroker(kind, config);
+
+  test('refuses what is larger, alone, and is not asked again', async () => {
+    if (kind === 'redis') {
+      const redis = new Redis(server.url);
+      await redis.config('SET', 'proto-max-bulk-len', limit);
+      redis.disconnect();
+    }
+    const port = portOf(kind, server.url, { prefix: 'limit', durable: true });
+    await port.ready();
+    const large = () => port.submit('work', new Uint8Array(limit + 1), { timeout: 10_000 });
+    await expect(large()).rejects.toMatchObject({ code: 'ERR_GAMMALOOP_PAYLOAD_SIZE' });
+    const { connections } = port.stats();
+    await expect(large()).rejects.toMatchObject({ code: 'ERR_GAMMALOOP_PAYLOAD_SIZE' });
+    await expect(large()).rejects.toThrow(String(limit));
+    await port.submit('work', 'fits');
+    // RabbitMQ tells its limit once, by closing the channel.
+    expect(port.stats()).toMatchObject({ connections, unconfirmed: 0 });
+    expect(connections).toBe(kind === 'amqp' ? 2 : 1);
+  });
+});
