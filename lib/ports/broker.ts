@@ -10,9 +10,8 @@ import { createEnvelope, type Envelope, failureOf } from '../correlation/envelop
 import type { EnvelopeListener, Outcome, SubscribeOptions, Subscription } from '../correlation/port.js';
 import { PortBase, payloadError } from '../correlation/port-base.js';
 import { OptionError, PayloadError, TimeoutError } from '../errors.js';
-import { activeDeadlines } from '../scope/scope-tree.js';
 import { newTraceparent } from '../scope/trace-context.js';
-import { Waiter } from '../scope/waiter.js';
+import type { Waiter } from '../scope/waiter.js';
 import { BrokerConnection, within } from './broker-connection.js';
 import {
   type BrokerPortOptions,
@@ -21,7 +20,7 @@ import {
   type DeadLetter,
   type SubmitOptions,
 } from './broker-options.js';
-import { bufferFull, deadLetter, tooLarge, unconfirmed } from './broker-refusals.js';
+import { bufferFull, deadLetter, tooLarge } from './broker-refusals.js';
 import type { Sending, Session, SessionOwner } from './broker-session.js';
 import { bundle } from './bundle.js';
 import { Changes } from './changes.js';
@@ -30,7 +29,7 @@ import { Deliveries, type Delivery, type DeliveryStats, IDEMPOTENCY_KEY, keyOf }
 import { type DecodedFrame, decodeFrame, encodeFrame, touchFrame } from './frame.js';
 import { Outbox } from './outbox.js';
 import { channelName, SubscribedChannel } from './subscribed-channel.js';
-import { WorkOutbox } from './work-outbox.js';
+import { awaitConfirmation, type Work, WorkOutbox } from './work-outbox.js';
 
 /** Sent before the broker is asked whether it keeps up; twice as much, and its answer is awaited. */
 const FLUSH_BYTES = 2 ** 19;
@@ -49,6 +48,7 @@ export abstract class BrokerPort extends PortBase {
   #consuming = 0;
   #unflushed = 0;
   #flushing = false;
+  #batchesSent = 0;
   /** A drain comes at the end of this turn. */
   #leaving = false;
   #expired = 0;
@@ -59,10 +59,7 @@ export abstract class BrokerPort extends PortBase {
     super();
     this.options = checkBrokerOptions(options);
     this.#works = new WorkOutbox({
-      refused: ({ envelope, waiter }, error) => {
-        if (waiter === null) this.#refuse(envelope, error);
-        else this.#reject(waiter, error);
-      },
+      refused: (work, error) => this.#refuseWork(work, error),
       lost: (session, error) => this.#connection.lose(session, error),
       confirmed: () => {
         this.#drain();
@@ -134,15 +131,9 @@ export abstract class BrokerPort extends PortBase {
       headers: { ...headers, [IDEMPOTENCY_KEY]: key },
       ...(deadline === undefined ? {} : { deadline }),
     });
-    const waiter = new Waiter<void>({
-      onAbort: () => true,
-      onExpire: (expired) => expired.reject(unconfirmed(subject, timeout)),
-    });
-    const parked = waiter.park();
-    const timers = activeDeadlines();
-    waiter.expireAt(timers.now() + timeout, timers);
+    const { waiter, confirmed } = awaitConfirmation(subject, timeout);
     if (!waiter.settled) this.#submit(envelope, waiter);
-    await parked;
+    await confirmed;
   }
 
   /** Takes dead letters of a subject from the broker: they are yours then. */
@@ -231,17 +222,19 @@ export abstract class BrokerPort extends PortBase {
 
   #submit(envelope: Envelope, waiter: Waiter<void> | null): void {
     const frame = this.#encode(envelope, Date.now());
-    if (!(frame instanceof Error)) {
-      this.#works.push({ frame, envelope, key: keyOf(envelope), waiter });
-      this.#leaveSoon();
-    } else if (waiter === null) {
-      this.#refuse(envelope, frame);
-    } else {
-      this.#reject(waiter, frame);
+    if (frame instanceof Error) {
+      this.#refuseWork({ envelope, waiter }, frame);
+      return;
     }
+    this.#works.push({ frame, envelope, key: keyOf(envelope), waiter });
+    this.#leaveSoon();
   }
 
-  #reject(waiter: Waiter<void>, error: Error): void {
+  #refuseWork({ envelope, waiter }: Pick<Work, 'envelope' | 'waiter'>, error: Error): void {
+    if (waiter === null) {
+      this.#refuse(envelope, error);
+      return;
+    }
     this.unsendable++;
     waiter.reject(error);
   }
@@ -301,7 +294,10 @@ export abstract class BrokerPort extends PortBase {
         this.#unflushed += frame.length;
       }
     }
-    if (batch.length > 0) session.send(bundle(batch, Math.min(this.options.maxBytes, session.maxBytes)));
+    if (batch.length > 0) {
+      this.#batchesSent++;
+      session.send(bundle(batch, Math.min(this.options.maxBytes, session.maxBytes)));
+    }
     if (this.#unflushed >= FLUSH_BYTES && !this.#flushing) this.#flush(session);
     if (!this.#held) this.#works.drain(session);
     if (this.#outbox.size + this.#works.size === 0) this.#changes.tell();
@@ -479,8 +475,12 @@ export abstract class BrokerPort extends PortBase {
     const end = performance.now() + CLOSE_TIMEOUT_MS;
     this.#drain();
     while (session !== null && session === this.#connection.session) {
-      const done = this.#outbox.size + this.#works.size + this.#works.unconfirmed === 0 && !this.#held;
-      if (!(await within(session.flush(), end - performance.now())) || done) break;
+      const before = this.#batchesSent;
+      const answered = await within(session.flush(), end - performance.now());
+      const left = this.#outbox.size + this.#works.size + this.#works.unconfirmed;
+      if (!answered || (left === 0 && this.#batchesSent === before)) break;
+      // Also what came for members that have gone, and goes to others.
+      this.#drain();
     }
     await this.#connection.close(end);
     this.#stop();

@@ -3,8 +3,9 @@
  * which do not wait for it: a queue that confirms nothing holds up only durable work, and that no longer than until its time is over.
  */
 import { BrokerError, TimeoutError } from '../errors.js';
-import type { Waiter } from '../scope/waiter.js';
-import { tooLarge } from './broker-refusals.js';
+import { activeDeadlines } from '../scope/scope-tree.js';
+import { Waiter } from '../scope/waiter.js';
+import { tooLarge, unconfirmed } from './broker-refusals.js';
 import type { Sending, Session } from './broker-session.js';
 import { Outbox } from './outbox.js';
 
@@ -107,6 +108,21 @@ export class WorkOutbox {
     for (const { waiter } of [...this.#unconfirmed, ...this.#waiting.takeAll()]) waiter?.reject(error);
     this.#unconfirmed.clear();
   }
+}
+
+/** For one who awaits a confirmation: a waiter, and its promise, which rejects with ERR_GAMMALOOP_BROKER_UNCONFIRMED after `timeout` ms. */
+export function awaitConfirmation(
+  subject: string,
+  timeout: number,
+): { waiter: Waiter<void>; confirmed: Promise<void> } {
+  const waiter = new Waiter<void>({
+    onAbort: () => true,
+    onExpire: (expired) => expired.reject(unconfirmed(subject, timeout)),
+  });
+  const confirmed = waiter.park();
+  const timers = activeDeadlines();
+  waiter.expireAt(timers.now() + timeout, timers);
+  return { waiter, confirmed };
 }
 
 function isOver({ envelope, waiter }: Work, now: number): boolean {
