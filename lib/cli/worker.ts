@@ -2,6 +2,7 @@
  * `gammaloop worker tasks.js --port nats://127.0.0.1:4222`: a runner behind a responder. A request for the subject names a function of the module and its arguments,
  * `{ task, args }`; cancellation, deadline and trace reach the task. SIGTERM and SIGINT drain: nothing new is taken, what runs is answered, then it ends.
  */
+import { availableParallelism } from 'node:os';
 import { basename, extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -91,7 +92,7 @@ async function settingsOf(args: string[]): Promise<Settings | null> {
   const drainMs = whole('drain', values.drain) ?? 30_000;
   const ackWait = whole('ack-wait', values['ack-wait']);
   const durable = values.durable === true && {
-    ...(concurrency === undefined ? {} : { prefetch: concurrency }),
+    prefetch: concurrency ?? threads ?? availableParallelism(),
     ...(ackWait === undefined ? {} : { ackWait }),
   };
   const options = { durable, ...(values.prefix === undefined ? {} : { prefix: values.prefix }) };

@@ -83,4 +83,18 @@ describe('over NATS', () => {
     await expect(ask('add', 1, 1)).rejects.toMatchObject({ code: 'ERR_GAMMALOOP_NO_RESPONDER' });
     await port.close();
   });
+
+  test('durable: a worker takes no more than it runs, and leaves the rest to others', async () => {
+    const start = async () => {
+      const worker = gammaloop('worker', tasks, '--port', nats.url, '--prefix', 'cli', '--durable', '--threads', '1');
+      await worker.printed(/answers 'tasks' through nats/);
+    };
+    await start();
+    const port = new NatsPort({ servers: nats.url, prefix: 'cli', durable: true });
+    const requester = new Requester(port, { timeout: 15_000 });
+    const asked = Array.from({ length: 8 }, () => requester.request('tasks', { task: 'pid', args: [500] }));
+    await start();
+    expect(new Set(await Promise.all(asked)).size).toBe(2);
+    await port.close();
+  });
 });
