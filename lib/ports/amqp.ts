@@ -78,7 +78,7 @@ export class AmqpPort extends BrokerPort {
 
   /** RabbitMQ tells its limit only to those who pass it, and closes their channel; what is sent again must not pass it again. */
   #learnLimit(cause: unknown): void {
-    const [, limit] = /configured max size (\d+)/.exec(String((cause as Error).message)) ?? [];
+    const [, limit] = /configured max size (\d+)/.exec(String((cause as Error | undefined)?.message)) ?? [];
     if (limit !== undefined) this.#maxBytes = Number(limit);
   }
 
