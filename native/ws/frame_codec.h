@@ -8,7 +8,7 @@
 
 namespace gammaloop {
 
-// Why a connection is failed. The order is that of WEBSOCKET_FAILURES in lib/bridge/websocket-records.ts.
+// Why a connection is failed. The order is that of WEBSOCKET_FAILURES in lib/backend/native-websocket.ts.
 enum class WsError : uint8_t {
   None,
   ExpectedFin,
