@@ -11,6 +11,7 @@ import http from 'node:http';
 import type { Socket } from 'node:net';
 import { targetOf } from '../bridge/head-text.js';
 import { REQUEST_HAS_BODY_FLAG } from '../bridge/records.js';
+import { countInstancesOf } from '../net/drop-in/instances.js';
 import {
   kArrived,
   kConnectionClosed,
@@ -179,12 +180,7 @@ Object.setPrototypeOf(IncomingMessage, NodeIncomingMessage);
 Object.defineProperty(IncomingMessage, 'prototype', { value: prototype });
 Object.defineProperty(prototype, 'constructor', { value: IncomingMessage, writable: true, configurable: true });
 // The responses that node's client gets are of the class too, as they are without us.
-Object.defineProperty(IncomingMessage, Symbol.hasInstance, {
-  value(this: unknown, object: unknown): boolean {
-    const isBase = this === IncomingMessage;
-    return Function.prototype[Symbol.hasInstance].call(isBase ? NodeIncomingMessage : this, object) as boolean;
-  },
-});
+countInstancesOf(NodeIncomingMessage, IncomingMessage);
 
 defineRequestHeaders(prototype);
 defineRequestStream(prototype);

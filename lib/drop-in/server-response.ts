@@ -6,6 +6,7 @@
 import { channel } from 'node:diagnostics_channel';
 import http, { type ServerResponse as HttpServerResponse } from 'node:http';
 import { types } from 'node:util';
+import { countInstancesOf } from '../net/drop-in/instances.js';
 import {
   kConnectionClosed,
   kDrain,
@@ -446,10 +447,4 @@ for (const key of Reflect.ownKeys(ownMethods) as (keyof typeof ownMethods)[]) {
   Object.defineProperty(ServerResponse.prototype, key, ownMethods[key] as PropertyDescriptor);
 }
 // Asked of what node's own servers made, too.
-Object.defineProperty(ServerResponse, Symbol.hasInstance, {
-  configurable: true,
-  value(this: object, value: unknown) {
-    const isBase = this === ServerResponse;
-    return isBase ? value instanceof NodeServerResponse : Function.prototype[Symbol.hasInstance].call(this, value);
-  },
-});
+countInstancesOf(NodeServerResponse, ServerResponse);

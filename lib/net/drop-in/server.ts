@@ -1,4 +1,5 @@
 /** net.Server on the engine: node's own class; where it listens, the engine accepts (listen.ts, listener.ts). */
+import { countInstancesOf } from './instances.js';
 import { listen } from './listen.js';
 import { ServerListener } from './listener.js';
 import { type ListenArguments, NodeServer, nodeListen, type ServerWithParts, usesEngine } from './node-parts.js';
@@ -19,13 +20,7 @@ Object.defineProperty(Server, 'length', { value: NodeServer.length, configurable
 Object.setPrototypeOf(Server, NodeServer);
 Object.setPrototypeOf(Server.prototype, NodeServer.prototype);
 // Servers of TLS and HTTP are net.Servers to programs.
-Object.defineProperty(Server, Symbol.hasInstance, {
-  value(this: unknown, value: unknown): boolean {
-    return this === Server
-      ? value instanceof NodeServer
-      : Function.prototype[Symbol.hasInstance].call(this as never, value);
-  },
-});
+countInstancesOf(NodeServer, Server);
 Object.defineProperty(Server.prototype, '_listen2', {
   value: function setupListenHandle(this: Ours, ...args: ListenArguments): void {
     if (!usesEngine()) {

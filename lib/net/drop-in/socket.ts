@@ -5,6 +5,7 @@
 
 import { guardNode } from './guards.js';
 import { EngineHandle } from './handle.js';
+import { countInstancesOf } from './instances.js';
 import {
   type Done,
   kReinitializeHandle,
@@ -37,7 +38,6 @@ export const Socket = function Socket(this: Ours | undefined, options?: { handle
   if (!(this instanceof NodeSocket)) return Reflect.construct(Socket, [options]);
   const socket = this as Ours;
   Reflect.apply(NodeSocket as unknown as () => void, socket, [options]);
-  if (!(socket instanceof Socket)) return socket;
   socket[kOnRead] = isOnRead(options?.onread) ? options.onread : null;
   const handle: unknown = socket._handle;
   if (handle instanceof EngineHandle) own(socket, handle);
@@ -47,13 +47,7 @@ export const Socket = function Socket(this: Ours | undefined, options?: { handle
 Object.setPrototypeOf(Socket, NodeSocket);
 Object.setPrototypeOf(Socket.prototype, NodeSocket.prototype);
 // What was made by node's class before, or is derived from it (TLS, the sockets of HTTP), is a net.Socket to programs.
-Object.defineProperty(Socket, Symbol.hasInstance, {
-  value(this: unknown, value: unknown): boolean {
-    return this === Socket
-      ? value instanceof NodeSocket
-      : Function.prototype[Symbol.hasInstance].call(this as never, value);
-  },
-});
+countInstancesOf(NodeSocket, Socket);
 
 function isOurs(value: object): value is Ours {
   return Object.prototype.isPrototypeOf.call(Socket.prototype, value);
