@@ -17,7 +17,7 @@ export interface Clock {
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 // Taken when the module loads: a test's fake timers must not stop the real clock, for which there is a virtual one.
-const { setTimeout, clearTimeout, setImmediate } = globalThis;
+const { setTimeout, clearTimeout } = globalThis;
 const { performance } = globalThis;
 
 export class RealClock implements Clock {
@@ -26,7 +26,6 @@ export class RealClock implements Clock {
   #timer: NodeJS.Timeout | null = null;
   #timerAt = 0;
   #isCleared = false;
-  #clearsSoon = false;
 
   /** `holdsProcess`: the alarm does so, as each setTimeout does: whoever waits for a deadline is woken by it. */
   constructor(holdsProcess = true) {
@@ -40,7 +39,10 @@ export class RealClock implements Clock {
   setAlarm(at: number): void {
     this.#isCleared = false;
     // One that comes too early costs less than another timer.
-    if (this.#timer !== null && this.#timerAt <= at) return;
+    if (this.#timer !== null && this.#timerAt <= at) {
+      if (this.#holdsProcess) this.#timer.ref();
+      return;
+    }
     this.#clear();
     this.#timerAt = at;
     const delay = Math.min(Math.max(1, Math.ceil(at - performance.now())), MAX_DELAY_MS);
@@ -51,15 +53,10 @@ export class RealClock implements Clock {
     if (!this.#holdsProcess) this.#timer.unref();
   }
 
-  /** At the end of the turn: most alarms that are cleared are soon set again. */
+  /** The timer stays, but holds the process no longer: most alarms that are cleared are soon set again, for later. */
   clearAlarm(): void {
     this.#isCleared = true;
-    if (this.#timer === null || this.#clearsSoon) return;
-    this.#clearsSoon = true;
-    setImmediate(() => {
-      this.#clearsSoon = false;
-      if (this.#isCleared) this.#clear();
-    });
+    this.#timer?.unref();
   }
 
   #clear(): void {
