@@ -1,6 +1,6 @@
 /**
  * What the ports to NATS, AMQP and Redis share: the connection's state and its return, subscriptions that survive it, what waits meanwhile, frames and their
- * limits, durable work. A broker's own file adds `connect`, which gives a session (broker-session.ts).
+ * limits, durable work. What comes in goes by way of broker-inbound.ts. A broker's own file adds `connect`, which gives a session (broker-session.ts).
  *
  * The port is usable at once, before the broker is there. While there is no connection, what is published waits in the outbox, up to `bufferBytes` and to its
  * own deadline. What had been sent is not sent again, but for durable work that the broker had not confirmed: its key lets the repetition be told.
@@ -9,10 +9,11 @@ import { randomUUID } from 'node:crypto';
 import { createEnvelope, type Envelope, failureOf } from '../correlation/envelope.js';
 import type { EnvelopeListener, Outcome, SubscribeOptions, Subscription } from '../correlation/port.js';
 import { PortBase, payloadError } from '../correlation/port-base.js';
-import { OptionError, PayloadError, TimeoutError } from '../errors.js';
+import { OptionError, TimeoutError } from '../errors.js';
 import { newTraceparent } from '../scope/trace-context.js';
 import type { Waiter } from '../scope/waiter.js';
 import { BrokerConnection, within } from './broker-connection.js';
+import { Inbound } from './broker-inbound.js';
 import {
   type BrokerPortOptions,
   type CheckedBrokerOptions,
@@ -20,13 +21,13 @@ import {
   type DeadLetter,
   type SubmitOptions,
 } from './broker-options.js';
-import { bufferFull, deadLetter, tooLarge } from './broker-refusals.js';
+import { bufferFull, tooLarge } from './broker-refusals.js';
 import type { Sending, Session, SessionOwner } from './broker-session.js';
 import { bundle } from './bundle.js';
 import { Changes } from './changes.js';
 import { toDeadLetter } from './dead-letter.js';
-import { Deliveries, type Delivery, type DeliveryStats, IDEMPOTENCY_KEY, keyOf } from './deliveries.js';
-import { type DecodedFrame, decodeFrame, encodeFrame, touchFrame } from './frame.js';
+import { Deliveries, type DeliveryStats, IDEMPOTENCY_KEY, keyOf } from './deliveries.js';
+import { encodeFrame, touchFrame } from './frame.js';
 import { Outbox } from './outbox.js';
 import { channelName, SubscribedChannel } from './subscribed-channel.js';
 import { awaitConfirmation, type Work, WorkOutbox } from './work-outbox.js';
@@ -41,6 +42,7 @@ export abstract class BrokerPort extends PortBase {
   readonly #outbox = new Outbox();
   readonly #works: WorkOutbox;
   readonly #deliveries: Deliveries | null;
+  readonly #inbound: Inbound;
   readonly #connection: BrokerConnection;
   /** Subscriptions that the broker has not confirmed: what is published after them waits. */
   #subscribing = 0;
@@ -52,7 +54,6 @@ export abstract class BrokerPort extends PortBase {
   /** A drain comes at the end of this turn. */
   #leaving = false;
   #expired = 0;
-  #unreadable = 0;
   readonly #changes = new Changes();
 
   constructor(options: BrokerPortOptions) {
@@ -67,6 +68,12 @@ export abstract class BrokerPort extends PortBase {
       },
     });
     this.#deliveries = this.options.durable === null ? null : new Deliveries(this.options.durable);
+    this.#inbound = new Inbound(this.#deliveries, {
+      isClosed: () => this.closed,
+      countReceived: () => this.countReceived(),
+      send: (envelope) => this.send(envelope),
+      learnRoute: (replyTo, route) => this.#connection.session?.learnRoute?.(replyTo, route),
+    });
     this.#connection = new BrokerConnection((owner) => this.connect(owner), this.#owner, this.options, {
       opened: this.#onOpened,
       lost: this.#onLost,
@@ -199,7 +206,7 @@ export abstract class BrokerPort extends PortBase {
       unconfirmed: this.#works.unconfirmed,
       /** Was out of time before the broker came back. */
       expired: this.#expired + this.#works.expired,
-      unreadable: this.#unreadable,
+      unreadable: this.#inbound.unreadable,
       deliveries: this.#deliveries?.stats() ?? (null as DeliveryStats | null),
     };
   }
@@ -328,15 +335,13 @@ export abstract class BrokerPort extends PortBase {
   protected override answer(envelope: Envelope): void {
     const local = this.#channels.get(channelName(envelope.subject, undefined));
     if (local === undefined) this.send(envelope);
-    else process.nextTick(() => this.#deliver(local, envelope));
+    else process.nextTick(() => this.#inbound.deliver(local, envelope));
   }
 
-  // The way in.
-
   readonly #owner: Omit<SessionOwner, 'lost'> = {
-    received: (channel, frame, route) => this.#received(channel as SubscribedChannel, frame, route),
+    received: (channel, message, route) => this.#inbound.received(channel as SubscribedChannel, message, route),
     delivered: (channel, frame, delivery, route) =>
-      this.#delivered(channel as SubscribedChannel, frame, delivery, route),
+      this.#inbound.delivered(channel as SubscribedChannel, frame, delivery, route),
     unanswered: (request) => {
       if (!this.closed) this.bounce(request);
     },
@@ -346,87 +351,9 @@ export abstract class BrokerPort extends PortBase {
     unblocked: () => this.#drain(),
     answered: (reply) => {
       const inbox = this.#channels.get(channelName(reply.subject, undefined));
-      if (inbox !== undefined) this.#deliver(inbox, reply);
+      if (inbox !== undefined) this.#inbound.deliver(inbox, reply);
     },
   };
-
-  #received(channel: SubscribedChannel, message: Uint8Array, route: string | undefined): void {
-    const now = performance.now();
-    for (let at = 0; at < message.length; ) {
-      const decoded = decodeFrame(message, now, at);
-      if (decoded === null) {
-        this.#unreadable++;
-        return;
-      }
-      at = decoded.end;
-      this.#receivedFrame(channel, decoded, route);
-    }
-  }
-
-  #receivedFrame(
-    channel: SubscribedChannel,
-    { envelope, payloadError }: DecodedFrame,
-    route: string | undefined,
-  ): void {
-    this.#learnRoute(envelope, route);
-    if (channel.members.length === 0) {
-      // It came while the subscription was given up: to another member of the group, or back.
-      if (channel.group !== undefined) this.send(envelope);
-    } else if (payloadError !== undefined) {
-      this.#unreadablePayload(channel, envelope, payloadError);
-    } else {
-      this.#deliver(channel, envelope);
-    }
-  }
-
-  #delivered(channel: SubscribedChannel, frame: Uint8Array, delivery: Delivery, route: string | undefined): void {
-    const decoded = decodeFrame(frame, performance.now());
-    if (decoded === null) {
-      this.#unreadable++;
-      delivery.bury('not readable');
-      return;
-    }
-    const { envelope } = decoded;
-    this.#learnRoute(envelope, route);
-    if (this.#deliveries === null || channel.members.length === 0) {
-      delivery.retry();
-    } else if (decoded.payloadError !== undefined) {
-      delivery.bury('its payload cannot be read');
-      this.#unreadablePayload(channel, envelope, decoded.payloadError);
-    } else {
-      const decision = this.#deliveries.begin(keyOf(envelope), envelope, delivery);
-      if (decision === 'run') this.#deliver(channel, envelope);
-      if (decision === 'buried') this.#refuseOther(envelope, deadLetter(envelope, delivery.attempt - 1));
-    }
-  }
-
-  #learnRoute({ replyTo }: Envelope, route: string | undefined): void {
-    if (route !== undefined && replyTo !== undefined) this.#connection.session?.learnRoute?.(replyTo, route);
-  }
-
-  #unreadablePayload(channel: SubscribedChannel, envelope: Envelope, cause: unknown): void {
-    this.#unreadable++;
-    const error = new PayloadError(`The payload of a message for '${envelope.subject}' cannot be read here`, { cause });
-    if (envelope.kind === 'request' || envelope.kind === 'stream') {
-      this.#refuseOther(envelope, error);
-    } else {
-      const answer = failureOf(envelope, error);
-      if (answer !== null) this.#deliver(channel, answer);
-    }
-  }
-
-  #refuseOther(request: Envelope, error: Error): void {
-    const answer = failureOf(request, error);
-    if (answer !== null) this.send(answer);
-  }
-
-  #deliver(channel: SubscribedChannel, envelope: Envelope): void {
-    if (this.closed) {
-      return;
-    }
-    this.countReceived();
-    channel.deliver(envelope);
-  }
 
   // The connection.
 
