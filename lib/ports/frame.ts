@@ -42,8 +42,11 @@ export interface DecodedFrame {
 export function encodeFrame(envelope: Envelope, now: number, sentAt = 0): Buffer {
   const { encoding, data } = encodePayload(envelope.payload);
   const text = textOf(envelope);
-  const textBytes = Buffer.byteLength(text);
-  const dataBytes = typeof data === 'string' ? Buffer.byteLength(data) : data.byteLength;
+  const written = typeof data === 'string' ? text + data : text;
+  const writtenBytes = Buffer.byteLength(written);
+  // As many bytes as letters: all of it is ASCII.
+  const textBytes = writtenBytes === written.length ? text.length : Buffer.byteLength(text);
+  const dataBytes = typeof data === 'string' ? writtenBytes - textBytes : data.byteLength;
   const frame = Buffer.allocUnsafe(HEAD_BYTES + textBytes + dataBytes);
   frame[0] = MAGIC;
   frame[1] = VERSION;
@@ -54,9 +57,8 @@ export function encodeFrame(envelope: Envelope, now: number, sentAt = 0): Buffer
   frame.writeDoubleLE(envelope.count, COUNT_AT);
   frame.writeDoubleLE(typeof envelope.id === 'number' ? envelope.id : Number.NaN, ID_AT);
   frame.writeUInt32LE(dataBytes, PAYLOAD_LENGTH_AT);
-  frame.write(text, HEAD_BYTES, 'utf8');
-  if (typeof data === 'string') frame.write(data, HEAD_BYTES + textBytes, 'utf8');
-  else frame.set(data, HEAD_BYTES + textBytes);
+  frame.utf8Write(written, HEAD_BYTES);
+  if (typeof data !== 'string') frame.set(data, HEAD_BYTES + textBytes);
   touchFrame(frame, envelope.deadline, now);
   return frame;
 }

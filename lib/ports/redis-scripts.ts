@@ -1,8 +1,20 @@
 /** What Redis does in one step. */
 
+/** Members of a group that one answer names. */
+const ROUTE_MEMBERS = 16;
+
+/**
+ * Makes ARGV[2] a member of the group ARGV[1] of the subject whose groups are the set KEYS[1]. Gives how many other groups there are.
+ */
+export const JOIN = `
+redis.call('SADD', KEYS[1] .. ':' .. ARGV[1], ARGV[2])
+redis.call('SADD', KEYS[1], ARGV[1])
+return redis.call('SCARD', KEYS[1]) - 1`;
+
 /**
  * Each of the messages ARGV[3] ... to every subscriber of the channel ARGV[1], and to one member of each group named in the set KEYS[1], in turn from the number
- * ARGV[2]. Members that have gone are taken off. Gives the numbers of those that reached nobody, from 0.
+ * ARGV[2]. Members that have gone are taken off. Gives the numbers of those that reached nobody, from 0; and for one message that one group alone hears of, members of
+ * that group that live.
  */
 export const PUBLISH = `
 local plain = true
@@ -32,7 +44,15 @@ for i = 3, #ARGV do
   end
   if reached == 0 then unanswered[#unanswered + 1] = i - 3 end
 end
-return unanswered`;
+local route = {}
+if #ARGV == 3 and not plain and #groups == 1 then
+  for i = 0, math.min(#lists[1], ${ROUTE_MEMBERS}) - 1 do
+    local member = lists[1][(ARGV[2] + i) % #lists[1] + 1]
+    if redis.call('PUBSUB', 'NUMSUB', member)[2] > 0 then route[#route + 1] = member
+    else redis.call('SREM', KEYS[1] .. ':' .. groups[1], member) end
+  end
+end
+return {unanswered, route}`;
 
 /** Stores work in the stream KEYS[1], unless its key was seen: KEYS[2], for ARGV[2] ms. */
 export const ENQUEUE = `

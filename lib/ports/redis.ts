@@ -20,7 +20,10 @@ import {
   type SessionOwner,
 } from './broker-session.js';
 import { requirePackage } from './client-package.js';
-import { PUBLISH } from './redis-scripts.js';
+import { decodeFrame } from './frame.js';
+import { UnansweredPublisher } from './redis-publish.js';
+import { RedisRoutes, untilAskedAnew } from './redis-routes.js';
+import { JOIN, PUBLISH } from './redis-scripts.js';
 import { RedisWork, refusalOf } from './redis-work.js';
 import { TurnCork } from './turn-cork.js';
 
@@ -85,33 +88,50 @@ export class RedisPort extends BrokerPort {
     };
     try {
       const [commands, subscriber] = await Promise.all([connect(), connect()]);
-      const maxBytes = await maxBytesOf(commands);
-      return new RedisSession(maxBytes, commands, subscriber, connect, open, owner, this.options);
+      const [maxBytes, unanswered] = await Promise.all([maxBytesOf(commands), UnansweredPublisher.open(commands)]);
+      const session = new RedisSession(maxBytes, commands, unanswered, subscriber, connect, open, owner, this.options);
+      await session.begin();
+      return session;
     } catch (error) {
       for (const redis of open) redis.disconnect();
-      throw error;
+      throw credentialsRefused(error) ?? error;
     }
   }
 }
 
 interface Scripts {
-  glPublish(groups: string, channel: string, turn: number, ...frames: Buffer[]): Promise<number[]>;
+  glJoin(groups: string, group: string, member: string): Promise<number>;
+  glPublish(
+    groups: string,
+    channel: string,
+    turn: number,
+    ...frames: Buffer[]
+  ): Promise<[unanswered: number[], route: string[]]>;
 }
 
 class RedisSession implements Session {
   readonly maxBytes: number;
   readonly #commands: Redis & Scripts;
+  readonly #unanswered: UnansweredPublisher | null;
   readonly #subscriber: Redis;
   readonly #open: readonly Redis[];
   readonly #owner: SessionOwner;
   readonly #prefix: string;
   readonly #work: RedisWork | null;
   readonly #cork: TurnCork;
+  readonly #routes = new RedisRoutes();
+  /** The channel where messages come back that their member has not heard of. */
+  readonly #back: string;
+  /** Those so far: they were published anew. */
+  #returned = 0;
   /** Whose turn it is in a group. */
   #turn = 0;
   /** Names this end among the members of a group. */
   readonly #id = newParentId();
   #members = 0;
+  readonly #heartbeat: number;
+  /** When the members last told Redis of themselves. */
+  #joinedAt = performance.now();
   /** Ours -> channel of Redis, and back. */
   readonly #names = new Map<Channel, string>();
   readonly #channels = new Map<string, Channel>();
@@ -119,6 +139,7 @@ class RedisSession implements Session {
   constructor(
     maxBytes: number,
     commands: Redis,
+    unanswered: UnansweredPublisher | null,
     subscriber: Redis,
     connect: Connect,
     open: readonly Redis[],
@@ -126,20 +147,30 @@ class RedisSession implements Session {
     options: CheckedBrokerOptions,
   ) {
     this.maxBytes = maxBytes;
+    commands.defineCommand('glJoin', { numberOfKeys: 1, lua: JOIN });
     commands.defineCommand('glPublish', { numberOfKeys: 1, lua: PUBLISH });
     this.#commands = commands as Redis & Scripts;
+    this.#unanswered = unanswered;
     this.#cork = new TurnCork(commands.stream);
     this.#subscriber = subscriber;
     this.#open = open;
     this.#owner = owner;
     this.#prefix = options.prefix;
+    this.#back = this.#name(`_back.${this.#id}`);
     const { durable, prefix } = options;
     this.#work =
       durable === null ? null : new RedisWork(commands, this.#cork, connect, owner, prefix, durable, this.#id);
-    subscriber.on('messageBuffer', (name: Buffer, message: Buffer) => {
-      const channel = this.#channels.get(name.toString());
+    this.#heartbeat = options.heartbeat;
+    subscriber.on('messageBuffer', (nameBytes: Buffer, message: Buffer) => {
+      const name = nameBytes.toString();
+      const channel = this.#channels.get(name);
       if (channel !== undefined) owner.received(channel, message);
+      else if (name === this.#back) this.#onReturned(message);
     });
+  }
+
+  async begin(): Promise<void> {
+    await this.#subscriber.subscribe(this.#back);
   }
 
   async subscribe(channel: Channel): Promise<void> {
@@ -158,11 +189,17 @@ class RedisSession implements Session {
     this.#names.set(channel, name);
     this.#channels.set(name, channel);
     await this.#subscriber.subscribe(name);
-    if (group === undefined) {
-      return;
-    }
-    const key = this.#groupsOf(subject);
-    await Promise.all([this.#commands.sadd(`${key}:${group}`, name), this.#commands.sadd(key, group)]);
+    const others =
+      group === undefined
+        ? await this.#commands.scard(this.#groupsOf(subject))
+        : await this.#join(subject, group, name);
+    // A requester may know of the others alone.
+    if (others > 0) await untilAskedAnew();
+  }
+
+  /** Gives how many other groups there are. */
+  #join(subject: string, group: string, member: string): Promise<number> {
+    return this.#commands.glJoin(this.#groupsOf(subject), group, member);
   }
 
   consume(channel: Channel): Promise<void> {
@@ -193,49 +230,77 @@ class RedisSession implements Session {
   }
 
   send(messages: readonly Sending[]): void {
+    const [first] = messages as [Sending];
+    if (messages.length === 1) {
+      if (isPlain(first.envelope)) this.#post(first);
+      else this.#publishToGroups(first.envelope.subject, messages);
+      return;
+    }
+    this.#cork.hold();
     const requests = new Map<string, Sending[]>();
     for (const message of messages) {
       const { subject } = message.envelope;
       const begun = requests.get(subject);
       if (begun !== undefined) begun.push(message);
-      else if (subject.startsWith('_')) this.#publish(message);
+      else if (isPlain(message.envelope)) this.#post(message);
       else requests.set(subject, [message]);
     }
     for (const [subject, those] of requests) this.#publishToGroups(subject, those);
   }
 
-  /** Inboxes and the like have no groups. */
-  #publish({ frame, envelope }: Sending): void {
-    this.#cork.hold();
-    this.#commands.publish(this.#name(envelope.subject), frame).then(
-      (reached) => {
-        if (reached === 0) this.#owner.unanswered(envelope);
-      },
-      (error) => this.#onFailed(error, envelope.subject, [envelope]),
-    );
+  #post({ frame, envelope }: Sending): void {
+    const name = this.#name(envelope.subject);
+    if (this.#unanswered !== null) this.#unanswered.publish(name, frame);
+    else this.#commands.publish(name, frame).catch(ignore);
   }
 
   #publishToGroups(subject: string, messages: readonly Sending[]): void {
+    const now = performance.now();
+    const unanswered = messages.length === 1 ? this.#unanswered : null;
+    const member = unanswered === null ? undefined : this.#routes.pick(subject, this.#turn, now);
+    if (unanswered === null || member === undefined) {
+      this.#publishByScript(subject, messages, now);
+      return;
+    }
+    this.#turn = (this.#turn + 1) % MAX_TURN;
+    unanswered.publishOrReturn(member, this.#back, (messages[0] as Sending).frame);
+  }
+
+  /** The member has gone, and nobody has heard of the message. */
+  #onReturned(frame: Buffer): void {
+    const now = performance.now();
+    const decoded = decodeFrame(frame, now);
+    if (decoded === null) {
+      return;
+    }
+    const { envelope } = decoded;
+    this.#returned++;
+    this.#routes.forget(envelope.subject);
+    this.#publishByScript(envelope.subject, [{ frame, envelope }], now);
+  }
+
+  #publishByScript(subject: string, messages: readonly Sending[], now: number): void {
     const frames = messages.map(({ frame }) => frame);
     const turn = this.#turn;
     this.#turn = (turn + frames.length) % MAX_TURN;
-    this.#cork.hold();
     this.#commands.glPublish(this.#groupsOf(subject), this.#name(subject), turn, ...frames).then(
-      (unanswered) => {
+      ([unanswered, members]) => {
+        this.#routes.learn(subject, members, now);
         for (const at of unanswered) this.#owner.unanswered((messages[at] as Sending).envelope);
       },
       (error) =>
         this.#onFailed(
           error,
-          subject,
           messages.map(({ envelope }) => envelope),
         ),
     );
   }
 
-  #onFailed(error: unknown, subject: string, envelopes: readonly Envelope[]): void {
-    const refusal = refusalOf(error, subject);
-    if (refusal !== null) for (const envelope of envelopes) this.#owner.refused(envelope, refusal);
+  #onFailed(error: unknown, envelopes: readonly Envelope[]): void {
+    for (const envelope of envelopes) {
+      const refusal = refusalOf(error, envelope.subject);
+      if (refusal !== null) this.#owner.refused(envelope, refusal);
+    }
   }
 
   enqueue(frame: Buffer, envelope: Envelope, key: string): Promise<void> {
@@ -247,7 +312,23 @@ class RedisSession implements Session {
   }
 
   async flush(): Promise<void> {
-    await Promise.all([this.#commands.ping(), this.#subscriber.ping()]);
+    const now = performance.now();
+    if (now - this.#joinedAt >= this.#heartbeat / 2) this.#joinAgain(now);
+    let returned: number;
+    do {
+      returned = this.#returned;
+      await this.#commands.ping();
+      // What came back has come by then.
+      await this.#subscriber.ping();
+    } while (this.#returned > returned);
+  }
+
+  /** With the heartbeat, which flushes: the server may have lost its keys (FLUSHALL). */
+  #joinAgain(now: number): void {
+    this.#joinedAt = now;
+    for (const [{ subject, group }, name] of this.#names) {
+      if (group !== undefined) this.#join(subject, group, name).catch(ignore);
+    }
   }
 
   async close(): Promise<void> {
@@ -267,6 +348,11 @@ class RedisSession implements Session {
   #groupsOf(subject: string): string {
     return `${this.#prefix}:groups:${subject}`;
   }
+}
+
+/** For an inbox, which has no groups. Whoever sends there does not ask whether it arrives. */
+function isPlain({ subject, kind }: Envelope): boolean {
+  return subject.startsWith('_') && kind !== 'request' && kind !== 'stream';
 }
 
 /** Not every user may ask. */
