@@ -67,7 +67,7 @@ void Http1Session::onInputEnd() {
     return failBody(AbortReason::Client, 400);
   }
   if (read_ == ReadState::Head && !input_.empty()) {
-    input_.clear();
+    input_.release();
     server_.count(HttpError::UnexpectedEnd);
     return refuseWith(static_cast<uint16_t>(statusOf(HttpError::UnexpectedEnd)));
   }

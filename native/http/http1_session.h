@@ -39,7 +39,7 @@ class Http1Session final : public RequestReader {
   // The answer that ends HTTP on the connection: 101 with `fields`, which end in CRLF each. False: it cannot be given.
   // After it another session takes over, with what takeInput() has.
   bool upgrade(Exchange& exchange, std::string_view fields);
-  std::vector<uint8_t> takeInput() { return std::move(input_); }
+  std::vector<uint8_t> takeInput() { return input_.take(); }
 
   // From the engine.
   bool isWire() const override { return false; }

@@ -18,14 +18,7 @@ uint64_t RequestReader::nowMs() const { return connection_.reactor().nowMs(); }
 void RequestReader::onBytes(std::span<const uint8_t> bytes) {
   server_.counters.bytesReceived += bytes.size();
   if (tapped_) onTap(bytes);
-  if (!input_.empty()) {
-    input_.insert(input_.end(), bytes.begin(), bytes.end());
-    return processInput();
-  }
-  processing_ = true;
-  const size_t used = process(bytes);
-  processing_ = false;
-  if (used < bytes.size()) input_.assign(bytes.begin() + static_cast<ptrdiff_t>(used), bytes.end());
+  input_.read(bytes, [this](std::span<const uint8_t> all) { return process(all); });
 }
 
 size_t RequestReader::beforeRead() {
@@ -36,17 +29,6 @@ size_t RequestReader::beforeRead() {
   }
   if (tapped_ || !input_.empty()) return 0;
   return read_ == ReadState::Fixed ? static_cast<size_t>(std::min<uint64_t>(bodyRemaining_, kNoRead - 1)) : kNoRead - 1;
-}
-
-void RequestReader::processInput() {
-  processing_ = true;
-  const size_t used = process(input_);
-  processing_ = false;
-  if (used == input_.size()) {
-    std::vector<uint8_t>().swap(input_);  // an idle connection keeps no buffer
-  } else {
-    input_.erase(input_.begin(), input_.begin() + static_cast<ptrdiff_t>(used));
-  }
 }
 
 size_t RequestReader::process(std::span<const uint8_t> bytes) {
@@ -326,14 +308,16 @@ void RequestReader::block() {
 }
 
 void RequestReader::resume() {
-  if (!blocked_ || processing_ || paused_ || !connection_.isWritable()) return;
+  if (!blocked_ || input_.isInProcess() || paused_ || !connection_.isWritable()) return;
   blocked_ = false;
   if (rateDeadlineMs_ != 0) {  // the time that we did not read in is not the client's
     rateDeadlineMs_ = nowMs() + server_.timeouts.bodyRateWindowMs;
     rateBytes_ = 0;
   }
   if (rateDeadlineMs_ != 0 || bodyDeadlineMs_ != 0) rearm();
-  if (!input_.empty()) processInput();
+  if (!input_.empty()) {
+    input_.readKept([this](std::span<const uint8_t> all) { return process(all); });
+  }
   if (blocked_ || !connection_.isWritable()) return;
   if (inputEnded_) return onInputEnd();
   connection_.resumeReading();
@@ -449,9 +433,7 @@ void RequestReader::onDeadline(uint64_t now) {
 
 void RequestReader::timeOut(SessionError error) {
   server_.count(error);
-  std::vector<uint8_t> received;
-  received.swap(input_);
-  onTimeout(error, received);
+  onTimeout(error, input_.take());
 }
 
 }  // namespace gammaloop

@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "base/input_buffer.h"
 #include "http/chunked_decoder.h"
 #include "http/served_session.h"
 #include "reactor/connection.h"
@@ -92,7 +93,7 @@ class RequestReader : public ServedSession, public Stallable {
   bool isBetween() const { return inFlight_ == 0 && read_ == ReadState::Head && input_.empty(); }
 
   HttpContext& context_;
-  std::vector<uint8_t> input_;  // read and not yet used
+  InputBuffer input_;
   uint64_t bodyRemaining_ = 0;
   uint32_t inFlight_ = 0;  // requests that are not answered; the session counts
   ReadState read_ = ReadState::Head;
@@ -106,7 +107,6 @@ class RequestReader : public ServedSession, public Stallable {
   // In the order of the flow. Each takes the unread bytes and returns how many it used; 0: it needs more, or cannot go
   // on.
   size_t process(std::span<const uint8_t> bytes);
-  void processInput();
   size_t readHead(std::span<const uint8_t> bytes);
   void startHeadDeadline(uint64_t startMs);
   size_t emptyLines(std::span<const uint8_t> bytes);
@@ -137,7 +137,6 @@ class RequestReader : public ServedSession, public Stallable {
   size_t reparseAt_ = 0;  // of a partial head: parsed again at this size at the latest
   ReadState afterHold_ = ReadState::Head;
   const bool holdsUpgrades_;
-  bool processing_ = false;
   bool paused_ = false;
   bool dataAfterBody_ = false;
 };

@@ -75,7 +75,7 @@ void WireSession::onInputEnd() {
   context_.wire.onWireEnd(key(), !failed_ && isInMessage());
   if (read_ != ReadState::Held) {
     stopReading();
-    std::vector<uint8_t>().swap(input_);
+    input_.release();
   }
   if (connection_.isOutputEnded()) connection_.destroy(CloseReason::PeerClosed, false);
 }
@@ -139,7 +139,7 @@ std::vector<uint8_t> WireSession::handOver() {
   inactivityMs_ = 0;
   ListNode<StalledTag>::unlink();
   connection_.setDeadline(0);
-  return std::move(input_);
+  return input_.take();
 }
 
 // Time.

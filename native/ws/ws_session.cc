@@ -28,7 +28,7 @@ uint64_t WsSession::nowMs() const { return connection_.reactor().nowMs(); }
 
 void WsSession::begin(std::span<const uint8_t> bytes, bool more) {
   if (more) {
-    input_.get().insert(input_.get().end(), bytes.begin(), bytes.end());
+    input_.append(bytes);
     return;
   }
   rearm();
@@ -46,27 +46,8 @@ void WsSession::onBytes(std::span<const uint8_t> bytes) {
   lastReceivedMs_ = nowMs();
   if (tapped_) context_.sink.onWsTap(key(), bytes);
   if (inputOver_) return;
-  if (blocked_ || !input_.empty()) {
-    input_.get().insert(input_.get().end(), bytes.begin(), bytes.end());
-    if (!blocked_) processInput();
-    return;
-  }
-  processing_ = true;
-  const size_t used = process(bytes);
-  processing_ = false;
-  if (used < bytes.size()) input_.get().assign(bytes.begin() + static_cast<ptrdiff_t>(used), bytes.end());
-}
-
-void WsSession::processInput() {
-  processing_ = true;
-  std::vector<uint8_t>& input = input_.get();
-  const size_t used = process(input);
-  processing_ = false;
-  if (used == input.size()) {
-    input_.release();  // an idle connection keeps no buffer
-  } else {
-    input.erase(input.begin(), input.begin() + static_cast<ptrdiff_t>(used));
-  }
+  if (blocked_) return input_.append(bytes);
+  input_.read(bytes, [this](std::span<const uint8_t> all) { return process(all); });
 }
 
 size_t WsSession::process(std::span<const uint8_t> bytes) {
@@ -302,10 +283,12 @@ void WsSession::setPaused(bool paused) {
 }
 
 void WsSession::resume() {
-  if (!blocked_ || processing_ || paused_ || !connection_.isWritable()) return;
+  if (!blocked_ || input_.isInProcess() || paused_ || !connection_.isWritable()) return;
   blocked_ = false;
   lastReceivedMs_ = nowMs();  // the time that we did not read in is not the peer's
-  if (!input_.empty()) processInput();
+  if (!input_.empty()) {
+    input_.readKept([this](std::span<const uint8_t> all) { return process(all); });
+  }
   if (blocked_ || !connection_.isWritable()) return;
   if (inputEnded_) return onInputEnd();
   connection_.resumeReading();

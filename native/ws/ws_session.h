@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "base/input_buffer.h"
 #include "base/lazy_vector.h"
 #include "reactor/connection.h"
 #include "reactor/sink_room.h"
@@ -132,7 +133,6 @@ class WsSession final : public Session, public Stallable, public Subscriber {
   // Reading, in the order of the flow (ws_session.cc). Each returns how many of the bytes it used; 0: it needs more, or
   // cannot go on.
   size_t process(std::span<const uint8_t> bytes);
-  void processInput();
   size_t readHead(std::span<const uint8_t> bytes);
   size_t readControl(const FrameHead& head, std::span<const uint8_t> bytes);
   WsError checkFrame(const FrameHead& head) const;
@@ -191,7 +191,7 @@ class WsSession final : public Session, public Stallable, public Subscriber {
   std::unique_ptr<Session> below_;
   const std::shared_ptr<const WsOptions> options_;
 
-  LazyVector<uint8_t> input_;    // read and not yet used
+  InputBuffer input_;
   LazyVector<uint8_t> pending_;  // of the message: taken and not yet told
   std::unique_ptr<Inflater> inflater_;
   std::unique_ptr<MessageDeflater> deflater_;  // takeover, or a message in pieces
@@ -217,7 +217,6 @@ class WsSession final : public Session, public Stallable, public Subscriber {
   bool sendingMessage_ = false;     // a message of ours goes on
   bool sendingCompressed_ = false;  // and is compressed
   bool droppingRest_ = false;       // of a frame that was not taken
-  bool processing_ = false;
   bool paused_ = false;
   bool tapped_ = false;
   bool blocked_ = false;
