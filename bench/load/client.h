@@ -62,6 +62,42 @@ static inline CpuTime cpuTimeOf(const int* pids, int count) {
   return sum;
 }
 
+/* What is measured: after the warm-up, for so long; the server's processor time at both edges. */
+typedef struct {
+  uint64_t warmupNs, lengthNs;
+  int pids[kMaxPids], pidCount;
+  uint64_t startNs, openNs, closedNs; /* openNs is 0 until it opens */
+  CpuTime from, to;
+} Window;
+
+/* `args`: WARMUP_MS WINDOW_MS PID... */
+static inline Window windowOf(char** args, int count) {
+  Window w = {.warmupNs = strtoull(args[0], NULL, 10) * 1000000u, .lengthNs = strtoull(args[1], NULL, 10) * 1000000u};
+  for (int i = 2; i < count && w.pidCount < kMaxPids; i++) w.pids[w.pidCount++] = atoi(args[i]);
+  return w;
+}
+
+static inline void openWindow(Window* w) {
+  w->from = cpuTimeOf(w->pids, w->pidCount);
+  w->openNs = nowNs();
+}
+
+static inline void closeWindow(Window* w) {
+  w->to = cpuTimeOf(w->pids, w->pidCount);
+  w->closedNs = nowNs();
+}
+
+/* Opens it when the warm-up is over, and closes it in its time. 1: it is closed. */
+static inline int windowIsOver(Window* w, uint64_t now) {
+  if (w->openNs == 0) {
+    if (now - w->startNs >= w->warmupNs) openWindow(w);
+    return 0;
+  }
+  if (now - w->openNs < w->lengthNs) return 0;
+  closeWindow(w);
+  return 1;
+}
+
 static inline void raiseFileLimit(void) {
   struct rlimit r;
   if (getrlimit(RLIMIT_NOFILE, &r) < 0) die("getrlimit");
@@ -153,15 +189,14 @@ static inline double quantileUs(const Latencies* l, double q) {
 }
 
 /* The one line of JSON that every client prints. */
-static inline void printResult(uint64_t requests, Latencies* l, uint64_t windowNs, uint64_t errors, uint64_t not2xx,
-                               CpuTime a, CpuTime b) {
+static inline void printResult(uint64_t requests, Latencies* l, const Window* w, uint64_t errors, uint64_t not2xx) {
   qsort(l->ns, l->count, sizeof *l->ns, compareNs);
   printf(
       "{\"requests\":%llu,\"seconds\":%.6f,\"errors\":%llu,\"non2xx\":%llu,\"cpuNs\":%llu,\"userTicks\":%llu,"
       "\"systemTicks\":%llu,"
       "\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"max\":%.1f}\n",
-      (unsigned long long)requests, (double)windowNs / 1e9, (unsigned long long)errors, (unsigned long long)not2xx,
-      (unsigned long long)(b.ns - a.ns), (unsigned long long)(b.user - a.user),
-      (unsigned long long)(b.system - a.system), quantileUs(l, 0.5), quantileUs(l, 0.9), quantileUs(l, 0.99),
-      quantileUs(l, 1));
+      (unsigned long long)requests, (double)(w->closedNs - w->openNs) / 1e9, (unsigned long long)errors,
+      (unsigned long long)not2xx, (unsigned long long)(w->to.ns - w->from.ns),
+      (unsigned long long)(w->to.user - w->from.user), (unsigned long long)(w->to.system - w->from.system),
+      quantileUs(l, 0.5), quantileUs(l, 0.9), quantileUs(l, 0.99), quantileUs(l, 1));
 }

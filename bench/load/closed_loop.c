@@ -17,9 +17,8 @@ typedef struct {
 
 int main(int argc, char** argv) {
   if (argc < 6) return fprintf(stderr, "usage: closed_loop PORT CONNECTIONS WARMUP_MS WINDOW_MS PID...\n"), 2;
-  int port = atoi(argv[1]), count = atoi(argv[2]), pids[kMaxPids], pidCount = 0;
-  uint64_t warmupNs = strtoull(argv[3], NULL, 10) * 1000000u, windowNs = strtoull(argv[4], NULL, 10) * 1000000u;
-  for (int i = 5; i < argc && pidCount < kMaxPids; i++) pids[pidCount++] = atoi(argv[i]);
+  int port = atoi(argv[1]), count = atoi(argv[2]);
+  Window window = windowOf(argv + 3, argc - 3);
   raiseFileLimit();
   Conn* conns = calloc((size_t)count, sizeof *conns);
   int ep = epoll_create1(EPOLL_CLOEXEC);
@@ -43,8 +42,7 @@ int main(int argc, char** argv) {
   }
 
   Latencies latencies = {0};
-  CpuTime from = {0}, to;
-  uint64_t start = nowNs(), openNs = 0, now = start;
+  uint64_t now = window.startNs = nowNs();
   for (;;) {
     static struct epoll_event ready[512];
     int n = epoll_wait(ep, ready, 512, 100);
@@ -54,7 +52,7 @@ int main(int argc, char** argv) {
       Answer a = receive(c->fd, &c->in, MSG_DONTWAIT);
       if (a == kPartial) continue;
       now = nowNs();
-      if (a == kOk && openNs != 0) record(&latencies, now - c->sentNs);
+      if (a == kOk && window.openNs != 0) record(&latencies, now - c->sentNs);
       if (a == kNot2xx) not2xx++;
       if (a != kBroken) {
         c->sentNs = now;
@@ -63,15 +61,8 @@ int main(int argc, char** argv) {
       errors++;
       close(c->fd);
     }
-    now = nowNs();
-    if (openNs == 0 && now - start >= warmupNs) {
-      from = cpuTimeOf(pids, pidCount);
-      openNs = nowNs();
-    } else if (openNs != 0 && now - openNs >= windowNs) {
-      to = cpuTimeOf(pids, pidCount);
-      break;
-    }
+    if (windowIsOver(&window, nowNs())) break;
   }
-  printResult(latencies.count, &latencies, nowNs() - openNs, errors, not2xx, from, to);
+  printResult(latencies.count, &latencies, &window, errors, not2xx);
   return 0;
 }

@@ -9,7 +9,7 @@
 
 static uint64_t errors, not2xx;
 
-static void window(int fd, uint64_t ns, int flags, Latencies* l) {
+static void pingFor(uint64_t ns, int fd, int flags, Latencies* l) {
   static Inbox in;
   uint64_t now = nowNs(), end = now + ns;
   while (now < end && errors == 0) {
@@ -27,18 +27,15 @@ static void window(int fd, uint64_t ns, int flags, Latencies* l) {
 
 int main(int argc, char** argv) {
   if (argc < 5) return fprintf(stderr, "usage: pingpong PORT WARMUP_MS WINDOW_MS PID...\n"), 2;
-  int pids[kMaxPids], pidCount = 0, fd = connectTo(atoi(argv[1]));
-  uint64_t warmupNs = strtoull(argv[2], NULL, 10) * 1000000u, windowNs = strtoull(argv[3], NULL, 10) * 1000000u;
-  for (int i = 4; i < argc && pidCount < kMaxPids; i++) pids[pidCount++] = atoi(argv[i]);
-  window(fd, warmupNs, 0, NULL);
+  int fd = connectTo(atoi(argv[1]));
+  Window window = windowOf(argv + 2, argc - 2);
+  pingFor(window.warmupNs, fd, 0, NULL);
   for (int spin = 0; spin < 2; spin++) {
     Latencies latencies = {0};
-    CpuTime from = cpuTimeOf(pids, pidCount);
-    uint64_t openNs = nowNs();
-    window(fd, windowNs, spin ? MSG_DONTWAIT : 0, &latencies);
-    uint64_t closeNs = nowNs();
-    CpuTime to = cpuTimeOf(pids, pidCount);
-    printResult(latencies.count, &latencies, closeNs - openNs, errors, not2xx, from, to);
+    openWindow(&window);
+    pingFor(window.lengthNs, fd, spin ? MSG_DONTWAIT : 0, &latencies);
+    closeWindow(&window);
+    printResult(latencies.count, &latencies, &window, errors, not2xx);
     free(latencies.ns);
   }
   return 0;

@@ -91,12 +91,11 @@ int main(int argc, char** argv) {
     return 2;
   }
   int port = atoi(argv[1]), publishes = strcmp(argv[2], "publish") == 0, count = atoi(argv[3]), depth = atoi(argv[4]);
-  int deflated = strcmp(argv[5], "deflated") == 0, pids[kMaxPids], pidCount = 0;
+  int deflated = strcmp(argv[5], "deflated") == 0;
   int first = (strcmp(argv[5], "binary") == 0 ? kFinBinary : kFinText) | (deflated ? kRsv1 : 0);
   Bytes payload = fromHex(argv[6]), frame = maskedFrame(first, payload);
   batch = repeated(frame, (size_t)depth);
-  uint64_t warmupNs = strtoull(argv[7], NULL, 10) * 1000000u, windowNs = strtoull(argv[8], NULL, 10) * 1000000u;
-  for (int i = 9; i < argc && pidCount < kMaxPids; i++) pids[pidCount++] = atoi(argv[i]);
+  Window window = windowOf(argv + 7, argc - 7);
   raiseFileLimit();
   Conn* conns = calloc((size_t)count, sizeof *conns);
   int ep = epoll_create1(EPOLL_CLOEXEC);
@@ -127,9 +126,8 @@ int main(int argc, char** argv) {
   }
   batchAnswerBytes = answer.size * (size_t)depth;
 
-  uint64_t messages = 0, start = nowNs(), openNs = 0, now = start;
+  uint64_t messages = 0, now = window.startNs = nowNs();
   Latencies latencies = {0};
-  CpuTime from = {0}, to;
   int waiting = count; /* of a publication: those that do not have it yet */
   for (int i = 0; i < count && !publishes; i++) {
     conns[i].sentNs = nowNs();
@@ -144,29 +142,22 @@ int main(int argc, char** argv) {
     for (int i = 0; i < n; i++) {
       Conn* c = ready[i].data.ptr;
       if (!receiveOn(c)) continue;
-      if (openNs != 0) messages += (uint64_t)depth;
+      if (window.openNs != 0) messages += (uint64_t)depth;
       if (!publishes) {
         now = nowNs();
-        if (openNs != 0) record(&latencies, now - c->sentNs);
+        if (window.openNs != 0) record(&latencies, now - c->sentNs);
         c->sentNs = now;
         if (!sendAll(c->fd, batch)) errors++;
       } else if (--waiting == 0) {
         now = nowNs();
-        if (openNs != 0) record(&latencies, now - publishedNs);
+        if (window.openNs != 0) record(&latencies, now - publishedNs);
         publishedNs = now;
         waiting = count;
         if (!sendAll(publisher, batch)) errors++;
       }
     }
-    now = nowNs();
-    if (openNs == 0 && now - start >= warmupNs) {
-      from = cpuTimeOf(pids, pidCount);
-      openNs = nowNs();
-    } else if (openNs != 0 && now - openNs >= windowNs) {
-      to = cpuTimeOf(pids, pidCount);
-      break;
-    }
+    if (windowIsOver(&window, nowNs())) break;
   }
-  printResult(messages, &latencies, nowNs() - openNs, errors, 0, from, to);
+  printResult(messages, &latencies, &window, errors, 0);
   return 0;
 }
