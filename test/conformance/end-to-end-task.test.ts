@@ -2,17 +2,16 @@
  * From a client's socket to a task in a worker thread (ASYNC-03, ASYNC-04): HTTP request -> its scope -> requester -> port -> responder, in
  * another thread or process -> its scope -> task of a runner. Whatever stops the request stops each stage, in this order, once.
  */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Requester } from '../../lib/correlation/index.js';
+import { afterEach, describe, expect, test } from 'vitest';
 import { Response, type Server } from '../../lib/index.js';
 import { openNursery } from '../../lib/scope/index.js';
 import { backends, starter } from '../support/backends.js';
 import { compiledUrl } from '../support/compiled-library.js';
 import { RawClient } from '../support/raw-client.js';
-import { useBroker } from '../support/use-broker.js';
-import { type Link, oneOfEachKind } from './ports/fixtures.js';
+import { oneOfEachKind } from './ports/fixtures.js';
 import { COMPILED, closeRunner } from './ports/peer-runner.js';
 import type { TaskReport } from './ports/peer-tasks.mjs';
+import { usePeer } from './ports/use-peer.js';
 
 process.env[COMPILED] = compiledUrl('index.js').href;
 
@@ -52,20 +51,8 @@ describe.each(backends)('from a socket of %s', (backend) => {
   const start = starter(backend);
 
   describe.each(oneOfEachKind)('to a task behind $name', (fixture) => {
-    const broker = useBroker(fixture.broker);
-    let link: Link;
-    let requester: Requester;
-
-    beforeEach(async () => {
-      link = await fixture.open(broker.url);
-      requester = new Requester(link.port, { timeout: 30_000 });
-    });
-
-    afterEach(async () => {
-      requester.close();
-      await link.stop();
-      await closeRunner();
-    });
+    afterEach(closeRunner);
+    const peer = usePeer(fixture);
 
     test.each(Object.keys(causes))('%s: each stage is stopped, in order and once', async (cause) => {
       const handler = cause.startsWith('the handler') ? 1500 : 20_000;
@@ -77,16 +64,16 @@ describe.each(backends)('from a socket of %s', (backend) => {
         fetch: (_request, ctx) => {
           ctx.signal.addEventListener('abort', () => stops.push(now()));
           return ctx.scope.run(async () => {
-            await openNursery((nursery) => nursery.startSoon(() => requester.request('work')));
+            await openNursery((nursery) => nursery.startSoon(() => peer.requester.request('work')));
             return new Response('never');
           });
         },
       });
       const client = await RawClient.open(server);
       client.send(GET);
-      await requester.request('work.started');
+      await peer.requester.request('work.started');
       const begun = await causes[cause]!(server, client);
-      const report = (await requester.request('work.report')) as Report;
+      const report = (await peer.requester.request('work.report')) as Report;
 
       const { task, toldAt } = report;
       expect(report).toEqual({
@@ -110,7 +97,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
       const order = [begun, stops[0]!, toldAt, task.at];
       if (begun > 0) expect(order).toEqual([...order].sort((a, b) => a - b));
       await expect.poll(() => server.stats().requests.active).toBe(0);
-      const { open, cancelled, timedOut, cancelsSent, rejected, late } = requester.stats();
+      const { open, cancelled, timedOut, cancelsSent, rejected, late } = peer.requester.stats();
       expect([open, cancelled + timedOut, cancelsSent, rejected, late]).toEqual([0, 1, 1, 0, 0]);
       if (begun > 0) expect(cancelled).toBe(1);
       expect(reported).toEqual([]);

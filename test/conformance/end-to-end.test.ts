@@ -1,12 +1,11 @@
 /** One deadline and one trace from the client's socket to the handler in another thread or process (ASYNC-03, ASYNC-04): every backend, every port. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { Requester } from '../../lib/correlation/index.js';
+import { describe, expect, test } from 'vitest';
 import { BrokenError, Response } from '../../lib/index.js';
 import { Cancelled, CancelScope, moveOnAfter, openNursery, shield } from '../../lib/scope/index.js';
 import { backends, starter } from '../support/backends.js';
 import { RawClient } from '../support/raw-client.js';
-import { useBroker } from '../support/use-broker.js';
-import { type Link, oneOfEachKind } from './ports/fixtures.js';
+import { oneOfEachKind } from './ports/fixtures.js';
+import { usePeer } from './ports/use-peer.js';
 
 const GET = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 
@@ -14,21 +13,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
   const start = starter(backend);
 
   describe.each(oneOfEachKind)('to $name', (fixture) => {
-    const broker = useBroker(fixture.broker);
-    let link: Link;
-    let requester: Requester;
-
-    beforeEach(async () => {
-      link = await fixture.open(broker.url);
-      requester = new Requester(link.port, { timeout: 30_000 });
-      expect(await requester.request('echo', 'ready')).toBe('ready');
-    });
-
-    afterEach(async () => {
-      requester.close();
-      expect(requester.stats()).toMatchObject({ open: 0, streams: 0 });
-      await link.stop();
-    });
+    const peer = usePeer(fixture);
 
     /** Two remote handlers of one request, in a nursery in its scope, which answer only when they are told to stop. */
     const hanging = (options: object = {}) =>
@@ -37,7 +22,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
         fetch: (_request, ctx) =>
           ctx.scope.run(async () => {
             await openNursery((nursery) => {
-              for (let i = 0; i < 2; i++) nursery.startSoon(() => requester.request('hang', i));
+              for (let i = 0; i < 2; i++) nursery.startSoon(() => peer.requester.request('hang', i));
             });
             return new Response('never');
           }),
@@ -47,9 +32,9 @@ describe.each(backends)('from a socket of %s', (backend) => {
       const server = await hanging();
       const client = await RawClient.open(server);
       client.send(GET);
-      expect(await requester.request('reached', ['hang.started', 2])).toBe(2);
+      expect(await peer.requester.request('reached', ['hang.started', 2])).toBe(2);
       client.reset();
-      expect(await requester.request('reached', ['hang.ended', 2])).toBe(2);
+      expect(await peer.requester.request('reached', ['hang.ended', 2])).toBe(2);
       await expect.poll(() => server.stats().requests.active).toBe(0);
       expect(server.stats().handlerErrors).toBe(0);
     });
@@ -59,7 +44,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
       const client = await RawClient.open(server);
       client.send(GET);
       expect((await client.response()).status).toBe(503);
-      expect(await requester.request('reached', ['hang.ended', 2])).toBe(2);
+      expect(await peer.requester.request('reached', ['hang.ended', 2])).toBe(2);
       client.socket.destroy();
     });
 
@@ -69,8 +54,8 @@ describe.each(backends)('from a socket of %s', (backend) => {
         fetch: (_request, ctx) =>
           ctx.scope.run(async (scope) => {
             scope.deadline = performance.now() + 5000;
-            const { remaining } = (await requester.request('describe')) as { remaining: number };
-            const { cancelled } = await moveOnAfter(100, () => requester.request('hang'));
+            const { remaining } = (await peer.requester.request('describe')) as { remaining: number };
+            const { cancelled } = await moveOnAfter(100, () => peer.requester.request('hang'));
             return Response.json([remaining, cancelled], { status: 504 });
           }),
       });
@@ -80,8 +65,8 @@ describe.each(backends)('from a socket of %s', (backend) => {
       const [remaining, cancelled] = JSON.parse(body.toString()) as [number, boolean];
       expect([status, cancelled]).toEqual([504, true]);
       expect(remaining).toBeLessThanOrEqual(5000);
-      expect(await requester.request('reached', ['hang.ended', 1])).toBe(1);
-      expect(requester.stats()).toMatchObject({ cancelled: 1, timedOut: 0, late: 0 });
+      expect(await peer.requester.request('reached', ['hang.ended', 1])).toBe(1);
+      expect(peer.requester.stats()).toMatchObject({ cancelled: 1, timedOut: 0, late: 0 });
       client.socket.destroy();
     });
 
@@ -92,14 +77,14 @@ describe.each(backends)('from a socket of %s', (backend) => {
         fetch: (_request, ctx) =>
           ctx.scope.run(async (scope) => {
             scope.deadline = performance.now() + 100;
-            await requester.request('hang');
+            await peer.requester.request('hang');
             return new Response('never');
           }),
       });
       const client = await RawClient.open(server);
       client.send(GET);
       expect((await client.response()).status).toBe(500);
-      expect(await requester.request('reached', ['hang.ended', 1])).toBe(1);
+      expect(await peer.requester.request('reached', ['hang.ended', 1])).toBe(1);
       expect(reported).toHaveLength(1);
       client.socket.destroy();
     });
@@ -111,9 +96,9 @@ describe.each(backends)('from a socket of %s', (backend) => {
         fetch: (_request, ctx) =>
           ctx.scope.run(async () => {
             await openNursery(async (nursery) => {
-              for (let i = 0; i < 2; i++) nursery.startSoon(() => requester.request('hang', i));
-              await requester.request('reached', ['hang.started', 2]);
-              nursery.startSoon(() => requester.request('fail'));
+              for (let i = 0; i < 2; i++) nursery.startSoon(() => peer.requester.request('hang', i));
+              await peer.requester.request('reached', ['hang.started', 2]);
+              nursery.startSoon(() => peer.requester.request('fail'));
             });
             return new Response('never');
           }),
@@ -121,7 +106,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
       const client = await RawClient.open(server);
       client.send(GET);
       expect((await client.response()).status).toBe(500);
-      expect(await requester.request('reached', ['hang.ended', 2])).toBe(2);
+      expect(await peer.requester.request('reached', ['hang.ended', 2])).toBe(2);
       expect(reported).toEqual([expect.objectContaining({ code: 'ENOODD' })]);
       client.socket.destroy();
     });
@@ -135,10 +120,10 @@ describe.each(backends)('from a socket of %s', (backend) => {
         fetch: (_request, ctx) =>
           ctx.scope.run(async () => {
             try {
-              await requester.request('hang');
+              await peer.requester.request('hang');
             } finally {
-              const refused = await requester.request('echo').catch((error: unknown) => error);
-              const done = await shield(() => requester.request('echo', 'cleaned'));
+              const refused = await peer.requester.request('echo').catch((error: unknown) => error);
+              const done = await shield(() => peer.requester.request('echo', 'cleaned'));
               cleaned([refused instanceof Cancelled, done]);
             }
             return new Response('never');
@@ -146,10 +131,10 @@ describe.each(backends)('from a socket of %s', (backend) => {
       });
       const client = await RawClient.open(server);
       client.send(GET);
-      await requester.request('reached', ['hang.started', 1]);
+      await peer.requester.request('reached', ['hang.started', 1]);
       client.reset();
       expect(await cleanUp).toEqual([true, 'cleaned']);
-      await requester.request('reached', ['hang.ended', 1]);
+      await peer.requester.request('reached', ['hang.ended', 1]);
       await expect.poll(() => server.stats().requests.active).toBe(0);
       expect(server.stats().handlerErrors).toBe(0);
     });
@@ -163,15 +148,15 @@ describe.each(backends)('from a socket of %s', (backend) => {
           const ended = (how: string) => outcomes.set(name, [...(outcomes.get(name) ?? []), how]);
           return ctx.scope.run(async () => {
             const ask = name.startsWith('/stay')
-              ? () => requester.request('reached', ['hang.ended', 2 * each])
-              : () => requester.request('hang');
+              ? () => peer.requester.request('reached', ['hang.ended', 2 * each])
+              : () => peer.requester.request('hang');
             const scope = new CancelScope();
             try {
               const value = await scope.run(() =>
                 openNursery(async (nursery) => {
                   if (name.startsWith('/late')) {
                     nursery.startSoon(async () => {
-                      await requester.request('reached', ['hang.started', 2 * each]);
+                      await peer.requester.request('reached', ['hang.started', 2 * each]);
                       scope.deadline = performance.now() + 20;
                     });
                   }
@@ -197,7 +182,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
         ),
       );
       const of = (wanted: string) => clients.filter(({ kind }) => kind === wanted).map(({ client }) => client);
-      expect(await requester.request('reached', ['hang.started', 2 * each])).toBe(2 * each);
+      expect(await peer.requester.request('reached', ['hang.started', 2 * each])).toBe(2 * each);
       for (const client of of('leave')) client.reset();
       for (const client of of('late')) expect((await client.response()).status).toBe(504);
       for (const client of of('stay')) {
@@ -212,7 +197,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
         handlerErrors: 0,
       });
       // Nothing runs on the other side, and each that began has ended.
-      const { open, opened, resolved, cancelled, cancelsSent, late } = requester.stats();
+      const { open, opened, resolved, cancelled, cancelsSent, late } = peer.requester.stats();
       expect({ open, cancelled, cancelsSent, late }).toEqual({
         open: 0,
         cancelled: 2 * each,
@@ -221,7 +206,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
       });
       expect(resolved + cancelled).toBe(opened);
       for (const count of ['hang.started', 'hang.ended']) {
-        expect(await requester.request('value', count)).toBe(2 * each);
+        expect(await peer.requester.request('value', count)).toBe(2 * each);
       }
       for (const { client } of clients) client.socket.destroy();
     });
@@ -230,9 +215,9 @@ describe.each(backends)('from a socket of %s', (backend) => {
       const server = await hanging();
       const client = await RawClient.open(server);
       client.send(GET);
-      expect(await requester.request('reached', ['hang.started', 2])).toBe(2);
+      expect(await peer.requester.request('reached', ['hang.started', 2])).toBe(2);
       expect(await server.close({ deadline: 0 })).toMatchObject({ drained: 0, cut: 1, connectionsCut: 1 });
-      expect(await requester.request('reached', ['hang.ended', 2])).toBe(2);
+      expect(await peer.requester.request('reached', ['hang.ended', 2])).toBe(2);
       client.socket.destroy();
     });
 
@@ -240,7 +225,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
       const server = await start({
         timeouts: { handler: 20_000 },
         fetch: (_request, ctx) =>
-          ctx.scope.run(async () => Response.json([ctx.traceId, await requester.request('describe', null)])),
+          ctx.scope.run(async () => Response.json([ctx.traceId, await peer.requester.request('describe', null)])),
       });
       const traceId = '0af7651916cd43dd8448eb211c80319c';
       const client = await RawClient.open(server);
@@ -261,7 +246,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
     test('a streamed reply goes out as it comes, and ends with its client', async () => {
       const server = await start({
         fetch: (_request, ctx) => {
-          const parts = requester.stream('count', { length: 1e9 }, { signal: ctx.signal });
+          const parts = peer.requester.stream('count', { length: 1e9 }, { signal: ctx.signal });
           return new Response(
             (async function* () {
               for await (const part of parts) yield `${part}\n`;
@@ -273,7 +258,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
       client.send(GET);
       await client.until('the third part', () => (client.pending.includes('\r\n2\n') ? true : null));
       client.reset();
-      expect(await requester.request('reached', ['count.ended', 1])).toBe(1);
+      expect(await peer.requester.request('reached', ['count.ended', 1])).toBe(1);
       await expect.poll(() => server.stats().requests.active).toBe(0);
     });
 
@@ -282,14 +267,14 @@ describe.each(backends)('from a socket of %s', (backend) => {
     test('a worker that dies in the middle fails its requests at once', async () => {
       const server = await start({
         fetch: async (_request, ctx) => {
-          const error = await ctx.scope.run(() => requester.request('hang', 0)).catch((reason: unknown) => reason);
+          const error = await ctx.scope.run(() => peer.requester.request('hang', 0)).catch((reason: unknown) => reason);
           return new Response(null, { status: error instanceof BrokenError ? 502 : 500 });
         },
       });
       const client = await RawClient.open(server);
       client.send(GET);
-      expect(await requester.request('reached', ['hang.started', 1])).toBe(1);
-      await link.kill();
+      expect(await peer.requester.request('reached', ['hang.started', 1])).toBe(1);
+      await peer.link.kill();
       expect((await client.response()).status).toBe(502);
       client.socket.destroy();
     });

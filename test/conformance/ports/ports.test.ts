@@ -1,5 +1,5 @@
 /** One body for every port: what lib/correlation/port.ts guarantees, as a Requester and its Responders see it. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createEnvelope, Requester, type UnmatchedReply, unmatchedReplies } from '../../../lib/correlation/index.js';
 import {
   BrokenError,
@@ -13,8 +13,8 @@ import {
   TimeoutError,
 } from '../../../lib/errors.js';
 import { moveOnAfter } from '../../../lib/scope/index.js';
-import { useBroker } from '../../support/use-broker.js';
-import { fixtures, type Link } from './fixtures.js';
+import { fixtures } from './fixtures.js';
+import { usePeer } from './use-peer.js';
 
 /** How a promise ends: the error that it rejects with. */
 async function failure(promise: Promise<unknown>): Promise<Error & { code?: string }> {
@@ -27,23 +27,7 @@ async function failure(promise: Promise<unknown>): Promise<Error & { code?: stri
 }
 
 describe.each(fixtures)('$name', (fixture) => {
-  const broker = useBroker(fixture.broker);
-  let link: Link;
-  let requester: Requester;
-
-  beforeEach(async () => {
-    link = await fixture.open(broker.url);
-    requester = new Requester(link.port, { timeout: 10_000 });
-    expect(await requester.request('echo', 'ready')).toBe('ready');
-  });
-
-  afterEach(async () => {
-    requester.close();
-    const { open, streams } = requester.stats();
-    expect({ open, streams }).toEqual({ open: 0, streams: 0 });
-    await link.stop();
-    expect(link.port.stats().subscriptions).toBe(0);
-  });
+  const peer = usePeer(fixture);
 
   describe('requests', () => {
     test.each([
@@ -61,36 +45,36 @@ describe.each(fixtures)('$name', (fixture) => {
       ],
       ['errors', new RangeError('out of it')],
     ])('carry %s', async (_name, payload) => {
-      expect(await requester.request('echo', payload)).toEqual(payload);
+      expect(await peer.requester.request('echo', payload)).toEqual(payload);
     });
 
     test('carry eight megabytes', async () => {
       const bytes = new Uint8Array(8 * 2 ** 20).map((_, index) => index % 251);
-      const back = await requester.request<Uint8Array>('echo', bytes);
+      const back = await peer.requester.request<Uint8Array>('echo', bytes);
       expect(back.byteLength).toBe(bytes.byteLength);
       expect(Buffer.compare(back, bytes)).toBe(0);
     });
 
     test('a thousand at a time find their own replies', async () => {
-      const replies = await Promise.all(Array.from({ length: 1000 }, (_, i) => requester.request('echo', { i })));
+      const replies = await Promise.all(Array.from({ length: 1000 }, (_, i) => peer.requester.request('echo', { i })));
       expect(replies).toEqual(Array.from({ length: 1000 }, (_, i) => ({ i })));
     });
 
     test('arrive in the order of their publishing', async () => {
       const sent = Array.from({ length: 2000 }, (_, i) => i);
       for (const i of sent) {
-        link.port.publish(createEnvelope({ kind: 'request', id: i, subject: 'order', payload: i }));
+        peer.link.port.publish(createEnvelope({ kind: 'request', id: i, subject: 'order', payload: i }));
         // Also over several turns.
-        if (i % 500 === 0) await requester.request('echo');
+        if (i % 500 === 0) await peer.requester.request('echo');
       }
       // Order between subjects is not promised.
-      await requester.request('reached', ['order', sent.length]);
-      expect(await requester.request('order.read')).toEqual(sent);
+      await peer.requester.request('reached', ['order', sent.length]);
+      expect(await peer.requester.request('order.read')).toEqual(sent);
     });
 
     test('bring headers, trace and the remaining time', async () => {
       const traceId = '0af7651916cd43dd8448eb211c80319c';
-      const told = await requester.request<Record<string, unknown>>('describe', null, {
+      const told = await peer.requester.request<Record<string, unknown>>('describe', null, {
         timeout: 5000,
         traceId,
         headers: { tenant: 'a' },
@@ -102,15 +86,15 @@ describe.each(fixtures)('$name', (fixture) => {
     });
 
     test('without a responder fail at once', async () => {
-      const error = await failure(requester.request('nobody', 1, { timeout: Number.POSITIVE_INFINITY }));
+      const error = await failure(peer.requester.request('nobody', 1, { timeout: Number.POSITIVE_INFINITY }));
       expect(error).toBeInstanceOf(NoResponderError);
       expect(error.code).toBe('ERR_GAMMALOOP_NO_RESPONDER');
       expect(error.message).toContain("'nobody'");
-      expect(await failure(requester.stream('nobody').next())).toBeInstanceOf(NoResponderError);
+      expect(await failure(peer.requester.stream('nobody').next())).toBeInstanceOf(NoResponderError);
     });
 
     test("bring the handler's error with code, class, stack and causes", async () => {
-      const error = (await failure(requester.request('fail'))) as RemoteError;
+      const error = (await failure(peer.requester.request('fail'))) as RemoteError;
       expect(error).toBeInstanceOf(RemoteError);
       expect(error).toMatchObject({ code: 'ENOODD', message: 'is odd', remoteName: 'Error' });
       expect(error.remoteStack).toContain('peer.ts');
@@ -119,7 +103,7 @@ describe.each(fixtures)('$name', (fixture) => {
     });
 
     test("bring the errors of a handler's nursery", async () => {
-      const error = (await failure(requester.request('fail.nursery'))) as RemoteError;
+      const error = (await failure(peer.requester.request('fail.nursery'))) as RemoteError;
       expect(error).toMatchObject({ code: 'ERR_GAMMALOOP_NURSERY', remoteName: 'NurseryError' });
       expect(error.errors).toMatchObject([
         { code: 'ENOODD', message: 'first' },
@@ -129,13 +113,13 @@ describe.each(fixtures)('$name', (fixture) => {
 
     test("show the caller's stack", async () => {
       async function whoAsked(): Promise<void> {
-        await requester.request('fail');
+        await peer.requester.request('fail');
       }
       expect((await failure(whoAsked())).stack).toContain('whoAsked');
     });
 
     test('a stream where one reply was asked for is an error', async () => {
-      const error = await failure(requester.request('count', { length: 3 }));
+      const error = await failure(peer.requester.request('count', { length: 3 }));
       expect(error).toBeInstanceOf(ResponderError);
       expect(error.code).toBe('ERR_GAMMALOOP_RESPONDER_KIND');
     });
@@ -146,68 +130,68 @@ describe.each(fixtures)('$name', (fixture) => {
       const seen: UnmatchedReply[] = [];
       const listener = (message: unknown) => seen.push(message as UnmatchedReply);
       unmatchedReplies.subscribe(listener);
-      expect(await requester.request('twice', 'x')).toBe('x');
-      await requester.request('echo');
+      expect(await peer.requester.request('twice', 'x')).toBe('x');
+      await peer.requester.request('echo');
       unmatchedReplies.unsubscribe(listener);
-      expect(requester.stats()).toMatchObject({ duplicate: 1, unknown: 2, late: 0 });
+      expect(peer.requester.stats()).toMatchObject({ duplicate: 1, unknown: 2, late: 0 });
       expect(seen.map(({ kind }) => kind)).toEqual(['duplicate', 'unknown', 'unknown']);
     });
 
     test('that come late are counted and dropped', async () => {
       const controller = new AbortController();
-      const waiting = failure(requester.request('late', null, { signal: controller.signal }));
-      await requester.request('reached', ['late', 1]);
+      const waiting = failure(peer.requester.request('late', null, { signal: controller.signal }));
+      await peer.requester.request('reached', ['late', 1]);
       controller.abort(new Error('enough'));
       expect((await waiting).message).toBe('enough');
-      await requester.request('echo');
-      expect(requester.stats()).toMatchObject({ late: 1, cancelled: 1, cancelsSent: 1 });
+      await peer.requester.request('echo');
+      expect(peer.requester.stats()).toMatchObject({ late: 1, cancelled: 1, cancelsSent: 1 });
     });
   });
 
   describe('giving up', () => {
     test('at the deadline: the handler is stopped too', async () => {
-      const error = await failure(requester.request('hang', null, { timeout: 30 }));
+      const error = await failure(peer.requester.request('hang', null, { timeout: 30 }));
       expect(error).toBeInstanceOf(TimeoutError);
       expect(error.message).toContain("'hang'");
-      expect(await requester.request('reached', ['hang.ended', 1])).toBe(1);
-      expect(requester.stats()).toMatchObject({ timedOut: 1, late: 0 });
+      expect(await peer.requester.request('reached', ['hang.ended', 1])).toBe(1);
+      expect(peer.requester.stats()).toMatchObject({ timedOut: 1, late: 0 });
     });
 
     test('by a signal: the handler is stopped at once', async () => {
       const controller = new AbortController();
-      const waiting = failure(requester.request('hang', null, { signal: controller.signal }));
-      await requester.request('reached', ['hang.started', 1]);
+      const waiting = failure(peer.requester.request('hang', null, { signal: controller.signal }));
+      await peer.requester.request('reached', ['hang.started', 1]);
       controller.abort();
       expect((await waiting).name).toBe('AbortError');
-      await requester.request('reached', ['hang.ended', 1]);
-      expect(requester.stats()).toMatchObject({ cancelled: 1, cancelsSent: 1 });
+      await peer.requester.request('reached', ['hang.ended', 1]);
+      expect(peer.requester.stats()).toMatchObject({ cancelled: 1, cancelsSent: 1 });
     });
 
     test('by the scope', async () => {
       let inner: unknown;
       const outcome = await moveOnAfter(30, async () => {
-        inner = await failure(requester.request('hang'));
+        inner = await failure(peer.requester.request('hang'));
         throw inner;
       });
       expect(outcome.cancelled).toBe(true);
       expect(inner).toBeInstanceOf(Cancelled);
-      await requester.request('reached', ['hang.ended', 1]);
+      await peer.requester.request('reached', ['hang.ended', 1]);
     });
 
     test('an aborted signal sends nothing', async () => {
-      const before = link.port.stats().published;
+      const before = peer.link.port.stats().published;
       const signal = AbortSignal.abort(new Error('before'));
-      expect((await failure(requester.request('hang', null, { signal }))).message).toBe('before');
-      expect(link.port.stats().published).toBe(before);
+      expect((await failure(peer.requester.request('hang', null, { signal }))).message).toBe('before');
+      expect(peer.link.port.stats().published).toBe(before);
     });
 
     test('by closing the requester', async () => {
-      const other = new Requester(link.port);
+      const other = new Requester(peer.link.port);
       const waiting = [failure(other.request('hang')), failure(other.request('hang'))];
-      await requester.request('reached', ['hang.started', 2]);
+      await peer.requester.request('reached', ['hang.started', 2]);
       other.close();
       for (const error of await Promise.all(waiting)) expect(error).toBeInstanceOf(ClosedError);
-      await requester.request('reached', ['hang.ended', 2]);
+      await peer.requester.request('reached', ['hang.ended', 2]);
       expect(await failure(other.request('echo'))).toBeInstanceOf(ClosedError);
     });
   });
@@ -220,36 +204,36 @@ describe.each(fixtures)('$name', (fixture) => {
     }
 
     test('bring all parts in order', async () => {
-      expect(await collect(requester.stream('count', { length: 1000 }))).toEqual(
+      expect(await collect(peer.requester.stream('count', { length: 1000 }))).toEqual(
         Array.from({ length: 1000 }, (_, i) => i),
       );
-      expect(await collect(requester.stream('count', { length: 0 }))).toEqual([]);
+      expect(await collect(peer.requester.stream('count', { length: 0 }))).toEqual([]);
       // A single value is a stream of one.
-      expect(await collect(requester.stream('echo', 'one'))).toEqual(['one']);
+      expect(await collect(peer.requester.stream('echo', 'one'))).toEqual(['one']);
     });
 
     test.each([1, 2, 7])('go no further than %i parts ahead of the consumer', async (window) => {
-      const stream = requester.stream<number>('count', { length: 100 }, { window });
+      const stream = peer.requester.stream<number>('count', { length: 100 }, { window });
       for (let taken = 0; taken < 20; taken++) {
         expect((await stream.next()).value).toBe(taken);
         // The one beyond waits for credit.
-        expect(await requester.request('value', 'parts')).toBeLessThanOrEqual(taken + 1 + window + 1);
+        expect(await peer.requester.request('value', 'parts')).toBeLessThanOrEqual(taken + 1 + window + 1);
       }
       await stream.return();
-      await requester.request('reached', ['count.ended', 1]);
+      await peer.requester.request('reached', ['count.ended', 1]);
     });
 
     test('end when the consumer leaves', async () => {
-      for await (const part of requester.stream('count', { length: 1e9 })) if (part === 50) break;
-      await requester.request('reached', ['count.ended', 1]);
-      expect(requester.stats().streams).toBe(0);
+      for await (const part of peer.requester.stream('count', { length: 1e9 })) if (part === 50) break;
+      await peer.requester.request('reached', ['count.ended', 1]);
+      expect(peer.requester.stats().streams).toBe(0);
     });
 
     test('bring what came before an error', async () => {
       const parts: unknown[] = [];
       const error = await failure(
         (async () => {
-          for await (const part of requester.stream('count', { length: 9, failAt: 5 })) parts.push(part);
+          for await (const part of peer.requester.stream('count', { length: 9, failAt: 5 })) parts.push(part);
         })(),
       );
       expect(parts).toEqual([0, 1, 2, 3, 4]);
@@ -257,21 +241,21 @@ describe.each(fixtures)('$name', (fixture) => {
     });
 
     test('end at their deadline', async () => {
-      const stream = requester.stream('count', { length: 1e9 }, { timeout: 50, window: 4 });
+      const stream = peer.requester.stream('count', { length: 1e9 }, { timeout: 50, window: 4 });
       await stream.next();
-      await requester.request('reached', ['count.ended', 1]);
+      await peer.requester.request('reached', ['count.ended', 1]);
       expect(await failure(collect(stream))).toBeInstanceOf(TimeoutError);
       expect(await stream.next()).toEqual({ value: undefined, done: true });
     });
 
     test('with parts lost are an error', async () => {
-      const stream = requester.stream('gap');
+      const stream = peer.requester.stream('gap');
       expect(await failure(collect(stream))).toBeInstanceOf(StreamGapError);
     });
 
     test('several at a time', async () => {
       const lengths = [10, 200, 33];
-      const all = await Promise.all(lengths.map((length) => collect(requester.stream('count', { length }))));
+      const all = await Promise.all(lengths.map((length) => collect(peer.requester.stream('count', { length }))));
       expect(all.map(({ length }) => length)).toEqual(lengths);
     });
   });
@@ -279,43 +263,45 @@ describe.each(fixtures)('$name', (fixture) => {
   if (fixture.copies)
     test('what cannot be cloned fails alone', async () => {
       const [bad, good, reply] = await Promise.all([
-        failure(requester.request('echo', { f: () => {} })),
-        requester.request('echo', 'good'),
-        failure(requester.request('function')),
+        failure(peer.requester.request('echo', { f: () => {} })),
+        peer.requester.request('echo', 'good'),
+        failure(peer.requester.request('function')),
       ]);
       expect(bad).toBeInstanceOf(PayloadError);
       expect(good).toBe('good');
       expect(reply).toBeInstanceOf(PayloadError);
-      const stream = requester.stream('function.part');
+      const stream = peer.requester.stream('function.part');
       expect((await stream.next()).value).toBe(1);
       expect(await failure(stream.next())).toBeInstanceOf(PayloadError);
-      expect(link.port.stats().unsendable).toBe(1);
+      expect(peer.link.port.stats().unsendable).toBe(1);
     });
 
   describe('ending', () => {
     test('closing this side rejects who waits, and what follows', async () => {
       const closed: unknown[] = [];
-      link.port.onClose((error) => closed.push(error));
-      const waiting = failure(requester.request('hang'));
-      const stream = requester.stream('count', { length: 1e9 });
+      peer.link.port.onClose((error) => closed.push(error));
+      const waiting = failure(peer.requester.request('hang'));
+      const stream = peer.requester.stream('count', { length: 1e9 });
       await stream.next();
-      await link.port.close();
+      await peer.link.port.close();
       expect(await waiting).toBeInstanceOf(ClosedError);
       expect(closed).toEqual([undefined]);
-      expect(() => link.port.publish(createEnvelope({ kind: 'request', id: 1, subject: 'echo' }))).toThrow(ClosedError);
-      expect(await failure(requester.request('echo'))).toBeInstanceOf(ClosedError);
-      expect(link.port.closed).toBe(true);
+      expect(() => peer.link.port.publish(createEnvelope({ kind: 'request', id: 1, subject: 'echo' }))).toThrow(
+        ClosedError,
+      );
+      expect(await failure(peer.requester.request('echo'))).toBeInstanceOf(ClosedError);
+      expect(peer.link.port.closed).toBe(true);
     });
 
     test('closing the other side answers what it runs', async () => {
-      const waiting = failure(requester.request('hang'));
-      await requester.request('reached', ['hang.started', 1]);
-      void requester.request('close').catch(() => {});
+      const waiting = failure(peer.requester.request('hang'));
+      await peer.requester.request('reached', ['hang.started', 1]);
+      void peer.requester.request('close').catch(() => {});
       expect((await waiting).code).toBe('ERR_GAMMALOOP_RESPONDER_CLOSED');
       const code = fixture.breaks ? 'ERR_GAMMALOOP_BROKEN' : 'ERR_GAMMALOOP_NO_RESPONDER';
-      if (fixture.breaks && !link.port.closed) await new Promise((resolve) => link.port.onClose(resolve));
+      if (fixture.breaks && !peer.link.port.closed) await new Promise((resolve) => peer.link.port.onClose(resolve));
       // A broker may still hold the subscription of a port that is closing.
-      const ask = async () => (await failure(requester.request('echo', null, { timeout: 500 }))).code;
+      const ask = async () => (await failure(peer.requester.request('echo', null, { timeout: 500 }))).code;
       if (fixture.broker === undefined) expect(await ask()).toBe(code);
       else await expect.poll(ask, { timeout: 10_000 }).toBe(code);
     });
@@ -323,15 +309,15 @@ describe.each(fixtures)('$name', (fixture) => {
     if (fixture.breaks)
       test('the death of the other side rejects who waits, at once', async () => {
         const broken: unknown[] = [];
-        link.port.onClose((error) => broken.push(error));
+        peer.link.port.onClose((error) => broken.push(error));
         const asked = async () => {
-          await requester.request('hang', null, { timeout: Number.POSITIVE_INFINITY });
+          await peer.requester.request('hang', null, { timeout: Number.POSITIVE_INFINITY });
         };
         const waiting = [failure(asked()), failure(asked())];
-        const stream = requester.stream('hang', null, { timeout: Number.POSITIVE_INFINITY });
+        const stream = peer.requester.stream('hang', null, { timeout: Number.POSITIVE_INFINITY });
         const next = failure(stream.next());
-        await requester.request('reached', ['hang.started', 3]);
-        await link.kill();
+        await peer.requester.request('reached', ['hang.started', 3]);
+        await peer.link.kill();
         const errors = await Promise.all([...waiting, next]);
         for (const error of errors) {
           expect(error).toBeInstanceOf(BrokenError);
@@ -340,8 +326,8 @@ describe.each(fixtures)('$name', (fixture) => {
         expect(new Set(errors).size).toBe(3);
         expect(errors[0]?.stack).toContain('asked');
         expect(broken).toHaveLength(1);
-        expect(await failure(requester.request('echo'))).toBeInstanceOf(BrokenError);
-        expect(() => link.port.publish(createEnvelope({ kind: 'request', id: 1, subject: 'echo' }))).toThrow(
+        expect(await failure(peer.requester.request('echo'))).toBeInstanceOf(BrokenError);
+        expect(() => peer.link.port.publish(createEnvelope({ kind: 'request', id: 1, subject: 'echo' }))).toThrow(
           BrokenError,
         );
       });
