@@ -56,7 +56,9 @@ export async function worker(args: string[]): Promise<void> {
     console.error(`gammaloop: ${error.message}: ${(error.cause as Error | undefined)?.message ?? ''}`);
     process.exit(1);
   });
+  let stopping = false;
   const stop = async (signal: string): Promise<void> => {
+    stopping = true;
     console.error(`gammaloop: ${signal}: draining`);
     const { drained, cut } = await responder.close({ deadline: drainMs });
     await port.close();
@@ -65,8 +67,11 @@ export async function worker(args: string[]): Promise<void> {
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void stop(signal));
-  // A broker that is away is waited for.
-  await port.ready(Number.POSITIVE_INFINITY);
+  // A broker that is away is waited for, or until a signal closes the port.
+  await port.ready(Number.POSITIVE_INFINITY).catch((error: unknown) => {
+    if (!stopping) throw error;
+  });
+  if (stopping) return;
   console.error(`gammaloop: worker ${process.pid} answers '${subject}' through ${port.kind}`);
 }
 

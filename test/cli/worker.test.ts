@@ -1,6 +1,7 @@
 /** The command `gammaloop worker`, as users run it: a process of its own, a real NATS server, signals. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, test } from 'vitest';
 import { Requester } from '../../lib/correlation/index.js';
@@ -58,6 +59,17 @@ test('without arguments, and with wrong ones, it says what it takes', async () =
     expect(await wrong.ended).toBe(2);
     expect(wrong.output()).toContain(text);
   }
+});
+
+test('a worker that waits for its broker ends on SIGTERM', async () => {
+  const away = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+  await once(away, 'listening');
+  const worker = gammaloop('worker', tasks, '--port', `nats://127.0.0.1:${(away.address() as AddressInfo).port}`);
+  await once(away, 'connection');
+  worker.kill('SIGTERM');
+  expect(await worker.ended).toBe(0);
+  expect(worker.output()).toBe('gammaloop: SIGTERM: draining\ngammaloop: 0 answered, 0 cut\n');
+  away.close();
 });
 
 describe('over NATS', () => {
