@@ -1,9 +1,10 @@
-// Format, lint and types: biome and tsc for TypeScript, clang-format for C++. `--write` (npm run format) applies formats and safe fixes.
+// Format, lint and types: biome and tsc for TypeScript, clang-format for C++, whose tests it compiles as well. `--write` (npm run format) applies formats and safe fixes.
 // Every part runs, so that one call shows everything; the exit code says whether all were clean.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { checkNativeTests } from './check-native-tests.mjs';
 import { root } from './node-headers.mjs';
 
 const require = createRequire(import.meta.url);
@@ -51,10 +52,20 @@ function checkCxxFormat() {
   run('clang-format', best.command, [...(write ? ['-i'] : ['--dry-run', '-Werror']), '--style=file', ...cxxFiles()]);
 }
 
+async function checkNativeTestsToo() {
+  const isClean = await checkNativeTests().catch((error) => {
+    console.error(error.message);
+    return false;
+  });
+  console.log(`native tests: ${isClean ? 'ok' : 'failed'}`);
+  if (!isClean) failures.push('native tests');
+}
+
 const biomeArgs = ['check', ...(write ? ['--write'] : []), ...(process.stdout.isTTY ? [] : ['--colors=off'])];
 run('biome', process.execPath, [binOf('@biomejs/biome', 'bin/biome'), ...biomeArgs]);
 run('tsc', process.execPath, [binOf('typescript', 'bin/tsc'), '-p', 'tsconfig.json', '--noEmit']);
 checkCxxFormat();
+await checkNativeTestsToo();
 
 if (failures.length > 0) {
   console.error(

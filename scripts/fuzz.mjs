@@ -1,7 +1,7 @@
 // Builds every test/native/fuzz/*_fuzz.cc with clang's libFuzzer, address and undefined-behaviour sanitizers, and runs each one,
 // as many at a time as there are processors.
 //
-//   npm run fuzz -- [--seconds 60] [name-filter]
+//   npm run fuzz -- [--seconds 60] [name-filter] [--build-only]
 //
 // Seeds are the small files in test/native/fuzz/corpus/<name without _fuzz>/; what the fuzzer finds worth keeping goes to
 // build-fuzz/corpus/, so that the next run starts further on. A finding is written to build-fuzz/findings/ and fails the run.
@@ -11,17 +11,17 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:f
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { buildProgram, librarySources, listSources, root, run, whyExcluded } from './native-build.mjs';
+import { buildProgram, librarySources, listSources, root, run, testFlags, whyExcluded } from './native-build.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: 'string', default: '60' } },
+  options: { seconds: { type: 'string', default: '60' }, 'build-only': { type: 'boolean', default: false } },
 });
 const seconds = Number(values.seconds);
 const compiler = process.env.CLANGXX || 'clang++';
 const directory = join(root, 'build-fuzz');
 const fuzzRoot = join(root, 'test/native/fuzz');
-const flags = ['-O1', '-g', '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
+const flags = [...testFlags, '-fno-omit-frame-pointer', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 
 async function main() {
   if (!Number.isInteger(seconds) || seconds < 1)
@@ -51,6 +51,7 @@ async function main() {
     });
     programs.push({ name, program });
   }
+  if (values['build-only']) return;
   // As many at a time as there are processors.
   const runners = Array.from({ length: availableParallelism() }, async () => {
     for (let next = programs.shift(); next !== undefined; next = programs.shift()) await fuzz(next, findings);

@@ -7,6 +7,7 @@ export interface ProgramOptions {
   linkFlags?: string[];
 }
 export const root: string;
+export const testFlags: string[];
 export function listSources(directory: string): string[];
 export function whyExcluded(source: string): string;
 export function librarySources(): string[];

@@ -3,7 +3,7 @@
 //
 //   node scripts/stress-runner.mjs [operations]
 import { join } from 'node:path';
-import { buildProgram, librarySources, root, run } from './native-build.mjs';
+import { buildProgram, librarySources, root, run, testFlags } from './native-build.mjs';
 
 const operations = process.argv[2] ?? '10000000';
 if (!/^\d+$/.test(operations)) throw new Error(`${operations}: expected a number of operations`);
@@ -18,7 +18,7 @@ try {
       ...librarySources().filter((source) => source.includes('/runner/')),
       ...tests.map((name) => join(testRoot, name)),
     ],
-    flags: ['-O1', '-g', '-fsanitize=thread', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
+    flags: [...testFlags, '-fsanitize=thread', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
   });
   const code = await run(program, [], {
     cwd: root,

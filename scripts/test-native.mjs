@@ -5,7 +5,7 @@
 // CXX names the compiler (default g++). Plain and sanitized builds live in folders of their own.
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
-import { buildProgram, librarySources, listSources, root, run, whyExcluded } from './native-build.mjs';
+import { buildProgram, librarySources, listSources, root, run, testFlags, whyExcluded } from './native-build.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -21,7 +21,7 @@ for (const source of listSources(testRoot)) {
   else tests.push(source);
 }
 
-const flags = ['-O1', '-g'];
+const flags = [...testFlags];
 let directory = join(root, 'build-native-tests');
 if (values.sanitize) {
   if (!/^[a-z,-]+$/.test(values.sanitize))

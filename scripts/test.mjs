@@ -1,8 +1,10 @@
-// All tests with one command: brings the build up to date, then the native tests and vitest (unit, conformance, architecture, package).
+// All tests with one command: brings the build up to date, then vitest (unit, conformance, architecture, package) and the native tests, which are
+// compiled meanwhile.
 // Ends with `N passed, N failed`, the sum of both. With arguments (npm test -- keep-alive) only vitest runs, and gets them.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { root } from './node-headers.mjs';
 
@@ -22,6 +24,13 @@ function run(args) {
     child.once('error', fail);
     child.once('close', (code, signal) => done({ code: signal ?? code, output }));
   });
+}
+
+/** At the lowest priority, so that no test waits for the compiler. What does not compile is said by `runNative`, which tries it again. */
+function buildNative() {
+  const child = spawn(process.execPath, ['scripts/test-native.mjs', '--build-only'], { cwd: root, stdio: 'ignore' });
+  setPriority(child.pid, constants.priority.PRIORITY_LOW);
+  return new Promise((done) => child.once('close', done));
 }
 
 /** Counts of the native tests: their own last line; a build that failed counts as one failure. */
@@ -66,10 +75,15 @@ async function runVitest() {
 mkdirSync(join(root, '.cache'), { recursive: true });
 const prepared = await run(['scripts/prepare.mjs']);
 const counts = { passed: 0, failed: prepared.code === 0 ? 0 : 1 };
-for (const part of filters.length > 0 ? [runVitest] : [runNative, runVitest]) {
-  const { passed, failed } = await part();
+function count({ passed, failed }) {
   counts.passed += passed;
   counts.failed += failed;
+}
+const built = filters.length === 0 ? buildNative() : null;
+count(await runVitest());
+if (built !== null) {
+  await built;
+  count(await runNative());
 }
 console.log(`${counts.passed} passed, ${counts.failed} failed`);
 process.exitCode = counts.failed === 0 ? 0 : 1;

@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { launchChromium, mayLaunch } from '../demo/browser.js';
 import { backends } from '../support/backends.js';
 import { ExampleProcess } from '../support/example-process.js';
+import { freePort } from '../support/free-port.js';
 
 const SCREENSHOTS = join(tmpdir(), 'gammaloop-chat');
 const DESKTOP = { width: 1100, height: 760 };
@@ -24,13 +25,15 @@ afterAll(async () => {
 
 describe.runIf(mayLaunch).each(backends)('the chat page on %s', (backend) => {
   let chat: ExampleProcess;
+  let env: Record<string, string>;
   const pages: Page[] = [];
   /** What the browsers complain about: errors and warnings in their consoles, exceptions. */
   const complaints: string[] = [];
 
   beforeEach(async () => {
     complaints.length = 0;
-    chat = await new ExampleProcess('chat/server.mjs', backend).started();
+    env = { PORT: String(await freePort()) };
+    chat = await new ExampleProcess('chat/server.mjs', backend, env).started();
   });
   afterEach(async () => {
     for (const page of pages.splice(0)) await page.context().close();
@@ -116,7 +119,7 @@ describe.runIf(mayLaunch).each(backends)('the chat page on %s', (backend) => {
     chat.kill('SIGTERM');
     expect(await chat.exited).toBe(0);
     await ada.getByText('reconnecting').waitFor();
-    chat = await new ExampleProcess('chat/server.mjs', backend, { PORT: new URL(chat.url).port }).started();
+    chat = await new ExampleProcess('chat/server.mjs', backend, env).started();
     for (const [page, name] of [
       [ada, 'Ada'],
       [bob, 'Bob'],

@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import { buildProgram, root } from '../../scripts/native-build.mjs';
+import { buildProgram, root, testFlags } from '../../scripts/native-build.mjs';
 import { generateCase, Random } from './differential/generator.js';
 import { intendedFlagDifference, intendedForms } from './differential/intended.js';
 import { nodeOutcome } from './differential/node-side.js';
@@ -27,7 +27,7 @@ beforeAll(async () => {
       'native/http/chunked_decoder.cc',
       'test/native/differential_main.cc',
     ].map((path) => join(root, path)),
-    flags: ['-O1', '-g'],
+    flags: testFlags,
   });
 }, 120_000);
 

@@ -4,12 +4,13 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, chownSync, constants, readdirSync, readFileSync } from 'node:fs';
+import { accessSync, chownSync, closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from './free-port.js';
 import { cert, key } from './tls.js';
 
 export interface Broker {
@@ -217,9 +218,9 @@ async function tlsFiles(folder: string): Promise<{ cert: string; key: string }> 
   return files;
 }
 
-/** Below the ephemeral ports, from which `port` comes. */
+/** Below the ports that freePort gives. */
 function epmdPort(port: number): number {
-  return 10_000 + (port % 20_000);
+  return port - 10_000;
 }
 
 /** What to install, or null if the broker is there. */
@@ -266,18 +267,12 @@ function launch(
 ): ChildProcess {
   const path = pathOf(command);
   if (path === null) throw new Error(`${command} is not installed`);
+  const output = openSync(join(cwd, 'output'), 'a');
   // A group of its own: rabbitmq-server is a script around the machine that runs it.
-  return spawn(path, args, { cwd, env: { ...process.env, ...env }, stdio: 'ignore', detached: true, ...user });
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
+  const options = { cwd, env: { ...process.env, ...env }, detached: true, ...user };
+  const child = spawn(path, args, { ...options, stdio: ['ignore', output, output] });
+  closeSync(output);
+  return child;
 }
 
 export async function startBroker(kind: BrokerKind, config = ''): Promise<Broker> {
@@ -311,8 +306,9 @@ export async function startBroker(kind: BrokerKind, config = ''): Promise<Broker
     await rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   };
   await answers(server, port, child).catch(async (error) => {
+    const said = readFileSync(join(folder, 'output'), 'utf8').slice(-2000);
     await stop();
-    throw error;
+    throw new Error(`${error.message}\n${said}`);
   });
   return {
     url: `${server.scheme}://127.0.0.1:${port}`,
