@@ -3,32 +3,15 @@
 // at the end everything freed and the counters adding up.
 //
 // Input: two bytes of options, then operations: a byte says which, the bytes behind it are its arguments.
-#include <algorithm>
 #include <array>
 
 #include "engine_harness.h"
+#include "fuzz/input.h"
 
 using namespace gammaloop;
 using namespace gammaloop::test;
 
 namespace {
-
-class Input {
- public:
-  Input(const uint8_t* data, size_t size) : at_(data), end_(data + size) {}
-  bool empty() const { return at_ == end_; }
-  uint32_t byte() { return at_ == end_ ? 0 : *at_++; }
-  std::string_view bytes(size_t wanted) {
-    const size_t size = std::min(wanted, static_cast<size_t>(end_ - at_));
-    const std::string_view taken(reinterpret_cast<const char*>(at_), size);
-    at_ += size;
-    return taken;
-  }
-
- private:
-  const uint8_t* at_;
-  const uint8_t* end_;
-};
 
 // What a mutation of bytes would find only slowly.
 constexpr std::string_view kTexts[] = {
@@ -213,15 +196,4 @@ struct Play {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  const int fdsBefore = openDescriptors();
-  Input input(data, size);
-  {
-    Play play(input);
-    play.clients[0] = play.world.connect();
-    for (int steps = 0; !input.empty() && steps < 400; steps++) play.step();
-    play.finish();
-  }
-  GAMMALOOP_CHECK(openDescriptors() == fdsBefore);
-  return 0;
-}
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) { return playInput<Play>(data, size); }
