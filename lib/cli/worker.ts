@@ -67,7 +67,8 @@ export async function worker(args: string[]): Promise<void> {
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => void stop(signal));
-  // A broker that is away is waited for, or until a signal closes the port.
+  if (!port.stats().connected) console.error(`gammaloop: waiting for the broker (${port.kind})`);
+  // Until it is there, or a signal has closed the port.
   await port.ready(Number.POSITIVE_INFINITY).catch((error: unknown) => {
     if (!stopping) throw error;
   });
