@@ -6,7 +6,7 @@
 // uvloop is measured where the Debian package python3-uvloop is installed, Bun where `bun` is in the PATH or in bench/node_modules.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -100,6 +100,7 @@ if (positionals[0] === 'serve') {
 }
 
 async function main() {
+  const { platformBinary } = await import('./harness/servers.mjs');
   if (availableParallelism() < 2) throw new Error('two cores are needed: one for the server, one for the load');
   const folder = mkdtempSync(join(tmpdir(), 'gammaloop-bench-'));
   const compile = (source, name) => {
@@ -119,10 +120,8 @@ async function main() {
   const python = '/usr/bin/python3';
   if (spawnSync(python, ['-c', 'import uvloop']).status === 0)
     commands.uvloop = [python, here('servers/uvloop_echo.py')];
-  const bun = [here('node_modules/.bin/bun'), 'bun'].find(
-    (path) => existsSync(path) || spawnSync(path, ['-v']).status === 0,
-  );
-  if (bun !== undefined) commands.bun = self('bun', bun);
+  const bun = platformBinary('@oven', 'bun');
+  if (bun) commands.bun = self('bun', bun);
   const only = values.only?.split(',');
   for (const name of Object.keys(commands)) {
     if (only && !['limit', 'node:net', ...only].includes(name)) delete commands[name];

@@ -49,7 +49,7 @@ function nodeBinaries(option) {
 }
 
 /** The program itself, out of the platform's package: the package `bun` or `deno` has only a launcher, or nothing without its install script. */
-function platformBinary(scope, name) {
+export function platformBinary(scope, name) {
   const cpu = process.arch === 'arm64' ? ['aarch64', 'arm64'] : ['x64'];
   const dir = `${modules}/${scope}`;
   const packages = existsSync(dir) ? readdirSync(dir) : [];
