@@ -5,13 +5,11 @@
 
 import { loadBinding } from '../bridge/binding.js';
 import { rawHeadersOf } from '../bridge/head-text.js';
-import { BULK_BYTES } from '../bridge/lent-buffers.js';
+import type { PlaceReceiver } from '../bridge/lent-buffers.js';
 import {
-  BODY_BYTES,
   BODY_END_BYTES,
   BODY_END_HEADER_COUNT_OFFSET,
   BODY_END_TEXT_LENGTH_OFFSET,
-  BODY_LENGTH_OFFSET,
   EXCHANGE_GENERATION_OFFSET,
   EXCHANGE_INDEX_OFFSET,
   MAX_SUBMISSION_BYTES,
@@ -58,10 +56,8 @@ import type { NativeLoop } from './native-loop.js';
 export interface ByteListener {
   /** A connection that was asked for is there. Where it fails: onClosed alone. */
   onConnected?(): void;
-  /** After an upgrade, or without HTTP. `chunk` is the receiver's own; `consume` as many bytes once they have been taken. Of a tapped connection: nothing is consumed. */
-  onData(chunk: Buffer): void;
-  /** In the place of onData, for what is not large: the bytes from `start` to `end` of `ring`, which are void after the call. */
-  onRing?(ring: Buffer, start: number, end: number): void;
+  /** Without HTTP: bytes where they stand (PlaceReceiver). `consume` as many once they have been taken. */
+  onBytes?: PlaceReceiver['onBytes'];
   /** The peer has sent FIN: nothing more will come. `inMessage`: in the middle of a request. */
   onEnd(inMessage: boolean): void;
   /** The connection is gone. `errno` is positive, or 0: in order, or destroyed from here. */
@@ -89,6 +85,8 @@ export interface WireListener extends ByteListener {
   ): void;
   /** `chunk` is the receiver's own. `consume` as many bytes once they have been taken. */
   onBody(chunk: Buffer): void;
+  /** The same after an upgrade. Of a tapped connection: nothing is consumed. */
+  onData(chunk: Buffer): void;
   /** `trailers`: name, value, name, value ... as received. */
   onBodyEnd(trailers: string[]): void;
   /** Refused: `name` is that of an HttpError ('INVALID_METHOD') or a SessionError ('HEADERS_TIMEOUT'); what was being read, and how much of it was understood. Nothing more is read; what still comes of a refused one is told by the same name, with position 0. */
@@ -314,14 +312,10 @@ export class WireReader {
         listener.onBodyEnd(count === 0 ? [] : rawHeadersOf(this.#bytes.latin1Slice(start, start + length), count, 0));
         break;
       }
-      case WIRE_DATA: {
-        const start = at + BODY_BYTES;
-        const length = words[word + (BODY_LENGTH_OFFSET >>> 2)] as number;
-        if (listener.onRing === undefined || length >= BULK_BYTES)
-          listener.onData(this.#loop.lent.read(flags, at, word));
-        else listener.onRing(this.#bytes, start, start + length);
+      case WIRE_DATA:
+        if (listener.onBytes === undefined) listener.onData(this.#loop.lent.read(flags, at, word));
+        else this.#loop.lent.pass(listener as PlaceReceiver, flags, at, word);
         break;
-      }
       case WIRE_END:
         listener.onEnd((flags & WIRE_END_IN_MESSAGE_FLAG) !== 0);
         break;

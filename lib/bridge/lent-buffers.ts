@@ -15,14 +15,28 @@ import {
 } from './records.js';
 import type { RingMemory } from './submission-writer.js';
 
-/** A body of which so much comes in one piece is worth lending for; nothing smaller is received in a buffer that was lent. */
-export const BULK_BYTES = LENT_BUFFER_BYTES / 4;
+/** A body of which so much comes in one piece is worth lending for, and data. */
+const BULK_BYTES = LENT_BUFFER_BYTES / 4;
+const DATA_BYTES = 1024;
+
+/** Who takes bytes where they stand, from `start` to `end` of `memory`: for good where `isOwn`, else until it returns. */
+export interface PlaceReceiver {
+  onBytes(memory: Buffer, start: number, end: number, isOwn: boolean): void;
+}
+
+/** What PlaceReceiver was given, to keep. */
+export function ownBytes(memory: Buffer, start: number, end: number, isOwn: boolean): Buffer {
+  if (isOwn) return start === 0 && end === memory.length ? memory : memory.subarray(start, end);
+  const copy = Buffer.allocUnsafe(end - start);
+  memory.copy(copy, 0, start, end);
+  return copy;
+}
 
 export class LentBuffers {
   readonly #engine: NativeEngine;
   readonly #bytes: Buffer;
   readonly #words: Uint32Array;
-  readonly #lent: ArrayBufferLike[] = [];
+  readonly #lent: Buffer[] = [];
   /** Slots to lend for, in the order in which they were used up. */
   readonly #wanted: number[] = [];
 
@@ -37,34 +51,46 @@ export class LentBuffers {
     const words = this.#words;
     const length = words[word + (BODY_LENGTH_OFFSET >>> 2)] as number;
     if ((flags & BODY_LENT_FLAG) === 0) {
-      if (length >= BULK_BYTES && this.#lent.length === 0) this.#begin();
-      const chunk = Buffer.allocUnsafe(length);
-      this.#bytes.copy(chunk, 0, at + BODY_BYTES, at + BODY_BYTES + length);
-      return chunk;
+      if (length >= BULK_BYTES) this.#begin();
+      return ownBytes(this.#bytes, at + BODY_BYTES, at + BODY_BYTES + length, false);
     }
-    const slot = words[word + (BODY_LENT_SLOT_OFFSET >>> 2)] as number;
+    const start = words[word + (BODY_LENT_START_OFFSET >>> 2)] as number;
+    return this.#bufferOf(flags, word).subarray(start, start + length);
+  }
+
+  /** The same without a copy: tells `receiver` where they stand. */
+  pass(receiver: PlaceReceiver, flags: number, at: number, word: number): void {
+    const length = this.#words[word + (BODY_LENGTH_OFFSET >>> 2)] as number;
+    if ((flags & BODY_LENT_FLAG) === 0) {
+      if (length >= DATA_BYTES) this.#begin();
+      receiver.onBytes(this.#bytes, at + BODY_BYTES, at + BODY_BYTES + length, false);
+      return;
+    }
+    const start = this.#words[word + (BODY_LENT_START_OFFSET >>> 2)] as number;
+    receiver.onBytes(this.#bufferOf(flags, word), start, start + length, true);
+  }
+
+  /** Where a piece stands that was received in a buffer that was lent. */
+  #bufferOf(flags: number, word: number): Buffer {
+    const slot = this.#words[word + (BODY_LENT_SLOT_OFFSET >>> 2)] as number;
     if ((flags & BODY_LENT_LAST_FLAG) !== 0) this.#wanted.push(slot);
-    return Buffer.from(
-      this.#lent[slot] as ArrayBufferLike,
-      words[word + (BODY_LENT_START_OFFSET >>> 2)] as number,
-      length,
-    );
+    return this.#lent[slot] as Buffer;
   }
 
   /** After a batch. */
   replenish(): void {
-    for (const slot of this.#wanted) this.#lend(slot);
-    this.#wanted.length = 0;
+    while (this.#wanted.length > 0) this.#lend(this.#wanted.shift() as number);
   }
 
-  /** With the first large body: a server that gets none needs no buffers. */
+  /** With the first piece that is worth it: a server that gets none needs no buffers. */
   #begin(): void {
+    if (this.#lent.length > 0) return;
     for (let slot = 0; slot < LENT_BUFFER_COUNT; slot++) this.#lend(slot);
   }
 
   #lend(slot: number): void {
     const buffer = Buffer.allocUnsafeSlow(LENT_BUFFER_BYTES);
-    this.#lent[slot] = buffer.buffer;
+    this.#lent[slot] = buffer;
     this.#engine.lend(slot, buffer);
   }
 }

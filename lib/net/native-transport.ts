@@ -101,14 +101,9 @@ export class NativeTransport extends Transport implements ByteListener {
     attempt?.made(this);
   }
 
-  onRing(ring: Buffer, start: number, end: number): void {
+  onBytes(memory: Buffer, start: number, end: number, isOwn: boolean): void {
     this.#take(end - start);
-    this.received(ring, start, end, true);
-  }
-
-  onData(chunk: Buffer): void {
-    this.#take(chunk.length);
-    this.received(chunk, 0, chunk.length, false);
+    this.received(memory, start, end, isOwn);
   }
 
   #take(byteCount: number): void {

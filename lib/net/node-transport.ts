@@ -19,7 +19,7 @@ export class NodeTransport extends Transport {
     super();
     this.#socket = socket;
     socket.setNoDelay(true);
-    socket.on('data', (chunk) => this.received(chunk, 0, chunk.length, false));
+    socket.on('data', (chunk) => this.received(chunk, 0, chunk.length, true));
     socket.on('end', () => this.ended());
     socket.on('error', (error: NodeJS.ErrnoException) => {
       this.#error = error;

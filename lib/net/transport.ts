@@ -3,6 +3,7 @@
  * and report; the order of the protocol's calls, pausing and the watermarks are decided here.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { ownBytes } from '../bridge/lent-buffers.js';
 import { HANDLER } from '../diagnostics.js';
 import { ClosedError, OptionError } from '../errors.js';
 import { type AnyProtocol, type BufferedProtocol, isBuffered } from './protocol.js';
@@ -176,11 +177,11 @@ export abstract class Transport extends AsyncResource {
     return protocol;
   }
 
-  /** The bytes from `start` to `end` of `bytes`, which are void after the call where `isLent`. */
-  protected received(bytes: Buffer, start: number, end: number, isLent: boolean): void {
+  /** The bytes from `start` to `end` of `bytes`, which are void after the call unless they are our own for good. */
+  protected received(bytes: Buffer, start: number, end: number, isOwn: boolean): void {
     if (this.#closing) return;
-    if (!this.#reading || this.#held.length > 0) this.#held.push(isLent ? copyOf(bytes, start, end) : bytes);
-    else this.#deliver(bytes, start, end, isLent);
+    if (!this.#reading || this.#held.length > 0) this.#held.push(ownBytes(bytes, start, end, isOwn));
+    else this.#deliver(bytes, start, end, isOwn);
   }
 
   protected ended(): void {
@@ -237,21 +238,21 @@ export abstract class Transport extends AsyncResource {
     while (this.#reading && !this.#closing && this.#held.length > 0) {
       const next = this.#held.shift() as Buffer | null;
       if (next === null) this.#end();
-      else this.#deliver(next, 0, next.length, false);
+      else this.#deliver(next, 0, next.length, true);
     }
     if (!this.#reading || this.#closing) return;
     if (this.#goneMeanwhile) this.#lose(null);
     else this.setReading(true);
   }
 
-  #deliver(bytes: Buffer, start: number, end: number, isLent: boolean): void {
+  #deliver(bytes: Buffer, start: number, end: number, isOwn: boolean): void {
     this.bytesRead += end - start;
     const protocol = this.#protocol as AnyProtocol;
     try {
       if (isBuffered(protocol)) {
         this.runInAsyncScope(fill, this, protocol, bytes, start, end);
       } else if (protocol.dataReceived !== undefined) {
-        this.runInAsyncScope(protocol.dataReceived, protocol, isLent ? copyOf(bytes, start, end) : bytes);
+        this.runInAsyncScope(protocol.dataReceived, protocol, ownBytes(bytes, start, end, isOwn));
       }
     } catch (error) {
       this.#fail(error);
@@ -286,12 +287,6 @@ function fill(this: Transport, protocol: BufferedProtocol, bytes: Buffer, start:
     at += taken;
     protocol.bufferUpdated(taken);
   }
-}
-
-function copyOf(bytes: Buffer, start: number, end: number): Buffer {
-  const copy = Buffer.allocUnsafe(end - start);
-  bytes.copy(copy, 0, start, end);
-  return copy;
 }
 
 function checkProtocol(protocol: AnyProtocol): AnyProtocol {

@@ -95,7 +95,8 @@ void Completions::replenish() {
 
 void Completions::putBytes(uint32_t opcode, uint32_t flags, SlabKey key, std::span<const uint8_t> bytes) {
   const auto size = static_cast<uint32_t>(bytes.size());
-  if (const std::optional<LentBuffers::Piece> piece = lent_.take(bytes)) {
+  const size_t enough = opcode == kWireData ? LentBuffers::kMinDataBytes : LentBuffers::kMinPieceBytes;
+  if (const std::optional<LentBuffers::Piece> piece = lent_.take(bytes, enough)) {
     flags |= kBodyLentFlag | (piece->isLast ? kBodyLentLastFlag : 0);
     uint8_t* record = mustReserve(opcode, flags, kBodyLentBytes, key);
     storeWord(record, kBodyLengthOffset, size);

@@ -7,6 +7,7 @@
 // reactor's.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -19,8 +20,10 @@ namespace gammaloop {
 
 class LentBuffers {
  public:
-  // A smaller piece would hold on to much more memory than it is worth: it is copied.
+  // A smaller piece would hold on to much more memory than it is worth: it is copied. Of bodies, which come in many
+  // pieces, and of data, which may be a message of its own.
   static constexpr size_t kMinPieceBytes = 16 * 1024;
+  static constexpr size_t kMinDataBytes = 1024;
 
   struct Piece {
     uint32_t slot;
@@ -41,16 +44,16 @@ class LentBuffers {
     return memory.subspan(memory.empty() ? 0 : used_);
   }
 
-  // Hands `bytes` over by place, where they landed in next() and are enough. Of one read, in their order.
-  std::optional<Piece> take(std::span<const uint8_t> bytes) {
+  // Hands `bytes` over by place, where they landed in next() and are `enough`. Of one read, in their order.
+  std::optional<Piece> take(std::span<const uint8_t> bytes, size_t enough) {
     const std::span<uint8_t> memory = slots_[slot_];
-    if (bytes.size() < kMinPieceBytes || memory.empty()) return std::nullopt;
+    if (bytes.size() < enough || memory.empty()) return std::nullopt;
     const auto at = reinterpret_cast<uintptr_t>(bytes.data());
     const auto start = reinterpret_cast<uintptr_t>(memory.data());
     if (at < start + used_ || at + bytes.size() > start + memory.size()) return std::nullopt;
     Piece piece{slot_, static_cast<uint32_t>(at - start), false};
     used_ = static_cast<uint32_t>(at - start + bytes.size());
-    if (memory.size() - used_ < kMinRoomBytes) {
+    if (memory.size() - used_ < std::clamp(2 * bytes.size(), kMinRoomBytes, kEnoughRoomBytes)) {
       piece.isLast = true;
       slots_[slot_] = {};
       slot_ = (slot_ + 1) % slots_.size();
@@ -66,7 +69,9 @@ class LentBuffers {
   void onTurn() { wasUsedUp_ = false; }
 
  private:
-  static constexpr size_t kMinRoomBytes = 32 * 1024;  // less would cut bodies into small reads
+  // Less room than for two more of its size would cut what follows a piece into small reads.
+  static constexpr size_t kMinRoomBytes = 4 * 1024;
+  static constexpr size_t kEnoughRoomBytes = 32 * 1024;
 
   std::array<std::span<uint8_t>, records::kLentBufferCount> slots_;
   uint32_t slot_ = 0;  // the one in use

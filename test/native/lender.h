@@ -28,7 +28,7 @@ class Lender {
     const uint32_t slot = loadWord(record, kBodyLentSlotOffset);
     const uint32_t start = loadWord(record, kBodyLentStartOffset);
     GAMMALOOP_CHECK(slot < kLentBufferCount && lent_[slot] != nullptr && start + size <= kLentBufferBytes);
-    GAMMALOOP_CHECK(size >= LentBuffers::kMinPieceBytes);
+    GAMMALOOP_CHECK(size >= LentBuffers::kMinDataBytes);
     const std::string_view bytes(reinterpret_cast<const char*>(lent_[slot]) + start, size);
     pieces_.push_back({bytes, std::string(bytes)});
     if (flags & kBodyLentLastFlag) {

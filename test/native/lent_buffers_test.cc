@@ -28,13 +28,13 @@ TEST("lent buffers: without any there is no room, and nothing is taken") {
   EXPECT(buffers.next().empty());
   EXPECT(!buffers.isUsedUp());
   const std::vector<uint8_t> bytes(kBytes);
-  EXPECT(!buffers.take(bytes).has_value());
+  EXPECT(!buffers.take(bytes, kPiece).has_value());
 }
 
 TEST("lent buffers: the next room begins behind the last piece") {
   Lent lent;
   EXPECT_EQ(lent.buffers.next().size(), kBytes);
-  const auto piece = lent.buffers.take(lent.buffers.next().subspan(100, kPiece));
+  const auto piece = lent.buffers.take(lent.buffers.next().subspan(100, kPiece), kPiece);
   EXPECT(piece.has_value() && piece->slot == 0 && piece->start == 100 && !piece->isLast);
   EXPECT(lent.buffers.next().data() == lent.memory[0].data() + 100 + kPiece);
   EXPECT_EQ(lent.buffers.next().size(), kBytes - 100 - kPiece);
@@ -42,20 +42,20 @@ TEST("lent buffers: the next room begins behind the last piece") {
 
 TEST("lent buffers: small pieces, pieces from elsewhere and pieces over the end are not taken") {
   Lent lent;
-  EXPECT(!lent.buffers.take(lent.buffers.next().first(kPiece - 1)).has_value());
-  EXPECT(!lent.buffers.take(lent.memory[1]).has_value());
+  EXPECT(!lent.buffers.take(lent.buffers.next().first(kPiece - 1), kPiece).has_value());
+  EXPECT(!lent.buffers.take(lent.memory[1], kPiece).has_value());
   const std::vector<uint8_t> elsewhere(kPiece);
-  EXPECT(!lent.buffers.take(elsewhere).has_value());
-  EXPECT(!lent.buffers.take({lent.memory[0].data() + kBytes - 1, kPiece}).has_value());
+  EXPECT(!lent.buffers.take(elsewhere, kPiece).has_value());
+  EXPECT(!lent.buffers.take({lent.memory[0].data() + kBytes - 1, kPiece}, kPiece).has_value());
   EXPECT_EQ(lent.buffers.next().size(), kBytes);
 }
 
 TEST("lent buffers: what was taken is not taken again") {
   Lent lent;
   const std::span<uint8_t> room = lent.buffers.next();
-  EXPECT(lent.buffers.take(room.subspan(kPiece, kPiece)).has_value());
-  EXPECT(!lent.buffers.take(room.subspan(kPiece + 1, kPiece)).has_value());
-  EXPECT(!lent.buffers.take(room.first(kPiece)).has_value());
+  EXPECT(lent.buffers.take(room.subspan(kPiece, kPiece), kPiece).has_value());
+  EXPECT(!lent.buffers.take(room.subspan(kPiece + 1, kPiece), kPiece).has_value());
+  EXPECT(!lent.buffers.take(room.first(kPiece), kPiece).has_value());
 }
 
 TEST("lent buffers: a buffer goes back with the piece that leaves too little, and the slots take turns") {
@@ -63,7 +63,7 @@ TEST("lent buffers: a buffer goes back with the piece that leaves too little, an
   for (uint32_t round = 0; round < 3; round++) {
     for (uint32_t slot = 0; slot < records::kLentBufferCount; slot++) {
       EXPECT(!lent.buffers.isUsedUp());
-      const auto piece = lent.buffers.take(lent.buffers.next().first(kBytes - kPiece));
+      const auto piece = lent.buffers.take(lent.buffers.next().first(kBytes - kPiece), kPiece);
       EXPECT(piece.has_value() && piece->slot == slot && piece->start == 0 && piece->isLast);
     }
     EXPECT(lent.buffers.isUsedUp());
@@ -72,4 +72,18 @@ TEST("lent buffers: a buffer goes back with the piece that leaves too little, an
     EXPECT(!lent.buffers.isUsedUp());  // nobody is rung for again before something is lent
     for (uint32_t slot = 0; slot < records::kLentBufferCount; slot++) lent.lend(slot);
   }
+}
+
+TEST("lent buffers: small pieces of data fill a buffer as far as there is room for more") {
+  Lent lent;
+  constexpr size_t kData = LentBuffers::kMinDataBytes;
+  EXPECT(!lent.buffers.take(lent.buffers.next().first(kData - 1), kData).has_value());
+  size_t pieces = 0;
+  for (bool isLast = false; !isLast; pieces++) {
+    const auto piece = lent.buffers.take(lent.buffers.next().first(kData), kData);
+    EXPECT(piece.has_value() && piece->slot == 0 && piece->start == pieces * kData);
+    isLast = piece->isLast;
+  }
+  EXPECT_EQ(pieces, (kBytes - 4 * 1024) / kData + 1);
+  EXPECT(lent.buffers.next().data() == lent.memory[1].data());
 }

@@ -8,12 +8,14 @@
 import { AsyncResource } from 'node:async_hooks';
 import { constants } from 'node:os';
 import type { ByteListener, WireConnection } from '../../backend/wire.js';
+import { ownBytes } from '../../bridge/lent-buffers.js';
 import { WIRE_WRITE_CLOSE_FLAG } from '../../bridge/records.js';
 import type { ConnectTarget } from '../options.js';
 import { beginConnection } from '../raw-connections.js';
 import { systemError } from '../system-error.js';
 import { createHandle, type Done, type OnRead, type SocketWithParts } from './node-parts.js';
 import { Outgoing } from './outgoing.js';
+import { emitData } from './short-ways.js';
 
 /** Read and not yet told to the engine: a record a read would cost more than it does good. */
 const CONSUME_BYTES = 64 * 1024;
@@ -192,20 +194,11 @@ export class EngineHandle implements ByteListener {
     this.#hold();
   }
 
-  onRing(ring: Buffer, start: number, end: number): void {
+  onBytes(memory: Buffer, start: number, end: number, isOwn: boolean): void {
     this.#count(end - start);
     if (this.#userBuffer !== null && this.reading && this.#held.length === 0) {
-      this.#scope.runInAsyncScope(this.#fill, this, ring, start, end);
-      return;
-    }
-    const chunk = Buffer.allocUnsafe(end - start);
-    ring.copy(chunk, 0, start, end);
-    this.#receive(chunk);
-  }
-
-  onData(chunk: Buffer): void {
-    this.#count(chunk.length);
-    this.#receive(chunk);
+      this.#scope.runInAsyncScope(this.#fill, this, memory, start, end);
+    } else this.#receive(ownBytes(memory, start, end, isOwn));
   }
 
   onEnd(): void {
@@ -249,7 +242,7 @@ export class EngineHandle implements ByteListener {
       return;
     } else if (this.#userBuffer !== null) {
       this.#fill(item, 0, item.length);
-    } else if (!socket.push(item)) {
+    } else if (!emitData(socket, item) && !socket.push(item)) {
       this.reading = false;
       if (!socket.destroyed) this.readStop();
     }
@@ -295,9 +288,7 @@ export class EngineHandle implements ByteListener {
       done?.(systemError(this.#gone > 0 ? this.#gone : this.#isClosing ? EBADF : EPIPE, 'write'));
       return;
     }
-    const byteCount = outgoing.write(latin1, body);
-    if (byteCount >= 0) {
-      this.bytesWritten += byteCount;
+    if (this.#writeNow(outgoing, latin1, body)) {
       done?.();
       return;
     }
@@ -305,6 +296,19 @@ export class EngineHandle implements ByteListener {
     this.bytesWritten += bytes.length;
     outgoing.enqueue(bytes, done);
     if (!this.#isReading || this.#isEnded) this.#hold();
+  }
+
+  /** The same for a write that nobody waits for. False: it has to wait. */
+  writeAtOnce(body: string | Uint8Array): boolean {
+    const outgoing = this.#outgoing;
+    return outgoing !== null && this.#gone === -1 && !this.#isClosing && this.#writeNow(outgoing, '', body);
+  }
+
+  #writeNow(outgoing: Outgoing, latin1: string, body: string | Uint8Array): boolean {
+    const byteCount = outgoing.write(latin1, body);
+    if (byteCount < 0) return false;
+    this.bytesWritten += byteCount;
+    return true;
   }
 
   /** Node's ShutdownWrap. 1: over at once. */

@@ -16,6 +16,7 @@ import {
   type SocketWithParts,
   usesEngine,
 } from './node-parts.js';
+import { writesAtOnce } from './short-ways.js';
 
 const node = NodeSocket.prototype as SocketWithParts & Record<string, (...args: unknown[]) => unknown>;
 const nodeConnect = node.connect as (...args: unknown[]) => SocketWithParts;
@@ -76,7 +77,26 @@ const methods = {
       this._peername = this._sockname = null;
       attach(this);
     }
-    return Reflect.apply(nodeConnect, this, args);
+    const socket = Reflect.apply(nodeConnect, this, args);
+    // It takes back what the socket had for writing after the peer's FIN, and puts node's own there.
+    if (isOurs(this) && this.write === node.write) this.write = Socket.prototype.write;
+    return socket;
+  },
+
+  write(this: Ours, chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
+    const handle: unknown = this._handle;
+    if (
+      encoding === undefined &&
+      callback === undefined &&
+      handle instanceof EngineHandle &&
+      this._writeGeneric === methods._writeGeneric &&
+      writesAtOnce(this, chunk) &&
+      handle.writeAtOnce(chunk)
+    ) {
+      this._unrefTimer();
+      return true;
+    }
+    return Reflect.apply(node.write as (...args: never[]) => boolean, this, [chunk, encoding, callback]);
   },
 
   _writeGeneric(this: Ours, isMany: boolean, data: unknown, encoding: string, done: Done): void {
@@ -130,7 +150,7 @@ const methods = {
 };
 
 for (const key of Reflect.ownKeys(methods)) {
-  const nodes = Object.getOwnPropertyDescriptor(NodeSocket.prototype, key) as PropertyDescriptor;
+  const nodes = descriptorOf(NodeSocket.prototype, key);
   const value = methods[key as keyof typeof methods];
   for (const name of ['name', 'length'] as const) {
     Object.defineProperty(value, name, { value: nodes.value[name], configurable: true });
@@ -138,6 +158,11 @@ for (const key of Reflect.ownKeys(methods)) {
   Object.defineProperty(Socket.prototype, key, { ...nodes, value });
 }
 Object.defineProperty(Socket, 'length', { value: NodeSocket.length, configurable: true });
+
+/** Of a property of its own, or of what it is derived from. */
+function descriptorOf(object: object, key: PropertyKey): PropertyDescriptor {
+  return Object.getOwnPropertyDescriptor(object, key) ?? descriptorOf(Object.getPrototypeOf(object), key);
+}
 
 function writeOne(handle: EngineHandle, data: string | Uint8Array, encoding: string, done: Done | null): void {
   if (typeof data !== 'string') {
