@@ -92,7 +92,8 @@ export interface NativeRunnerPool {
   setInput(slot: number, parts: readonly (Uint8Array | ArrayBuffer)[]): void;
   /** What was lent may be among them, with what the task has given in it: `lent` are the buffers that `setInput` was given. */
   takeOutput(slot: number, lent: readonly ArrayBuffer[]): ArrayBuffer[];
-  discard(slot: number): void;
+  /** `lent` as for `takeOutput`; null: nothing was. */
+  discard(slot: number, lent: readonly ArrayBuffer[] | null): void;
   /** The consumer runs nothing after what it runs. */
   withdraw(consumer: number): void;
   reclaim(consumer: number): number[];
@@ -111,9 +112,14 @@ export interface NativeRunnerConsumer {
   retire(): void;
   ringCaller(): void;
   ringSelf(): void;
-  /** `spare` may be one of them: nobody else may have it. */
-  takeInput(slot: number, spare: ArrayBuffer | null): ArrayBuffer[];
+  /**
+   * `spare` may be one of them: nobody else may have it. To `loans` those are added that are the caller's memory itself: as a part of the
+   * output they are given back, and must then be ended. null: all are copies.
+   */
+  takeInput(slot: number, spare: ArrayBuffer | null, loans: ArrayBuffer[] | null): ArrayBuffer[];
   setOutput(slot: number, parts: readonly (Uint8Array | ArrayBuffer)[]): void;
+  /** Detaches loans. */
+  endLoans(loans: readonly ArrayBuffer[]): void;
   /** Whether it keeps its environment alive; at first it does. */
   setReferenced(referenced: boolean): void;
   close(): void;
@@ -226,15 +232,19 @@ export interface Binding {
     /** Inputs and results of the whole process that were not given back yet. */
     liveBytes(): number;
   };
-  RunnerPool: new (
-    slots: Int32Array,
-    strideWords: number,
-    slotCount: number,
-    agingMs: number,
-    batchSlots: Uint32Array,
-    batchPriorities: Uint8Array,
-    onRing: () => void,
-  ) => NativeRunnerPool;
+  RunnerPool: {
+    new (
+      slots: Int32Array,
+      strideWords: number,
+      slotCount: number,
+      agingMs: number,
+      batchSlots: Uint32Array,
+      batchPriorities: Uint8Array,
+      onRing: () => void,
+    ): NativeRunnerPool;
+    /** Of the whole process: buffers of callers that tasks have as their own. */
+    liveLoans(): number;
+  };
   RunnerConsumer: new (
     poolId: number,
     consumer: number,

@@ -77,18 +77,18 @@ export class ClonedValues implements JobValues {
       return this.#codec.readResult(slot, this.#pool.takeOutput(slot, lent ?? NO_BUFFERS));
     }
     if (lent !== null) {
-      this.#pool.discard(slot);
+      this.#pool.discard(slot, lent);
     }
     return (kind & OUTPUT_BY_MESSAGE) === 0
       ? this.#codec.readResult(slot, NO_BUFFERS)
       : this.#messages!.takeMessage(slot);
   }
 
-  discard(slot: number, hasEnded: boolean): void {
+  discard(slot: number, task: Task, hasEnded: boolean): void {
     if (hasEnded && (this.#memory.words[slot * SLOT_WORDS + SLOT_KIND]! & OUTPUT_BY_MESSAGE) !== 0) {
       this.#messages!.takeMessage(slot);
     }
-    this.#pool.discard(slot);
+    this.#pool.discard(slot, task.lent);
   }
 
   #canMove(list: readonly object[]): list is readonly ArrayBuffer[] {

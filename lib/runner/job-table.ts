@@ -54,7 +54,7 @@ export interface JobValues {
   /** Of a job that has ended. Throws where it cannot be read. */
   read(slot: number, task: Task): unknown;
   /** Nobody wants what is there for the slot, of either. `hasEnded`: what the job has given is among it. */
-  discard(slot: number, hasEnded: boolean): void;
+  discard(slot: number, task: Task, hasEnded: boolean): void;
 }
 
 export interface JobTableOptions {
@@ -218,7 +218,7 @@ export class JobTable implements WaiterOwner<unknown> {
       return;
     }
     if (task.reject(errorFor(task))) this.failed++;
-    this.#values.discard(slot, false);
+    this.#values.discard(slot, task, false);
     this.#release(slot, task);
     this.#afterRelease();
   }
@@ -312,7 +312,7 @@ export class JobTable implements WaiterOwner<unknown> {
       this.#waiting.delete(task);
       return;
     }
-    this.#values.discard(slot, false);
+    this.#values.discard(slot, task, false);
     this.#release(slot, task);
   }
 
@@ -324,7 +324,7 @@ export class JobTable implements WaiterOwner<unknown> {
       this.memory.doubles[(index + SLOT_DEADLINE) >> 1] = task.deadline + monotonicOffset;
       this.#values.write(slot, task);
     } catch (error) {
-      this.#values.discard(slot, false);
+      this.#values.discard(slot, task, false);
       this.#freeCount++;
       this.failed++;
       task.reject(error);
@@ -384,7 +384,7 @@ export class JobTable implements WaiterOwner<unknown> {
   #settle(slot: number): void {
     const task = this.#tasks[slot]!;
     if (task.settled) {
-      this.#values.discard(slot, true);
+      this.#values.discard(slot, task, true);
       this.#release(slot, task);
       return;
     }

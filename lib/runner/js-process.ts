@@ -117,6 +117,9 @@ class ChildConsumer implements NativeRunnerConsumer {
     return buffers;
   }
 
+  /** A process has no memory of its caller's. */
+  endLoans(): void {}
+
   setOutput(place: number, parts: readonly (Uint8Array | ArrayBuffer)[]): void {
     this.#outputs[place] = parts.map((part) =>
       Uint8Array.from(part instanceof ArrayBuffer ? new Uint8Array(part) : part),

@@ -18,6 +18,9 @@ export class TaskRun implements TaskContext {
   deadline = Number.POSITIVE_INFINITY;
   /** Bytes of the caller's memory that take what the task returns. */
   room = 0;
+  /** The parts of its input where some were moved to it, and those of them that are the caller's memory itself. */
+  input: readonly ArrayBuffer[] | null = null;
+  loans: readonly ArrayBuffer[] | null = null;
   readonly #memory: JobMemory;
   /** The state word while nobody has cancelled it. */
   readonly #running: number;

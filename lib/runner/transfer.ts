@@ -37,6 +37,12 @@ export function checkTransferList(list: unknown): asserts list is readonly objec
 
 const isMarked = (workerThreads as { isMarkedAsUntransferable?: (item: object) => boolean }).isMarkedAsUntransferable;
 
+/**
+ * Whether a task may have the caller's memory itself, instead of a copy. A buffer over it can be given back, but not moved elsewhere: where
+ * a transfer list is refused for that, rather than ignored, tasks would fail by it. There moving costs little, too (takeOne).
+ */
+export const CAN_SHOW_LENT = isMarked === undefined;
+
 /** The buffers of a task's transfer list are lent to the worker, which costs less than messages. */
 export function canBeLent(list: readonly object[]): list is readonly ArrayBuffer[] {
   return list.every(canBeTaken) && bytesIn(list) <= LEND_BYTES;
@@ -69,6 +75,13 @@ export function checkAttached(list: readonly object[]): void {
         throw new PayloadError('A buffer of the transfer list has been moved already', { cause: error });
       }
     }
+  }
+}
+
+/** Throws PayloadError, as a message does. */
+export function checkDistinct(list: readonly object[]): void {
+  if (new Set(list).size < list.length) {
+    throw new PayloadError('A buffer of the transfer list is there twice');
   }
 }
 

@@ -35,11 +35,12 @@ import {
 } from './job-memory.js';
 import type { FromWorker, LoopSetup, ToWorker } from './messages.js';
 import { monotonicOffset } from './monotonic.js';
+import { MovedBuffers } from './moved-buffers.js';
 import { provideTaskContext } from './task-context.js';
 import { fromPlainError, type PlainError } from './task-errors.js';
 import type { TaskFunction } from './task-module.js';
 import { TaskRun } from './task-run.js';
-import { asTransferred, bytesIn, checkAttached, takeAway } from './transfer.js';
+import { asTransferred, bytesIn, checkAttached } from './transfer.js';
 import { NotPlain, ValueCodec } from './values.js';
 
 /** The way to the caller beside the jobs. */
@@ -81,6 +82,7 @@ export class WorkerLoop {
   readonly #lane: Lane;
   readonly #codec: ValueCodec;
   readonly #consumer: NativeRunnerConsumer;
+  readonly #moved: MovedBuffers;
   readonly #definitions: FunctionDefinition[];
   readonly #functions: TaskFunction[] = [];
   /** By function: a moving average of its run time. */
@@ -89,8 +91,6 @@ export class WorkerLoop {
   #current: TaskRun | undefined;
   /** Those that have not ended when their function has returned. */
   readonly #pending = new Map<number, TaskRun>();
-  /** What a task has given away last: the next argument of its size comes in it. */
-  #spare: ArrayBuffer | null = null;
   #tail = 0;
   #batchLimit = 1;
   /** The caller has not been rung for what is on the lane. */
@@ -125,6 +125,7 @@ export class WorkerLoop {
     provideTaskContext(running);
     provideScopeOfThread(() => running()?.scope ?? null);
     this.#consumer = parts.makeConsumer(this.#memory.words, this.#lane.taken, this.#onRing);
+    this.#moved = new MovedBuffers(this.#consumer);
   }
 
   /** Begins to take jobs. */
@@ -265,8 +266,9 @@ export class WorkerLoop {
     const byMessage = (flags & INPUT_BY_MESSAGE) !== 0;
     let args: unknown[] | null = null;
     try {
-      const buffers = (flags & INPUT_HAS_PARCEL) === 0 ? NO_BUFFERS : this.#takeInput(slot);
-      if ((flags & INPUT_IS_LENT) !== 0) {
+      const isLent = (flags & INPUT_IS_LENT) !== 0;
+      const buffers = (flags & INPUT_HAS_PARCEL) === 0 ? NO_BUFFERS : this.#moved.take(task, isLent);
+      if (isLent) {
         task.room = bytesIn(buffers);
       }
       this.#codec.beginReading(slot, buffers);
@@ -286,14 +288,6 @@ export class WorkerLoop {
     } else {
       this.#call(task, args);
     }
-  }
-
-  #takeInput(slot: number): ArrayBuffer[] {
-    const buffers = this.#consumer.takeInput(slot, this.#spare);
-    if (this.#spare !== null && buffers.includes(this.#spare)) {
-      this.#spare = null;
-    }
-    return buffers;
   }
 
   #call(task: TaskRun, args: unknown[]): void {
@@ -362,6 +356,7 @@ export class WorkerLoop {
 
   #writeResult(task: TaskRun, value: unknown, failed: boolean): number {
     const transferred = failed ? null : asTransferred(value);
+    this.#moved.onResult(task, transferred?.list ?? null);
     try {
       if (transferred === null) {
         return this.#write(task, value) | (failed ? OUTPUT_ERROR : OUTPUT_VALUE);
@@ -369,7 +364,7 @@ export class WorkerLoop {
       checkAttached(transferred.list);
       if (this.#caller.canMove(transferred.list, task.room)) {
         const kind = this.#write(task, transferred.value, transferred.list);
-        this.#spare = takeAway(transferred.list)[0] ?? null;
+        this.#moved.takeAway(task, transferred.list);
         return kind;
       }
     } catch (error) {
@@ -380,6 +375,7 @@ export class WorkerLoop {
     try {
       const posted = transferred === null ? value : transferred.value;
       this.#caller.post({ kind: 'result', slot: task.slot, value: posted }, transferred?.list);
+      if (transferred !== null) this.#moved.afterMessage(task, transferred.list);
       return OUTPUT_BY_MESSAGE | (failed ? OUTPUT_ERROR : OUTPUT_VALUE);
     } catch (error) {
       return this.#writeFailure(task, error);

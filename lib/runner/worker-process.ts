@@ -195,7 +195,7 @@ export class WorkerProcess extends PoolWorker {
     this.#generation = (this.#generation % MAX_GENERATION) + 1;
     const generation = this.#generation;
     const hasParcel = (words[index + SLOT_FLAGS]! & INPUT_HAS_PARCEL) !== 0;
-    const parts = hasParcel ? this.#consumer!.takeInput(slot, null).map((buffer) => new Uint8Array(buffer)) : [];
+    const parts = hasParcel ? this.#consumer!.takeInput(slot, null, null).map((buffer) => new Uint8Array(buffer)) : [];
     this.#places[place] = { slot, running, generation, sentAt: performance.now(), isCancelled: false };
     this.#busy++;
     const job = { words: new Uint8Array(ownBuffer(bytes.subarray((index + 1) * 4, (index + SLOT_WORDS) * 4))), parts };

@@ -5,7 +5,7 @@ import type { ResourceLimits } from 'node:worker_threads';
 import { loadBinding } from '../bridge/binding.js';
 import { FrameReader, toFrame } from './frames.js';
 import type { FunctionTable } from './functions.js';
-import { inheritedFlags } from './inherited-flags.js';
+import { inheritedEnv, inheritedFlags } from './inherited-flags.js';
 import type { Lane } from './job-memory.js';
 import type { CheckedRunnerOptions } from './options.js';
 import type { FromProcess, ToProcess } from './process-messages.js';
@@ -47,7 +47,7 @@ export class WorkerProcesses extends WorkerPool<WorkerProcess> {
     const child = spawn(
       process.execPath,
       [...execArgv, ...limitFlags(resourceLimits ?? {}), fileURLToPath(entry), ...argv.map(String)],
-      { env, stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'pipe'] },
+      { env: inheritedEnv(env), stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'pipe'] },
     );
     const opened = new WorkerProcess(lane, consumer, child, this.options, this.table.memory, (it) =>
       this.onRetired(it),

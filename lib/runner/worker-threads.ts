@@ -102,10 +102,9 @@ export class WorkerThreads extends WorkerPool<WorkerThread> implements Messages 
     let worker: Worker;
     try {
       const options = { ...this.options.worker, workerData: setup, transferList: [port2] };
-      worker =
-        options.execArgv === undefined && takesOnlyText()
-          ? new Worker(`import(${JSON.stringify(entry.href)})`, { ...options, eval: true })
-          : new Worker(entry, options);
+      worker = takesOnlyText(options.execArgv !== undefined, options.env as NodeJS.ProcessEnv | undefined)
+        ? new Worker(`import(${JSON.stringify(entry.href)})`, { ...options, eval: true })
+        : new Worker(entry, options);
     } catch (error) {
       port1.close();
       throw error;

@@ -20,6 +20,9 @@ napi_value makeBuffer(Napi::Env env, size_t size, void** bytes) {
   return buffer;
 }
 
+// Below this a copy in and out costs less than a buffer over other memory.
+constexpr size_t kMinLoanBytes = 24 * 1024;
+
 // The bytes of an ArrayBuffer of this size; nullptr where it is none.
 void* bytesIn(Napi::Env env, const Napi::Value& buffer, size_t size) {
   void* bytes = nullptr;
@@ -74,6 +77,7 @@ void RunnerEnd::close() {
 // termination.
 void RunnerEnd::call() {
   const Napi::HandleScope scope(env_);
+  rung();
   napi_value receiver;
   napi_value result;
   if (napi_get_global(env_, &receiver) != napi_ok) return;
@@ -121,6 +125,7 @@ Napi::Function RunnerPool::define(Napi::Env env) {
                          InstanceMethod<&RunnerPool::waits>("waits"),
                          InstanceMethod<&RunnerPool::queued>("queued"),
                          InstanceMethod<&RunnerPool::close>("close"),
+                         StaticMethod<&RunnerPool::liveLoans>("liveLoans"),
                      });
 }
 
@@ -194,12 +199,33 @@ Napi::Value RunnerPool::takeOutput(const Napi::CallbackInfo& info) {
     }
     if (napi_set_element(env, parts, i, buffer) != napi_ok) break;
   }
-  parcels.clear();
+  settle(env, info[1], parcels);
   return parts;
 }
 
-// (slot): nobody wants its bytes any more.
-void RunnerPool::discard(const Napi::CallbackInfo& info) { core_->parcels(numberAt(info, 0)).clear(); }
+// (slot, lent): nobody wants its bytes any more. `lent`: what setInput was given, or null.
+void RunnerPool::discard(const Napi::CallbackInfo& info) {
+  settle(info.Env(), info[1], core_->parcels(numberAt(info, 0)));
+}
+
+// The job has ended. What its task has kept of `lent` stays here until that has gone.
+void RunnerPool::settle(Napi::Env env, const Napi::Value& lent, JobParcels& parcels) {
+  parcels.forEachKept([&](uint32_t index, const std::shared_ptr<Loan>& loan) {
+    napi_value buffer = nullptr;
+    if (napi_get_element(env, lent, index, &buffer) != napi_ok || !loan->keep()) return;
+    kept_.push_back({loan, Napi::Reference<Napi::Value>::New(Napi::Value(env, buffer), 1)});
+  });
+  parcels.clear();
+}
+
+void RunnerPool::rung() {
+  std::erase_if(kept_, [](const KeptLoan& kept) { return kept.loan->isOver(); });
+}
+
+// () to the number of loans of the process that are not over.
+Napi::Value RunnerPool::liveLoans(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), Loan::live());
+}
 
 // (consumer): it runs nothing after what it runs.
 void RunnerPool::withdraw(const Napi::CallbackInfo& info) { core_->queue().withdraw(numberAt(info, 0)); }
@@ -254,6 +280,7 @@ Napi::Function RunnerConsumer::define(Napi::Env env) {
                          InstanceMethod<&RunnerConsumer::ringSelf>("ringSelf"),
                          InstanceMethod<&RunnerConsumer::takeInput>("takeInput"),
                          InstanceMethod<&RunnerConsumer::setOutput>("setOutput"),
+                         InstanceMethod<&RunnerConsumer::endLoans>("endLoans"),
                          InstanceMethod<&RunnerConsumer::setReferenced>("setReferenced"),
                          InstanceMethod<&RunnerConsumer::close>("close"),
                      });
@@ -302,16 +329,26 @@ void RunnerConsumer::ringSelf(const Napi::CallbackInfo&) {
   if (doorbell_ != nullptr) doorbell_->ring();
 }
 
-// (slot, spare) to an array of ArrayBuffers. The bytes of one part may be put into `spare`, an ArrayBuffer or null,
-// which then is that part. As with takeOutput, incomplete at the end of the environment.
+// (slot, spare, loans) to an array of ArrayBuffers. The bytes of one part may be put into `spare`, an ArrayBuffer or
+// null, which then is that part. `loans`: an array, to which those are added that are the caller's memory itself; or
+// null, and none is. As with takeOutput, incomplete at the end of the environment.
 Napi::Value RunnerConsumer::takeInput(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   JobParcels& parcels = core_->parcels(numberAt(info, 0));
   const Parcel& input = parcels.input();
   Napi::Array parts = Napi::Array::New(env, input.size());
+  const bool canLend = info[2].IsArray();
+  uint32_t loans = 0;
   bool isSpareUsed = false;
   for (uint32_t i = 0; i < input.size(); i++) {
     const size_t size = input[i].size;
+    if (canLend && input[i].lent != kNotLent && size >= kMinLoanBytes) {
+      if (napi_value lent = lend(env, parcels, input[i]); lent != nullptr) {
+        if (napi_set_element(env, info[2], loans++, lent) != napi_ok) break;
+        if (napi_set_element(env, parts, i, lent) != napi_ok) break;
+        continue;
+      }
+    }
     napi_value buffer = info[1];
     void* bytes = isSpareUsed ? nullptr : bytesIn(env, info[1], size);
     if (bytes != nullptr) {
@@ -327,12 +364,46 @@ Napi::Value RunnerConsumer::takeInput(const Napi::CallbackInfo& info) {
   return parts;
 }
 
+// nullptr: this runtime knows no memory but its own, or the environment is being terminated.
+napi_value RunnerConsumer::lend(Napi::Env env, JobParcels& parcels, const ParcelPart& part) {
+  struct Holder {
+    std::shared_ptr<Loan> loan;
+    std::weak_ptr<RunnerCore> core;
+  };
+  auto loan = std::make_shared<Loan>();
+  auto* holder = new Holder{loan, core_};
+  napi_value buffer;
+  const napi_status status = napi_create_external_arraybuffer(
+      env, const_cast<uint8_t*>(parcels.bytesOf(part)), part.size,
+      [](napi_env, void*, void* hint) {
+        const std::unique_ptr<Holder> ended(static_cast<Holder*>(hint));
+        if (!ended->loan->end()) return;
+        if (const std::shared_ptr<RunnerCore> core = ended->core.lock(); core != nullptr) core->ringCaller();
+      },
+      holder, &buffer);
+  // Otherwise node may still call the finalizer.
+  if (status == napi_no_external_buffers_allowed) delete holder;
+  if (status != napi_ok) return nullptr;
+  parcels.show(part, std::move(loan));
+  return buffer;
+}
+
+// (buffers): of `loans`. The task has given them back.
+void RunnerConsumer::endLoans(const Napi::CallbackInfo& info) {
+  const auto buffers = info[0].As<Napi::Array>();
+  for (uint32_t i = 0; i < buffers.Length(); i++) {
+    napi_value buffer;
+    if (napi_get_element(info.Env(), buffers, i, &buffer) != napi_ok) return;
+    napi_detach_arraybuffer(info.Env(), buffer);
+  }
+}
+
 // (slot, parts)
 void RunnerConsumer::setOutput(const Napi::CallbackInfo& info) {
   JobParcels& parcels = core_->parcels(numberAt(info, 0));
   parcels.clearOutput();
   fillParcel(info.Env(), info[1],
-             [&parcels](void* bytes, size_t size, bool) { return parcels.addOutput(bytes, size); });
+             [&parcels](void* bytes, size_t size, bool isWhole) { return parcels.addOutput(bytes, size, isWhole); });
 }
 
 void RunnerConsumer::setReferenced(const Napi::CallbackInfo& info) {

@@ -27,6 +27,7 @@ class RunnerEnd {
   void close();
   virtual ~RunnerEnd() = default;
   virtual void closing() {}  // before the doorbell goes
+  virtual void rung() {}     // before JavaScript is called
 
   // False: out of memory.
   using PartAdder = std::function<bool(void* bytes, size_t size, bool isWhole)>;
@@ -49,6 +50,8 @@ class RunnerPool final : public Napi::ObjectWrap<RunnerPool>, private RunnerEnd 
   explicit RunnerPool(const Napi::CallbackInfo& info);
   ~RunnerPool() override;
 
+  static Napi::Value liveLoans(const Napi::CallbackInfo& info);
+
  private:
   Napi::Value id(const Napi::CallbackInfo& info);
   Napi::Value submit(const Napi::CallbackInfo& info);
@@ -65,10 +68,20 @@ class RunnerPool final : public Napi::ObjectWrap<RunnerPool>, private RunnerEnd 
   Napi::Value waits(const Napi::CallbackInfo& info);
   Napi::Value queued(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
+  void closing() override { kept_.clear(); }
+  void rung() override;
+  void settle(Napi::Env env, const Napi::Value& lent, JobParcels& parcels);
+
+  // A buffer that was lent to a task which has kept it.
+  struct KeptLoan {
+    std::shared_ptr<Loan> loan;
+    Napi::Reference<Napi::Value> buffer;
+  };
 
   Napi::ObjectReference memory_;  // keeps the arrays alive that the states and batches are in
   const uint32_t* batchSlots_ = nullptr;
   const uint8_t* batchPriorities_ = nullptr;
+  std::vector<KeptLoan> kept_;
   std::shared_ptr<RunnerCore> core_;
 };
 
@@ -86,7 +99,9 @@ class RunnerConsumer final : public Napi::ObjectWrap<RunnerConsumer>, private Ru
   void ringCaller(const Napi::CallbackInfo& info);
   void ringSelf(const Napi::CallbackInfo& info);
   Napi::Value takeInput(const Napi::CallbackInfo& info);
+  napi_value lend(Napi::Env env, JobParcels& parcels, const ParcelPart& part);
   void setOutput(const Napi::CallbackInfo& info);
+  void endLoans(const Napi::CallbackInfo& info);
   void setReferenced(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
   void closing() override;

@@ -4,7 +4,8 @@
 //
 // Buffers that the caller gave away are lent instead of copied: their memory stays the caller's, who keeps it until it
 // takes the slot back. The consumer reads the input there, and later writes output of the same size there: one copy
-// each way, and nothing to allocate at the caller's. Thread: whoever owns the job's slot.
+// each way, and nothing to allocate at the caller's. Or the consumer shows its task that memory itself, on a Loan
+// (loan.h), and gives it back as it is. Thread: whoever owns the job's slot.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,8 @@
 #include <cstring>
 #include <memory>
 #include <vector>
+
+#include "runner/loan.h"
 
 namespace gammaloop {
 
@@ -43,14 +46,18 @@ class JobParcels {
   // The memory must stay until clear().
   void lendInput(void* bytes, size_t size) {
     input_.push_back({nullptr, size, static_cast<uint32_t>(lent_.size())});
-    lent_.push_back({static_cast<uint8_t*>(bytes), size, false});
+    lent_.push_back({static_cast<uint8_t*>(bytes), size, false, nullptr});
   }
-  // Into what was lent where the size is the same. False: out of memory.
-  bool addOutput(const void* bytes, size_t size) {
+  // The task has the memory of this part of the input itself, for as long as `loan` lasts.
+  void show(const ParcelPart& part, std::shared_ptr<Loan> loan) { lent_[part.lent].loan = std::move(loan); }
+  // What comes back as a whole is itself where it was on loan. Else into what was lent where the size is the same, and
+  // nobody else has it. False: out of memory.
+  bool addOutput(const void* bytes, size_t size, bool isWhole = false) {
     for (uint32_t i = 0; i < lent_.size(); i++) {
-      if (lent_[i].size != size || lent_[i].written) continue;
+      const bool isItself = lent_[i].loan != nullptr && lent_[i].bytes == bytes && isWhole;
+      if (lent_[i].size != size || lent_[i].written || (lent_[i].loan != nullptr && !isItself)) continue;
       lent_[i].written = true;
-      if (size != 0) std::memcpy(lent_[i].bytes, bytes, size);  // an empty buffer may have no memory
+      if (size != 0 && !isItself) std::memcpy(lent_[i].bytes, bytes, size);  // an empty buffer may have no memory
       output_.push_back({nullptr, size, i});
       return true;
     }
@@ -62,7 +69,14 @@ class JobParcels {
     output_.clear();
     for (LentBytes& lent : lent_) lent.written = false;
   }
-  // What was lent is the caller's alone again.
+  // Calls `each(index, loan)` for what is still on loan to a task that has ended without giving it back.
+  template <typename Each>
+  void forEachKept(const Each& each) const {
+    for (uint32_t i = 0; i < lent_.size(); i++) {
+      if (lent_[i].loan != nullptr && !lent_[i].written) each(i, lent_[i].loan);
+    }
+  }
+  // What was lent is the caller's alone again, but for what is kept.
   void clear() {
     input_.clear();
     output_.clear();
@@ -74,6 +88,7 @@ class JobParcels {
     uint8_t* bytes;
     size_t size;
     bool written;  // by output
+    std::shared_ptr<Loan> loan;
   };
 
   static bool addCopy(Parcel& parcel, const void* bytes, size_t size) {

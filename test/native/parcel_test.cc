@@ -75,3 +75,37 @@ TEST("parcel: parts of no bytes") {
   EXPECT_EQ(parcels.input().size(), 2u);
   EXPECT_EQ(parcels.output()[0].size, 0u);
 }
+
+TEST("parcel: what is on loan comes back as it is, and takes nothing else") {
+  std::string first = "aaaa";
+  std::string second = "bbbb";
+  JobParcels parcels;
+  for (std::string* lent : {&first, &second}) parcels.lendInput(lent->data(), lent->size());
+  const auto loan = std::make_shared<Loan>();
+  parcels.show(parcels.input()[0], loan);
+  parcels.clearInput();
+  EXPECT(parcels.addOutput("1111", 4));        // into the second
+  EXPECT(parcels.addOutput("2222", 4, true));  // a buffer of the task's own
+  EXPECT(parcels.addOutput(first.data(), 4));  // not as a whole: a view that the task keeps
+  uint32_t kept = 0;
+  parcels.forEachKept([&](uint32_t index, const std::shared_ptr<Loan>& it) { kept += index == 0 && it == loan; });
+  EXPECT_EQ(kept, 1u);
+  EXPECT(parcels.addOutput(first.data(), 4, true));
+  parcels.forEachKept([&](uint32_t, const std::shared_ptr<Loan>&) { kept++; });
+  EXPECT_EQ(kept, 1u);
+  EXPECT_EQ(first, "aaaa");
+  EXPECT_EQ(second, "1111");
+  const uint32_t lents[] = {1, kNotLent, kNotLent, 0};
+  for (uint32_t i = 0; i < 4; i++) EXPECT_EQ(parcels.output()[i].lent, lents[i]);
+}
+
+TEST("loan: whoever comes first, the caller who keeps the memory or its end") {
+  Loan kept;
+  EXPECT(kept.keep());
+  EXPECT(!kept.isOver());
+  EXPECT(kept.end());
+  EXPECT(kept.isOver());
+  Loan ended;
+  EXPECT(!ended.end());
+  EXPECT(!ended.keep());
+}

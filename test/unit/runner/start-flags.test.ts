@@ -5,15 +5,17 @@ import { describe, expect, test } from 'vitest';
 import { library } from './support.js';
 
 /** What a process with these flags prints: the program is its text. */
-async function printed(flags: string[], program: string): Promise<string> {
-  const { stdout } = await promisify(execFile)(process.execPath, [...flags, program], { timeout: 20_000 });
+async function printed(flags: string[], program: string, options = ''): Promise<string> {
+  const env = { ...process.env, NODE_OPTIONS: options };
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, program], { timeout: 20_000, env });
   return stdout.trim();
 }
 
 const adds = (options: object) => `
   import(${JSON.stringify(library)}).then(async ({ Runner }) => {
     const runner = new Runner(${JSON.stringify(options)});
-    console.log(await runner.call((a, b) => [a + b, process.execArgv.includes('--no-deprecation')], [1, 2]));
+    const sum = (a, b) => [a + b, /--no-dep"?recation/.test(process.execArgv + process.env.NODE_OPTIONS)];
+    console.log(await runner.call(sum, [1, 2]));
     await runner.close();
   });`;
 
@@ -26,6 +28,14 @@ describe.each(['thread', 'process'])('a worker (%s) of a program that is', (lane
   ])('%s', async (_, flags) => {
     expect(await printed(flags, adds({ lane, threads: 1 }))).toBe('[ 3, true ]');
   });
+
+  test.each(['--input-type=module --no-deprecation', '"--input-type"  module "--no-dep"recation'])(
+    'text, with NODE_OPTIONS %s',
+    async (options) => {
+      expect(await printed(['--eval'], adds({ lane, threads: 1 }), options)).toBe('[ 3, true ]');
+      expect(await printed(['--eval'], adds({ lane, threads: 1, execArgv: [] }), options)).toBe('[ 3, true ]');
+    },
+  );
 
   test('text, with execArgv of its own', async () => {
     const flags = ['--no-deprecation', '--input-type=module', '--eval'];

@@ -175,3 +175,43 @@ export const arrayBuffers = async () => {
   }
   return process.memoryUsage().arrayBuffers;
 };
+
+let onLoan;
+/** Does with bytes that were moved here what it is told. */
+export function useMoved(bytes, what) {
+  onLoan = bytes;
+  const { buffer } = bytes;
+  switch (what) {
+    case 'moves':
+      return transfer(bytes, [buffer]);
+    case 'moves it and no more':
+      return transfer(1, [buffer]);
+    case 'moves it twice':
+      return transfer(bytes, [buffer, buffer]);
+    case 'moves it with another': {
+      const other = Uint8Array.from(bytes);
+      return transfer([other, bytes], [other.buffer, buffer]);
+    }
+    case 'moves it by message':
+      return transfer([bytes, new SharedArrayBuffer(1)], [buffer]);
+    case 'moves another':
+      return transfer(new Uint8Array(bytes.length), [new ArrayBuffer(bytes.length)]);
+    case 'moves another of its size': {
+      const other = new Uint8Array(bytes.length);
+      return transfer(other, [other.buffer]);
+    }
+    case 'copies':
+      return bytes;
+    case 'clones':
+      return structuredClone(bytes, { transfer: [buffer] });
+    case 'fails':
+      throw new RangeError('asked to');
+    case 'ends its worker':
+      return process.exit(3);
+  }
+}
+export const movedBefore = () => onLoan;
+export const forgetMoved = () => {
+  onLoan = undefined;
+  runInNewContext('gc')();
+};
