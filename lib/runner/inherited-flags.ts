@@ -40,9 +40,9 @@ export function takesOnlyText(hasExecArgv: boolean, env: NodeJS.ProcessEnv | und
 /** As node reads NODE_OPTIONS: arguments are apart by spaces outside of quotes, and inside a backslash takes the next character as it is. */
 function splitOptions(text: string): string[] {
   const options: string[] = [];
-  for (const [option] of text.matchAll(/(?:[^ "]|"(?:[^"\\]|\\[^])*"?)+/g)) {
+  for (const [option] of text.matchAll(/(?:[^ "]|"(?:[^"\\]|\\.)*"?)+/gs)) {
     options.push(
-      option.replaceAll(/"((?:[^"\\]|\\[^])*)"?/g, (_, quoted: string) => quoted.replaceAll(/\\([^])/g, '$1')),
+      option.replaceAll(/"((?:[^"\\]|\\.)*)"?/gs, (_, quoted: string) => quoted.replaceAll(/\\(.)/gs, '$1')),
     );
   }
   return options;
