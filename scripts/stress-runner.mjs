@@ -8,7 +8,7 @@ import { buildProgram, librarySources, root, run, testFlags } from './native-bui
 const operations = process.argv[2] ?? '10000000';
 if (!/^\d+$/.test(operations)) throw new Error(`${operations}: expected a number of operations`);
 const testRoot = join(root, 'test/native');
-const tests = ['main.cc', 'test.cc', 'job_queue_test.cc', 'job_queue_stress_test.cc', 'native_worker_test.cc'];
+const tests = ['main', 'test', 'job_queue_test', 'job_queue_stress_test', 'native_worker_test', 'parcel_test'];
 
 try {
   const program = await buildProgram({
@@ -16,7 +16,7 @@ try {
     directory: join(root, 'build-native-tests-thread'),
     sources: [
       ...librarySources().filter((source) => source.includes('/runner/')),
-      ...tests.map((name) => join(testRoot, name)),
+      ...tests.map((name) => join(testRoot, `${name}.cc`)),
     ],
     flags: [...testFlags, '-fsanitize=thread', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
   });

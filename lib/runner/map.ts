@@ -1,7 +1,7 @@
 /** `runner.map`: a task for each item, some at a time, the results as an async iterable. */
 
 import { OptionError } from '../errors.js';
-import { abandonOnCancel } from '../scope/abandon.js';
+import { plainOwner, Waiter } from '../scope/waiter.js';
 
 export interface MapOptions {
   /** Tasks that are in flight at a time; items are drawn as results are consumed. Default: twice the threads. */
@@ -20,11 +20,11 @@ export function checkMapOptions(concurrency: number, ordered: boolean): Required
   return { concurrency, ordered };
 }
 
+/** Of one item. */
 interface Outcome {
-  readonly key: number;
-  readonly value?: unknown;
-  readonly error?: unknown;
-  readonly failed: boolean;
+  isSettled: boolean;
+  isError: boolean;
+  value: unknown;
 }
 
 /**
@@ -38,69 +38,67 @@ export async function* mapTasks(
   cancel: () => void,
 ): AsyncGenerator<unknown, void, void> {
   const items = iteratorOf(source);
-  const inFlight = new Map<number, Promise<Outcome>>();
-  let next = 0;
+  let inFlight = 0;
   let exhausted = false;
-  let drawing: Promise<null> | null = null;
-  let sourceWorks = false;
-  const draw = async (): Promise<null> => {
+  let isDrawing = false;
+  /** In the order in which they are given: of the items, or of their ends. */
+  const outcomes = new Set<Outcome>();
+  let wake = () => {};
+  const begin = (promise: Promise<unknown>) => {
+    const outcome: Outcome = { isSettled: false, isError: false, value: undefined };
+    const settle = (value: unknown, isError: boolean) => {
+      Object.assign(outcome, { isSettled: true, isError, value });
+      if (!options.ordered) outcomes.add(outcome);
+      wake();
+    };
+    inFlight++;
+    if (options.ordered) outcomes.add(outcome);
+    promise.then(
+      (value) => settle(value, false),
+      (error) => settle(error, true),
+    );
+  };
+  const draw = async () => {
+    isDrawing = true;
     try {
-      sourceWorks = true;
       const drawn = await items.next();
-      if (drawn.done === true) {
-        exhausted = true;
-      } else {
-        const key = next++;
-        inFlight.set(key, outcomeOf(key, run(drawn.value)));
-      }
+      if (drawn.done === true) exhausted = true;
+      else begin(run(drawn.value));
     } catch (error) {
       exhausted = true; // a source that throws is over
-      const key = next++;
-      inFlight.set(key, Promise.resolve({ key, error, failed: true }));
+      begin(Promise.reject(error));
     }
-    sourceWorks = false;
-    return null;
+    isDrawing = false;
+    wake();
   };
   try {
     for (;;) {
-      if (!exhausted && drawing === null && inFlight.size < options.concurrency) {
-        drawing = draw();
+      if (!exhausted && !isDrawing && inFlight < options.concurrency) {
+        void draw();
       }
-      const awaited: Promise<Outcome | null>[] = drawing === null ? [] : [drawing];
-      for (const outcome of inFlight.values()) {
-        awaited.push(outcome);
-        if (options.ordered) break;
-      }
-      if (awaited.length === 0) {
+      const [outcome] = outcomes;
+      if (outcome?.isSettled) {
+        outcomes.delete(outcome);
+        inFlight--;
+        if (outcome.isError) throw outcome.value;
+        yield outcome.value;
+      } else if (exhausted && inFlight === 0) {
         return;
+      } else {
+        const change = new Waiter<void>(plainOwner);
+        wake = () => void change.resolve();
+        await change.park();
       }
-      const outcome = await abandonOnCancel(Promise.race(awaited));
-      if (outcome === null) {
-        drawing = null;
-        continue;
-      }
-      inFlight.delete(outcome.key);
-      if (outcome.failed) {
-        throw outcome.error;
-      }
-      yield outcome.value;
     }
   } finally {
     cancel();
     if (!exhausted) {
       const closed = Promise.resolve(items.return?.());
       // A source that is at work on its next item ends after that, which may be never.
-      if (sourceWorks) closed.catch(() => {});
+      if (isDrawing) closed.catch(() => {});
       else await closed;
     }
   }
-}
-
-function outcomeOf(key: number, promise: Promise<unknown>): Promise<Outcome> {
-  return promise.then(
-    (value) => ({ key, value, failed: false }),
-    (error) => ({ key, error, failed: true }),
-  );
 }
 
 function iteratorOf(source: Iterable<unknown> | AsyncIterable<unknown>): AsyncIterator<unknown> | Iterator<unknown> {

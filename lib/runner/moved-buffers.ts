@@ -4,7 +4,7 @@
  */
 import type { NativeRunnerConsumer } from '../bridge/binding.js';
 import type { TaskRun } from './task-run.js';
-import { CAN_SHOW_LENT, checkDistinct, takeAway } from './transfer.js';
+import { CAN_SHOW_LENT, takeAway } from './transfer.js';
 
 export class MovedBuffers {
   readonly #consumer: NativeRunnerConsumer;
@@ -44,7 +44,6 @@ export class MovedBuffers {
       this.#spare = takeAway(list)[0] ?? null;
       return;
     }
-    checkDistinct(list);
     const own = list.filter((buffer) => !loans.includes(buffer));
     if (own.length > 0) {
       this.#spare = takeAway(own)[0]!;

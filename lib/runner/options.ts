@@ -172,6 +172,9 @@ export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions
 
 /** Throws OptionError. */
 export function checkTaskOptions(options: NativeTaskOptions): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new OptionError('options', 'an object', options);
+  }
   const { signal, timeout, priority, transfer, traceId, lane, onProgress } = options;
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw new OptionError('signal', 'an AbortSignal', signal);

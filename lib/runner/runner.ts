@@ -79,9 +79,7 @@ export class Runner {
   /** Runs the function of the module that has this name. */
   run<T = unknown>(name: string, args: readonly unknown[] = [], options?: TaskOptions): Promise<T> {
     try {
-      if (typeof name !== 'string') {
-        throw new OptionError('name', 'the name of a function of the module', name);
-      }
+      checkName(name);
       checkTask(args, options);
       return this.#run(this.#main, this.#main.functions.named(name), name, args, options) as Promise<T>;
     } catch (error) {
@@ -135,12 +133,17 @@ export class Runner {
     }
   }
 
-  /** A task for each item, which is its argument. No more items are drawn than results are consumed, but for those in flight. */
+  /**
+   * A task for each item, which is its argument. No more items are drawn than results are consumed, but for those in flight, and a task waits where
+   * the queue is full. Throws OptionError.
+   */
   map<T = unknown>(
     name: string,
     iterable: Iterable<unknown> | AsyncIterable<unknown>,
     options: MapOptions & TaskOptions = {},
   ): AsyncGenerator<T, void, void> {
+    checkName(name);
+    checkTaskOptions(options);
     const { concurrency, ordered, signal, ...rest } = options;
     const { threads, tasksPerThread, slots } = this.#options;
     const defaultConcurrency = Math.min(2 * threads * tasksPerThread, slots);
@@ -149,7 +152,7 @@ export class Runner {
     const taskOptions = { ...rest, signal: signal === undefined ? end.signal : AbortSignal.any([signal, end.signal]) };
     return mapTasks(
       iterable,
-      (item) => this.run(name, [item], taskOptions),
+      (item) => this.#run(this.#main, this.#main.functions.named(name), name, [item], taskOptions, true),
       checked,
       () => end.abort(),
     ) as AsyncGenerator<T>;
@@ -205,7 +208,7 @@ export class Runner {
    * again: the promise is the first call's, and an earlier deadline counts.
    */
   close(options: { deadline?: number } = {}): Promise<RunnerCloseReport> {
-    const { deadline = Number.POSITIVE_INFINITY } = options;
+    const { deadline = Number.POSITIVE_INFINITY } = options ?? {};
     if (typeof deadline !== 'number' || !(deadline >= 0)) {
       return Promise.reject(new OptionError('deadline', 'milliseconds, 0 or more, or Infinity', deadline));
     }
@@ -251,21 +254,22 @@ export class Runner {
     name: string,
     args: readonly unknown[],
     options: NativeTaskOptions | undefined,
+    waits = this.#options.waits,
   ): Promise<unknown> {
     this.#checkOpen();
     if (table.full) {
-      this.#checkRoom(table);
+      this.#checkRoom(table, waits);
     }
     return table.add(new Task(table, functionId, name, args, options));
   }
 
-  #checkRoom(table: JobTable): void {
+  #checkRoom(table: JobTable, waits: boolean): void {
     // Results may be there that nobody has looked at.
     table.collect();
     if (!table.full) {
       return;
     }
-    if (!this.#options.waits) {
+    if (!waits) {
       table.refused++;
       throw new QueueFullError(this.#options.capacity);
     }
@@ -284,6 +288,13 @@ export class Runner {
   async #close(): Promise<RunnerCloseReport> {
     await Promise.all(this.#lanes.map((lane) => lane.close()));
     return { cancelled: this.#cut };
+  }
+}
+
+/** Throws OptionError. */
+function checkName(name: unknown): void {
+  if (typeof name !== 'string') {
+    throw new OptionError('name', 'the name of a function of the module', name);
   }
 }
 

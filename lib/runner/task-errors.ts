@@ -12,6 +12,8 @@ export interface PlainError {
   readonly stack: string | undefined;
   /** Present only where the error has a cause. */
   readonly cause?: Wrapped;
+  /** A DOMException, whose name says which. */
+  readonly isDom?: true;
   /** Of an AggregateError. */
   readonly errors?: readonly Wrapped[];
   readonly properties: Record<string, unknown>;
@@ -51,7 +53,8 @@ export function toPlainError(error: Error, canClone: (value: unknown) => boolean
       }
     }
     const { code } = error as { code?: unknown };
-    if (typeof code === 'string' || typeof code === 'number') {
+    const isDom = error instanceof DOMException; // its code follows from its name
+    if (!isDom && (typeof code === 'string' || typeof code === 'number')) {
       properties['code'] = code;
     }
     const plain = {
@@ -59,6 +62,7 @@ export function toPlainError(error: Error, canClone: (value: unknown) => boolean
       message: String(error.message),
       stack: typeof error.stack === 'string' ? error.stack : undefined,
       properties,
+      ...(isDom ? { isDom } : {}),
     };
     const hasCause = error.cause !== undefined && depth < MAX_DEPTH;
     const isAggregate = error instanceof AggregateError && depth < MAX_DEPTH;
@@ -87,6 +91,9 @@ export function fromPlainError(plain: PlainError): Error {
 
 function construct(plain: PlainError, options: ErrorOptions | undefined, unwrap: (wrapped: Wrapped) => unknown): Error {
   const { name, message, properties } = plain;
+  if (plain.isDom) {
+    return new DOMException(message, { name, ...options } as never); // node's types know the name alone
+  }
   if (plain.errors !== undefined) {
     return new AggregateError(plain.errors.map(unwrap), message, options);
   }

@@ -80,7 +80,7 @@ export function checkAttached(list: readonly object[]): void {
 
 /** Throws PayloadError, as a message does. */
 export function checkDistinct(list: readonly object[]): void {
-  if (new Set(list).size < list.length) {
+  if (list.length > 1 && new Set(list).size < list.length) {
     throw new PayloadError('A buffer of the transfer list is there twice');
   }
 }

@@ -40,7 +40,7 @@ import { provideTaskContext } from './task-context.js';
 import { fromPlainError, type PlainError } from './task-errors.js';
 import type { TaskFunction } from './task-module.js';
 import { TaskRun } from './task-run.js';
-import { asTransferred, bytesIn, checkAttached } from './transfer.js';
+import { asTransferred, bytesIn, checkAttached, checkDistinct } from './transfer.js';
 import { NotPlain, ValueCodec } from './values.js';
 
 /** The way to the caller beside the jobs. */
@@ -362,6 +362,7 @@ export class WorkerLoop {
         return this.#write(task, value) | (failed ? OUTPUT_ERROR : OUTPUT_VALUE);
       }
       checkAttached(transferred.list);
+      checkDistinct(transferred.list);
       if (this.#caller.canMove(transferred.list, task.room)) {
         const kind = this.#write(task, transferred.value, transferred.list);
         this.#moved.takeAway(task, transferred.list);

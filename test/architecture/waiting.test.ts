@@ -17,7 +17,6 @@ const exceptions: Record<string, string> = {
   'promise lib/scope/waiter.ts': 'the one place that parks',
   'promise lib/scope/testing.ts':
     'watches whether the event loop stands still, so it must not count as a waiter itself',
-  'promise lib/runner/map.ts': 'several promises at once; waited for by abandonOnCancel',
   'timer lib/runner/worker-pool.ts': 'a watch over a worker that starts or ends, which must not keep the process',
   'timer lib/runner/worker-loop.ts': 'the idle time of a worker, which must not keep its thread',
   'timer lib/runner/worker-process.ts': 'the same of a process',

@@ -43,6 +43,9 @@ describe('run', () => {
     }
     expect(await errorOf(runner.run('add', 'x' as never))).toMatchObject({ option: 'args' });
     expect(await errorOf(runner.run(1 as never))).toMatchObject({ option: 'name' });
+    expect(await errorOf(runner.run('add', [], null as never))).toMatchObject({ option: 'options' });
+    expect(() => runner.map('echo', [], null as never)).toThrow(expect.objectContaining({ option: 'options' }));
+    expect(() => runner.map('echo', [], { priority: 8 })).toThrow(expect.objectContaining({ option: 'priority' }));
     const wrong: [string, object][] = [
       ['threads', { threads: 0 }],
       ['graceMs', { tasksPerThread: 2, graceMs: 5 }],
@@ -143,6 +146,12 @@ describe('map', () => {
       expect(drawn).toBeLessThanOrEqual(i + 1 + 4);
     }
     await results.return();
+  });
+
+  test('waits where it has more at a time than the queue takes', async () => {
+    const runner = makeRunner({ queue: { capacity: 1 } });
+    const items = Array.from({ length: 50 }, (_, i) => i);
+    expect(await collect(runner.map('echo', items, { concurrency: 20 }))).toEqual(items);
   });
 
   test('a slow source does not hold back what is done', async () => {

@@ -37,6 +37,10 @@ export function thrower(kind) {
   const cause = Object.assign(new RangeError('the cause'), { code: 'E_CAUSE' });
   throw Object.assign(new TypeError('the error', { cause }), { code: 'E_TASK', detail: { a: 1 } });
 }
+export function throwAborted() {
+  const cause = new DOMException('stopped', { name: 'AbortError', cause: new RangeError('why') });
+  throw new Error('outer', { cause });
+}
 export const rejecter = async (kind) => thrower(kind);
 export const unclonable = () => ({ helper: () => {} });
 export const unclonableSymbol = () => Symbol('x');
@@ -210,7 +214,7 @@ export function useMoved(bytes, what) {
       return process.exit(3);
   }
 }
-export const movedBefore = () => onLoan;
+export const movedBefore = () => (onLoan.length === 0 ? 'gone' : onLoan);
 export const forgetMoved = () => {
   onLoan = undefined;
   runInNewContext('gc')();

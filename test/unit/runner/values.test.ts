@@ -120,6 +120,21 @@ describe('values', () => {
     expect(aggregate).toMatchObject({ message: 'several', errors: [{ message: 'one' }, 2] });
   });
 
+  test('a DOMException stays one, with its cause, as an argument, thrown, and a cause', async () => {
+    const runner = makeRunner();
+    const came = await runner.run<DOMException>('echo', [new DOMException('one', 'DataCloneError')]);
+    const { cause } = await errorOf(runner.run('throwAborted'));
+    for (const [error, name, code] of [
+      [came, 'DataCloneError', 25],
+      [cause, 'AbortError', 20],
+    ] as const) {
+      expect(error).toBeInstanceOf(DOMException);
+      expect(error).toMatchObject({ name, code });
+    }
+    expect((cause as DOMException & { cause: unknown }).cause).toBeInstanceOf(RangeError);
+    expect((cause as DOMException).stack).toContain('tasks.mjs');
+  });
+
   test('what is thrown and is no error arrives as it is; what cannot be cloned of an error stays behind', async () => {
     const runner = makeRunner();
     expect(await errorOf(runner.run('thrower', ['number']))).toBe(42);
