@@ -11,13 +11,13 @@ const SCRIPT = `if redis.call('PUBLISH',ARGV[1],ARGV[3])==0 then redis.call('PUB
 const PUBLISH = `${SKIP}*3\r\n$7\r\nPUBLISH\r\n`;
 const PUBLISH_OR_RETURN = `${SKIP}*6\r\n$4\r\nEVAL\r\n${bulk(SCRIPT)}${bulk('0')}`;
 
-export class UnansweredPublisher {
+export class QuietPublisher {
   readonly #redis: Redis;
 
   /** Null where the server does not have it: a proxy may not know it, or the user lack the right. */
-  static async open(redis: Redis): Promise<UnansweredPublisher | null> {
+  static async open(redis: Redis): Promise<QuietPublisher | null> {
     return redis.call('CLIENT', 'REPLY', 'ON').then(
-      () => new UnansweredPublisher(redis),
+      () => new QuietPublisher(redis),
       () => null,
     );
   }

@@ -21,7 +21,7 @@ import {
 } from './broker-session.js';
 import { requirePackage } from './client-package.js';
 import { decodeFrame } from './frame.js';
-import { UnansweredPublisher } from './redis-publish.js';
+import { QuietPublisher } from './redis-publish.js';
 import { RedisRoutes, untilAskedAnew } from './redis-routes.js';
 import { JOIN, PUBLISH } from './redis-scripts.js';
 import { RedisWork, refusalOf } from './redis-work.js';
@@ -88,8 +88,8 @@ export class RedisPort extends BrokerPort {
     };
     try {
       const [commands, subscriber] = await Promise.all([connect(), connect()]);
-      const [maxBytes, unanswered] = await Promise.all([maxBytesOf(commands), UnansweredPublisher.open(commands)]);
-      const session = new RedisSession(maxBytes, commands, unanswered, subscriber, connect, open, owner, this.options);
+      const [maxBytes, quiet] = await Promise.all([maxBytesOf(commands), QuietPublisher.open(commands)]);
+      const session = new RedisSession(maxBytes, commands, quiet, subscriber, connect, open, owner, this.options);
       await session.begin();
       return session;
     } catch (error) {
@@ -112,7 +112,7 @@ interface Scripts {
 class RedisSession implements Session {
   readonly maxBytes: number;
   readonly #commands: Redis & Scripts;
-  readonly #unanswered: UnansweredPublisher | null;
+  readonly #quiet: QuietPublisher | null;
   readonly #subscriber: Redis;
   readonly #open: readonly Redis[];
   readonly #owner: SessionOwner;
@@ -139,7 +139,7 @@ class RedisSession implements Session {
   constructor(
     maxBytes: number,
     commands: Redis,
-    unanswered: UnansweredPublisher | null,
+    quiet: QuietPublisher | null,
     subscriber: Redis,
     connect: Connect,
     open: readonly Redis[],
@@ -150,7 +150,7 @@ class RedisSession implements Session {
     commands.defineCommand('glJoin', { numberOfKeys: 1, lua: JOIN });
     commands.defineCommand('glPublish', { numberOfKeys: 1, lua: PUBLISH });
     this.#commands = commands as Redis & Scripts;
-    this.#unanswered = unanswered;
+    this.#quiet = quiet;
     this.#cork = new TurnCork(commands.stream);
     this.#subscriber = subscriber;
     this.#open = open;
@@ -250,20 +250,20 @@ class RedisSession implements Session {
 
   #post({ frame, envelope }: Sending): void {
     const name = this.#name(envelope.subject);
-    if (this.#unanswered !== null) this.#unanswered.publish(name, frame);
+    if (this.#quiet !== null) this.#quiet.publish(name, frame);
     else this.#commands.publish(name, frame).catch(ignore);
   }
 
   #publishToGroups(subject: string, messages: readonly Sending[]): void {
     const now = performance.now();
-    const unanswered = messages.length === 1 ? this.#unanswered : null;
-    const member = unanswered === null ? undefined : this.#routes.pick(subject, this.#turn, now);
-    if (unanswered === null || member === undefined) {
+    const quiet = messages.length === 1 ? this.#quiet : null;
+    const member = quiet === null ? undefined : this.#routes.pick(subject, this.#turn, now);
+    if (quiet === null || member === undefined) {
       this.#publishByScript(subject, messages, now);
       return;
     }
     this.#turn = (this.#turn + 1) % MAX_TURN;
-    unanswered.publishOrReturn(member, this.#back, (messages[0] as Sending).frame);
+    quiet.publishOrReturn(member, this.#back, (messages[0] as Sending).frame);
   }
 
   /** The member has gone, and nobody has heard of the message. */

@@ -18,6 +18,7 @@ const MAX_DELAY_MS = 2 ** 31 - 1;
 
 // Taken when the module loads: a test's fake timers must not stop the real clock, for which there is a virtual one.
 const { setTimeout, clearTimeout } = globalThis;
+const { nextTick } = process;
 const { performance } = globalThis;
 
 export class RealClock implements Clock {
@@ -26,6 +27,7 @@ export class RealClock implements Clock {
   #timer: NodeJS.Timeout | null = null;
   #timerAt = 0;
   #isCleared = false;
+  #letsGoSoon = false;
 
   /** `holdsProcess`: the alarm does so, as each setTimeout does: whoever waits for a deadline is woken by it. */
   constructor(holdsProcess = true) {
@@ -53,11 +55,18 @@ export class RealClock implements Clock {
     if (!this.#holdsProcess) this.#timer.unref();
   }
 
-  /** The timer stays, but holds the process no longer: most alarms that are cleared are soon set again, for later. */
+  /** The timer stays, but holds the process no longer, from the end of the turn on: most alarms that are cleared are soon set again, for later. */
   clearAlarm(): void {
     this.#isCleared = true;
-    this.#timer?.unref();
+    if (this.#timer === null || this.#letsGoSoon) return;
+    this.#letsGoSoon = true;
+    nextTick(this.#letGo);
   }
+
+  readonly #letGo = (): void => {
+    this.#letsGoSoon = false;
+    if (this.#isCleared) this.#timer?.unref();
+  };
 
   #clear(): void {
     if (this.#timer !== null) {
