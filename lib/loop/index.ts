@@ -1,14 +1,6 @@
 /** The loop as a library: callbacks, timers, calls from other threads, measurements. docs/loop.md. */
-export {
-  type CallbackStats,
-  callAt,
-  callbackStats,
-  callLater,
-  callSoon,
-  type Handle,
-  type TimerHandle,
-  time,
-} from './callbacks.js';
+export { callSoon, type Handle } from './callbacks.js';
+export { type CallbackStats, callbackStats } from './counters.js';
 export { type LagStats, measured, type PhaseStats, startMeasuring, stopMeasuring } from './measuring.js';
 export {
   detectSlowCallbacks,
@@ -17,3 +9,4 @@ export {
   type SlowCallbackOptions,
 } from './slow-callbacks.js';
 export { callSoonThreadsafe, type ThreadsafeCallback, threadsafe } from './threadsafe.js';
+export { callAt, callLater, type TimerHandle, time } from './timers.js';

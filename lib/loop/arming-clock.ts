@@ -1,0 +1,84 @@
+/**
+ * The time of a call that arms a timer. Reading the clock is most of what arming costs; so in a burst, after BURST_CALLS within a millisecond, some calls
+ * share one reading. None of their timers runs early for it: they get the time up to which a reading may be shared on top, and where more has
+ * passed at the next reading, which is made at the end of this turn's callback at the latest, they count from that.
+ */
+
+const { performance } = globalThis;
+
+const BURST_CALLS = 64;
+const SHARING_CALLS = 7;
+/** A reading that is older was not to be shared. */
+const MAX_AGE_MS = 0.25;
+
+/** A timer that was armed by a shared reading. */
+export interface Postponed {
+  /** Not before the instant `at`. */
+  postpone(at: number): void;
+}
+
+/** Whether the last call shared a reading, and is to be told of by `shareReading`. */
+export let sharesReading = false;
+
+/** What the last call was told. */
+let told = 0;
+let readAt = 0;
+let sharesLeft = 0;
+let windowStart = 0;
+let windowCalls = 0;
+let endsSoon = false;
+const sharing: (Postponed | null)[] = new Array(SHARING_CALLS).fill(null);
+const sharingDelays = new Float64Array(SHARING_CALLS);
+let sharingCount = 0;
+
+/** The time of this call, by up to MAX_AGE_MS later in a burst; never earlier than what the call before was told. */
+export function armingTime(): number {
+  if (sharesLeft > 0) {
+    sharesLeft--;
+    sharesReading = true;
+    return told;
+  }
+  sharesReading = false;
+  const now = performance.now();
+  if (sharingCount > 0) settle(now);
+  readAt = now;
+  if (now - windowStart >= 1) {
+    windowStart = now;
+    windowCalls = 0;
+  } else if (++windowCalls > BURST_CALLS) {
+    told = now + MAX_AGE_MS;
+    sharesLeft = SHARING_CALLS;
+    endBurstSoon();
+    return told;
+  }
+  told = Math.max(told, now);
+  return told;
+}
+
+/** To be called with what was armed while sharesReading was true. */
+export function shareReading(timer: Postponed, delayMs: number): void {
+  sharing[sharingCount] = timer;
+  sharingDelays[sharingCount++] = delayMs;
+}
+
+function settle(now: number): void {
+  if (now > readAt + MAX_AGE_MS) {
+    told = Math.max(told, now);
+    for (let i = 0; i < sharingCount; i++) sharing[i]!.postpone(told + sharingDelays[i]!);
+  }
+  sharingCount = 0;
+}
+
+/** Nothing of this turn is shared with the next. */
+function endBurstSoon(): void {
+  if (endsSoon) return;
+  endsSoon = true;
+  process.nextTick(endBurst);
+}
+
+function endBurst(): void {
+  endsSoon = false;
+  sharesLeft = 0;
+  if (sharingCount > 0) settle(performance.now());
+  sharing.fill(null);
+}

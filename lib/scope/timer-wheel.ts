@@ -1,0 +1,296 @@
+/**
+ * A hierarchical timer wheel of three levels of 1024 slots (1 ms, 1 s, 17 min; 12 days in all, later instants go round again), under one alarm. Adding and
+ * removing are O(1) and allocate nothing: an item has a row of numbers, which the garbage collector does not look at, and an element of an array. Without
+ * items there is no alarm.
+ *
+ * Guaranteed: an item never expires before its tick, expires once, in the order of ticks and among equals in the order of adding.
+ */
+import type { Clock } from './clock.js';
+
+const SLOT_BITS = 10;
+const SLOTS = 1 << SLOT_BITS;
+const SLOT_MASK = SLOTS - 1;
+const BLOCK_BITS = 2 * SLOT_BITS;
+const LEVELS = 3;
+const WORDS = SLOTS / 32;
+/** One slot less than the wheel holds, so that the slot of the present never means a round later. */
+const MAX_AHEAD_TICKS = 2 ** 30 - 2 ** BLOCK_BITS - 1;
+
+// A row is 16 bytes: the rows before and after it in the list of its slot (one that is in no list follows itself), and its tick (0: nobody's). The first rows
+// are the lists' ends, one a slot; a free row is followed by the next free one.
+const ROW_WORDS = 4;
+const NEXT = 1;
+const ROW_REALS = 2;
+const TICK = 1;
+const HEADS = LEVELS * SLOTS;
+const FIRST_ROWS = 2 * HEADS;
+/** More rows than this are given back when they are empty. */
+const KEPT_ROWS = 2 ** 16;
+
+// As in clock.ts: a test's fake timers are not ours.
+const { setImmediate } = globalThis;
+
+export class TimerWheel<T> {
+  readonly clock: Clock;
+  /** Takes the item out, now or later. Must not throw. */
+  readonly #onExpired: (row: number, tick: number) => void;
+  /** Every tick up to here has been expired. A tick is a whole millisecond of the clock; beyond 32 bits after 24 days. */
+  #elapsed: number;
+  /** Items that wait; those that have expired and were not taken yet. */
+  #size = 0;
+  #expired = 0;
+  #alarm = Number.POSITIVE_INFINITY;
+  #expiring = false;
+  #shrinksSoon = false;
+  #words = new Int32Array(0);
+  #reals = new Float64Array(0);
+  #items: (T | undefined)[] = [];
+  #freeRow = 0;
+  #usedRows = HEADS;
+  /** A set bit: the slot may have items. Cleared when found empty. */
+  readonly #occupied = new Int32Array(LEVELS * WORDS);
+
+  constructor(clock: Clock, onExpired: (row: number, tick: number) => void) {
+    this.clock = clock;
+    this.#elapsed = Math.floor(clock.now());
+    this.#onExpired = onExpired;
+    clock.onAlarm = () => this.#onAlarm();
+    this.#reset();
+  }
+
+  /** Items that wait. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** The instant of the next alarm: the earliest tick, or a time at which the wheel sorts; Infinity without items. */
+  get nextAlarm(): number {
+    return this.#alarm;
+  }
+
+  /**
+   * The tick at which something expires that is added for the instant `at`: at the next alarm where that has passed. `now`: what the caller has read from the
+   * clock, if it has.
+   */
+  tickAt(at: number, now?: number): number {
+    if (this.#size === 0) {
+      this.#elapsed = Math.max(this.#elapsed, Math.floor(now ?? this.clock.now()));
+    }
+    return Math.max(Math.ceil(at), this.#elapsed + 1);
+  }
+
+  /** `tick`: what `tickAt` has just given. Returns the item's row, from 1; row and tick together are never another item's. */
+  add(item: T, tick: number): number {
+    let row = this.#freeRow;
+    if (row === 0) row = this.#newRow();
+    else this.#freeRow = this.#words[row * ROW_WORDS + NEXT]!;
+    this.#items[row] = item;
+    this.#reals[row * ROW_REALS + TICK] = tick;
+    this.#place(row, tick);
+    this.#size++;
+    if (tick < this.#alarm && !this.#expiring) {
+      // The wheel has to look at what is too far away for it.
+      this.#alarm = Math.min(tick, this.#elapsed + MAX_AHEAD_TICKS);
+      this.clock.setAlarm(this.#alarm);
+    }
+    return row;
+  }
+
+  /** Takes an item out, whether it waits or has expired; undefined: it was taken before. */
+  take(row: number, tick: number): T | undefined {
+    return this.#reals[row * ROW_REALS + TICK] === tick ? this.takeHeld(row) : undefined;
+  }
+
+  /** The same of an item that is known not to have been taken before. */
+  takeHeld(row: number): T {
+    this.#reals[row * ROW_REALS + TICK] = 0;
+    const item = this.#items[row] as T;
+    this.#items[row] = undefined;
+    const waits = this.#words[row * ROW_WORDS + NEXT] !== row;
+    if (waits) this.#unlink(row);
+    this.#words[row * ROW_WORDS + NEXT] = this.#freeRow;
+    this.#freeRow = row;
+    if (!waits) {
+      this.#expired--;
+    } else if (--this.#size === 0 && !this.#expiring) {
+      this.#alarm = Number.POSITIVE_INFINITY;
+      this.clock.clearAlarm();
+    }
+    if (this.#size === 0 && this.#usedRows > KEPT_ROWS) this.#shrinkSoon();
+    return item;
+  }
+
+  /** The item of a row that onExpired was just given. */
+  peek(row: number): T {
+    return this.#items[row] as T;
+  }
+
+  #newRow(): number {
+    if (this.#usedRows === this.#items.length) this.#resize(2 * this.#usedRows);
+    return this.#usedRows++;
+  }
+
+  #resize(rows: number): void {
+    const kept = this.#words;
+    const memory = new ArrayBuffer(rows * ROW_WORDS * 4);
+    this.#words = new Int32Array(memory);
+    this.#reals = new Float64Array(memory);
+    this.#words.set(kept);
+    const items = this.#items;
+    this.#items = new Array(rows).fill(undefined);
+    for (let row = 0; row < items.length; row++) this.#items[row] = items[row];
+  }
+
+  #reset(): void {
+    this.#words = new Int32Array(0);
+    this.#items = [];
+    this.#freeRow = 0;
+    this.#usedRows = HEADS;
+    this.#resize(FIRST_ROWS);
+    for (let head = 0; head < HEADS; head++) {
+      this.#words[head * ROW_WORDS] = head;
+      this.#words[head * ROW_WORDS + NEXT] = head;
+    }
+  }
+
+  /** At the end of the turn: as many may come again at once. */
+  #shrinkSoon(): void {
+    if (this.#shrinksSoon) return;
+    this.#shrinksSoon = true;
+    setImmediate(() => {
+      this.#shrinksSoon = false;
+      if (this.#size === 0 && this.#expired === 0) this.#reset();
+    });
+  }
+
+  #place(row: number, wanted: number): void {
+    const words = this.#words;
+    // All within 32 bits, which go round: the wheel reaches less far than they do.
+    const low = Math.min(wanted, this.#elapsed + MAX_AHEAD_TICKS) | 0;
+    const differs = low ^ (this.#elapsed | 0);
+    let head: number;
+    if (differs >>> SLOT_BITS === 0) {
+      head = low & SLOT_MASK;
+    } else if (differs >>> BLOCK_BITS === 0) {
+      head = SLOTS + ((low >>> SLOT_BITS) & SLOT_MASK);
+    } else {
+      head = 2 * SLOTS + ((low >>> BLOCK_BITS) & SLOT_MASK);
+    }
+    const last = words[head * ROW_WORDS]!;
+    words[row * ROW_WORDS] = last;
+    words[row * ROW_WORDS + NEXT] = head;
+    words[last * ROW_WORDS + NEXT] = row;
+    words[head * ROW_WORDS] = row;
+    this.#occupied[head >>> 5]! |= 1 << (head & 31);
+  }
+
+  #unlink(row: number): void {
+    const words = this.#words;
+    const before = words[row * ROW_WORDS]!;
+    const after = words[row * ROW_WORDS + NEXT]!;
+    words[before * ROW_WORDS + NEXT] = after;
+    words[after * ROW_WORDS] = before;
+  }
+
+  #onAlarm(): void {
+    this.#alarm = Number.POSITIVE_INFINITY;
+    this.#expiring = true;
+    const target = Math.floor(this.clock.now());
+    try {
+      for (let next = this.#nextTick(); next <= target; next = this.#nextTick()) {
+        this.#elapsed = next;
+        this.#expireTick(next);
+      }
+      this.#elapsed = Math.max(this.#elapsed, target);
+    } finally {
+      // Also where an item breaks its promise and throws: one bug must not stop every other timer.
+      this.#expiring = false;
+      if (this.#size > 0) {
+        this.#alarm = this.#nextTick();
+        this.clock.setAlarm(this.#alarm);
+      }
+    }
+  }
+
+  /** The next tick at which something expires, or moves to a lower level; Infinity without items. */
+  #nextTick(): number {
+    if (this.#size === 0) {
+      return Number.POSITIVE_INFINITY;
+    }
+    const low = this.#elapsed | 0;
+    const slot0 = this.#findSlot(0, low & SLOT_MASK, SLOTS);
+    if (slot0 !== -1) {
+      return this.#elapsed - (low & SLOT_MASK) + slot0;
+    }
+    const slot1 = this.#findSlot(1, ((low >>> SLOT_BITS) & SLOT_MASK) + 1, SLOTS);
+    const blockStart = this.#elapsed - (low & (2 ** BLOCK_BITS - 1));
+    if (slot1 !== -1) {
+      return blockStart + slot1 * SLOTS;
+    }
+    const present = (low >>> BLOCK_BITS) & SLOT_MASK;
+    let slot2 = this.#findSlot(2, present + 1, SLOTS);
+    if (slot2 === -1) {
+      slot2 = this.#findSlot(2, 0, present) + SLOTS;
+    }
+    return blockStart + (slot2 - present) * 2 ** BLOCK_BITS;
+  }
+
+  /** The first slot of the level in [from, to) that has items, or -1. */
+  #findSlot(level: number, from: number, to: number): number {
+    let slot = from;
+    while (slot < to) {
+      const word = level * WORDS + (slot >>> 5);
+      const bits = this.#occupied[word]! & (-1 << (slot & 31));
+      if (bits === 0) {
+        slot = (slot | 31) + 1;
+        continue;
+      }
+      slot = (slot & ~31) + (31 - Math.clz32(bits & -bits));
+      if (slot >= to) {
+        return -1;
+      }
+      const head = level * SLOTS + slot;
+      if (this.#words[head * ROW_WORDS + NEXT] !== head) {
+        return slot;
+      }
+      this.#occupied[word]! &= ~(1 << (slot & 31));
+    }
+    return -1;
+  }
+
+  #expireTick(tick: number): void {
+    const low = tick | 0;
+    if ((low & (2 ** BLOCK_BITS - 1)) === 0) {
+      this.#sortDown(2 * SLOTS + ((low >>> BLOCK_BITS) & SLOT_MASK));
+    }
+    if ((low & SLOT_MASK) === 0) {
+      this.#sortDown(SLOTS + ((low >>> SLOT_BITS) & SLOT_MASK));
+    }
+    const head = low & SLOT_MASK;
+    // What is added meanwhile goes to a later tick, so this ends. It may also replace the memory.
+    for (let row = this.#first(head); row !== head; row = this.#first(head)) {
+      this.#unlink(row);
+      const wanted = this.#reals[row * ROW_REALS + TICK]!;
+      if (wanted > tick) {
+        this.#place(row, wanted);
+        continue;
+      }
+      this.#words[row * ROW_WORDS + NEXT] = row;
+      this.#size--;
+      this.#expired++;
+      this.#onExpired(row, wanted);
+    }
+  }
+
+  /** Moves the items of a slot to where they belong now. */
+  #sortDown(head: number): void {
+    for (let row = this.#first(head); row !== head; row = this.#first(head)) {
+      this.#unlink(row);
+      this.#place(row, this.#reals[row * ROW_REALS + TICK]!);
+    }
+  }
+
+  #first(head: number): number {
+    return this.#words[head * ROW_WORDS + NEXT]!;
+  }
+}
