@@ -8,6 +8,7 @@
  */
 import { Deserializer, Serializer } from 'node:v8';
 import { type JobMemory, SLOT_VALUES, SLOT_WORDS } from './job-memory.js';
+import { hasPlatformObject } from './platform-objects.js';
 import { SmallJson } from './small-json.js';
 import { fromPlainError, isError, type PlainError, toPlainError } from './task-errors.js';
 
@@ -381,6 +382,9 @@ export class ValueCodec {
 function serialize(value: unknown, writeHead?: (serializer: Serializer) => void): Buffer {
   const serializer = new Serializer();
   try {
+    if (hasPlatformObject(value)) {
+      throw new TypeError('only a message can carry one of its objects');
+    }
     serializer.writeHeader();
     writeHead?.(serializer);
     serializer.writeValue(value);

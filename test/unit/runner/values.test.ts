@@ -1,5 +1,7 @@
 /** What goes to a worker and comes back, as structured cloning has it. */
+import { createSecretKey } from 'node:crypto';
 import { once } from 'node:events';
+import { BlockList } from 'node:net';
 import { MessageChannel, MessagePort } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import type { Runner } from '../../../lib/runner/index.js';
@@ -141,6 +143,37 @@ describe('values', () => {
     const error = await errorOf(runner.run('thrower', ['unclonable']));
     expect(error).toMatchObject({ message: 'has a function', size: 3 });
     expect(error).not.toHaveProperty('helper');
+  });
+
+  test("objects of node's own classes, at any depth: by message", async () => {
+    const runner = makeRunner();
+    const blocks = new BlockList();
+    blocks.addAddress('127.0.0.1');
+    for (const [object, name] of [
+      [new Blob(['text']), 'Blob'],
+      [blocks, 'BlockList'],
+      [createSecretKey(Buffer.from('key')), 'SecretKeyObject'],
+    ] as const) {
+      class Holder {
+        readonly held = [new Map([[1, object]])];
+      }
+      for (const value of [object, new Holder()]) {
+        const came = runner.run<typeof value>('echo', [value]);
+        if (isProcess()) {
+          expect(await errorOf(came)).toMatchObject({ code: 'ERR_GAMMALOOP_PAYLOAD' });
+        } else {
+          const it = await came;
+          expect((it instanceof Object && 'held' in it ? it.held[0]!.get(1) : it)?.constructor.name).toBe(name);
+        }
+      }
+    }
+    // What only looks like one.
+    class Point {
+      readonly x = new Set([1n]);
+    }
+    const [point, holes] = await runner.run<[Point, unknown[]]>('echo', [[new Point(), new Array(2 ** 31)]]);
+    expect(point).toEqual({ x: new Set([1n]) });
+    expect([holes.length, Object.keys(holes)]).toEqual([2 ** 31, []]);
   });
 
   test('an argument or a result that cannot be cloned is a coded error, and harms nothing', async () => {
