@@ -167,9 +167,11 @@ std::unique_ptr<Session> Engine::Server::makeSession(Connection& connection) {
 
 Result<void> Engine::turn() {
   http_.date.update(std::time(nullptr));
-  const Result<void> turned = reactor_.runOnce(0);
+  Result<size_t> ready = reactor_.runOnce(0);
+  for (int looks = 0; ready && looks_.wanted(ready.value(), looks); looks++) ready = reactor_.runOnce(0);
   updateDriver();
-  return turned;
+  if (!ready) return ready.error();
+  return {};
 }
 
 void Engine::settleIfNeeded() {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/completions.h"
+#include "engine/repeated_looks.h"
 #include "http/http_server.h"
 #include "reactor/driver.h"
 #include "reactor/reactor.h"
@@ -100,7 +101,7 @@ class Engine final : public ReactorDelegate {
   size_t subscriberCount(uint32_t server, std::string_view topic);
   size_t queuedBytes(SlabKey connection);
 
-  // A turn, and the later half of one.
+  // A turn, with what follows at once (engine/repeated_looks.h), and the later half of one.
   Result<void> turn();
   void settleIfNeeded();
   // From within JavaScript: the submission ring is full, or what was submitted shall leave now.
@@ -158,6 +159,7 @@ class Engine final : public ReactorDelegate {
   std::vector<std::unique_ptr<Server>> servers_;
   Reactor reactor_;
   Driver* driver_ = nullptr;
+  RepeatedLooks looks_;
   bool someClosing_ = false;
   bool ringing_ = false;  // JavaScript is reading completions
 };

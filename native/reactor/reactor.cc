@@ -23,17 +23,17 @@ Reactor::~Reactor() { shutdown(); }
 
 // The turn.
 
-Result<void> Reactor::runOnce(int timeoutMs) {
+Result<size_t> Reactor::runOnce(int timeoutMs) {
   GAMMALOOP_CHECK(!inTurn_);
   const Result<size_t> ready = poller_->wait(events_, timeoutMs);
-  if (!ready) return ready.error();
+  if (!ready) return ready;
   inTurn_ = true;
   updateNow();
   dispatchReadiness({events_.data(), ready.value()});
   expireTimers();
   runRounds();
   inTurn_ = false;
-  return {};
+  return ready;
 }
 
 void Reactor::settle() {

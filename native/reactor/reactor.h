@@ -61,8 +61,8 @@ class Reactor {
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
 
-  // One turn. timeoutMs as for Poller::wait.
-  Result<void> runOnce(int timeoutMs);
+  // One turn. timeoutMs as for Poller::wait. Returns how many descriptors were ready.
+  Result<size_t> runOnce(int timeoutMs);
   // The later half of a turn, on its own: answers that were submitted outside of one (by timers, immediates, other I/O)
   // leave.
   void settle();
