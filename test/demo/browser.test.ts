@@ -1,26 +1,14 @@
 /** The demo's page in a real browser. Screenshots go to gammaloop-demo/ in the system's folder for temporary files. */
-import { mkdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Page } from 'playwright-core';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { backends } from '../support/backends.js';
-import { launchChromium, mayLaunch } from './browser.js';
+import { hearComplaints, mayLaunch, screenshot, useBrowser } from './browser.js';
 import { type DemoProcess, startDemo } from './demo-process.js';
 
-const SCREENSHOTS = join(tmpdir(), 'gammaloop-demo');
 const DESKTOP = { width: 1280, height: 900 };
 const PHONE = { width: 375, height: 800 };
 
-let browser: Browser;
-beforeAll(async () => {
-  if (!mayLaunch) return;
-  browser = await launchChromium();
-  await mkdir(SCREENSHOTS, { recursive: true });
-}, 60_000);
-afterAll(async () => {
-  await browser?.close();
-});
+const browser = useBrowser();
 
 describe.runIf(mayLaunch).each(backends)('the page on %s', (backend) => {
   let demo: DemoProcess;
@@ -32,10 +20,7 @@ describe.runIf(mayLaunch).each(backends)('the page on %s', (backend) => {
     demo = await startDemo(backend);
     page = await browser.newPage({ viewport: DESKTOP });
     complaints = [];
-    page.on('console', (message) => {
-      if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
-    });
-    page.on('pageerror', (error) => complaints.push(String(error)));
+    hearComplaints(page, complaints);
     page.on('response', (response) => {
       if (response.status() >= 400) complaints.push(`${response.status()} ${response.url()}`);
     });
@@ -173,7 +158,7 @@ describe.runIf(mayLaunch).each(backends)('the page on %s', (backend) => {
           .map(({ outerHTML }) => outerHTML),
       );
       expect(nameless).toEqual([]);
-      await page.screenshot({ path: join(SCREENSHOTS, `${backend}-${name}-${colorScheme}.png`), fullPage: true });
+      await screenshot(page, 'demo', `${backend}-${name}-${colorScheme}`);
       expect(complaints).toEqual([]);
     },
   );

@@ -1,7 +1,10 @@
 /** A real Chromium, headless, with a profile of its own. Everything that would go to another machine is turned off. */
 import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { type Browser, chromium } from 'playwright-core';
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll } from 'vitest';
 
 const ARGS = [
   '--no-sandbox',
@@ -41,7 +44,40 @@ if (!mayLaunch) {
   console.error(ADVICE);
 }
 
-export async function launchChromium(): Promise<Browser> {
-  if (executablePath === null) throw new Error(ADVICE);
-  return chromium.launch({ executablePath, headless: true, args: ARGS });
+/** Below the limit of a test: so what it waited for in vain is named. */
+const WAIT_MS = 15_000;
+
+/** One browser for the tests of a file. */
+export function useBrowser(): { newPage(options: BrowserContextOptions): Promise<Page> } {
+  let browser: Browser;
+  beforeAll(async () => {
+    if (executablePath === null) return;
+    browser = await chromium.launch({ executablePath, headless: true, args: ARGS });
+  }, 60_000);
+  afterAll(async () => {
+    await browser?.close();
+  });
+  return {
+    /** As far as pages can tell, in a browser of its own. */
+    async newPage(options) {
+      const page = await browser.newPage(options);
+      page.setDefaultTimeout(WAIT_MS);
+      return page;
+    },
+  };
+}
+
+/** Gathers in `complaints` what the browser complains about: errors and warnings in the page's console, exceptions. */
+export function hearComplaints(page: Page, complaints: string[]): void {
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+}
+
+/** Screenshots go to gammaloop-<name>/ in the system's folder for temporary files. */
+export async function screenshot(page: Page, name: string, file: string): Promise<void> {
+  const folder = join(tmpdir(), `gammaloop-${name}`);
+  await mkdir(folder, { recursive: true });
+  await page.screenshot({ path: join(folder, `${file}.png`), fullPage: true });
 }

@@ -1,27 +1,15 @@
 /** The page of examples/chat, in two real browsers' pages that talk to one another. Screenshots go to gammaloop-chat/ in the system's folder for temporary files. */
-import { mkdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { launchChromium, mayLaunch } from '../demo/browser.js';
+import type { Page } from 'playwright-core';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { hearComplaints, mayLaunch, screenshot, useBrowser } from '../demo/browser.js';
 import { backends } from '../support/backends.js';
 import { ExampleProcess } from '../support/example-process.js';
 import { freePort } from '../support/free-port.js';
 
-const SCREENSHOTS = join(tmpdir(), 'gammaloop-chat');
 const DESKTOP = { width: 1100, height: 760 };
 const PHONE = { width: 375, height: 760 };
 
-let browser: Browser;
-beforeAll(async () => {
-  if (!mayLaunch) return;
-  browser = await launchChromium();
-  await mkdir(SCREENSHOTS, { recursive: true });
-}, 60_000);
-afterAll(async () => {
-  await browser?.close();
-});
+const browser = useBrowser();
 
 describe.runIf(mayLaunch).each(backends)('the chat page on %s', (backend) => {
   let chat: ExampleProcess;
@@ -36,17 +24,14 @@ describe.runIf(mayLaunch).each(backends)('the chat page on %s', (backend) => {
     chat = await new ExampleProcess('chat/server.mjs', backend, env).started();
   });
   afterEach(async () => {
-    for (const page of pages.splice(0)) await page.context().close();
+    for (const page of pages.splice(0)) await page.close();
   });
 
   /** A browser of its own, as far as pages can tell. */
   async function enter(name: string, viewport = DESKTOP, colorScheme: 'light' | 'dark' = 'light'): Promise<Page> {
-    const page = await (await browser.newContext({ viewport, colorScheme })).newPage();
+    const page = await browser.newPage({ viewport, colorScheme });
     pages.push(page);
-    page.on('console', (message) => {
-      if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
-    });
-    page.on('pageerror', (error) => complaints.push(String(error)));
+    hearComplaints(page, complaints);
     await page.goto(chat.url);
     await page.getByLabel('Your name').fill(name);
     await page.getByRole('button', { name: 'Enter' }).click();
@@ -144,10 +129,10 @@ describe.runIf(mayLaunch).each(backends)('the chat page on %s', (backend) => {
     await say(bob, 'x'.repeat(300));
     await ada.getByRole('button', { name: '2 unread' }).waitFor();
     await say(ada, 'I have.');
-    await ada.screenshot({ path: join(SCREENSHOTS, `${backend}-${name}-garden.png`) });
+    await screenshot(ada, 'chat', `${backend}-${name}-garden`);
     await ada.getByRole('button', { name: '# lobby' }).click();
     await hears(ada, 'Bob', 'xxx');
-    await ada.screenshot({ path: join(SCREENSHOTS, `${backend}-${name}-lobby.png`) });
+    await screenshot(ada, 'chat', `${backend}-${name}-lobby`);
     const { content, width } = await ada.evaluate(() => {
       const { scrollWidth, clientWidth } = document.documentElement;
       return { content: scrollWidth, width: clientWidth };

@@ -1,26 +1,14 @@
 /** The gateway's page in a real browser. Screenshots go to gammaloop-gateway/ in the system's folder for temporary files. */
-import { mkdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { launchChromium, mayLaunch } from '../demo/browser.js';
+import type { Page } from 'playwright-core';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { hearComplaints, mayLaunch, screenshot, useBrowser } from '../demo/browser.js';
 import { backends } from '../support/backends.js';
 import { type GatewayProcess, startGateway } from './gateway-process.js';
 
-const SCREENSHOTS = join(tmpdir(), 'gammaloop-gateway');
 const DESKTOP = { width: 1280, height: 900 };
 const PHONE = { width: 375, height: 800 };
 
-let browser: Browser;
-beforeAll(async () => {
-  if (!mayLaunch) return;
-  browser = await launchChromium();
-  await mkdir(SCREENSHOTS, { recursive: true });
-}, 60_000);
-afterAll(async () => {
-  await browser?.close();
-});
+const browser = useBrowser();
 
 describe.runIf(mayLaunch).each(backends)('the page on %s', (backend) => {
   let gateway: GatewayProcess;
@@ -32,10 +20,7 @@ describe.runIf(mayLaunch).each(backends)('the page on %s', (backend) => {
     gateway = await startGateway(backend);
     page = await browser.newPage({ viewport: DESKTOP });
     complaints = [];
-    page.on('console', (message) => {
-      if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
-    });
-    page.on('pageerror', (error) => complaints.push(String(error)));
+    hearComplaints(page, complaints);
   });
   afterEach(async () => {
     await page.close();
@@ -142,7 +127,7 @@ describe.runIf(mayLaunch).each(backends)('the page on %s', (backend) => {
         .locator('button, output')
         .evaluateAll((all) => all.filter((each) => !each.hasAttribute('aria-label') && each.textContent === '').length);
       expect(nameless).toBe(0);
-      await page.screenshot({ path: join(SCREENSHOTS, `${backend}-${name}-${scheme}.png`), fullPage: true });
+      await screenshot(page, 'gateway', `${backend}-${name}-${scheme}`);
     },
   );
 });
