@@ -5,6 +5,7 @@ import { once } from 'node:events';
 const loader = new URL('ts-loader.mjs', import.meta.url).href;
 const register = new URL('../../lib/register.ts', import.meta.url).href;
 export const httpModule = new URL('../../lib/drop-in/http.ts', import.meta.url).href;
+export const netModule = new URL('../../lib/net/index.ts', import.meta.url).href;
 export const installModule = new URL('../../lib/drop-in/install.ts', import.meta.url).href;
 export const statsModule = new URL('../../lib/drop-in/stats.ts', import.meta.url).href;
 

@@ -1,23 +1,15 @@
 /**
- * Where node hands a socket's handle to C++, which takes it for one of libuv's and ends the process where it is not: TLS over a socket, and sockets sent to
- * another process. There a connection of the engine goes over to libuv first.
+ * Where node hands a socket's handle to C++, which takes it for one of libuv's and ends the process where it is not: TLS over a socket, sockets that another
+ * process gets (by message, or in its stdio), and a parser of node:http that reads by itself. There a connection of the engine goes over to libuv first.
  */
 import { createRequire } from 'node:module';
 import { nativeLoop } from '../../backend/native-loop.js';
-import { BusyResourceError } from '../../errors.js';
+import { BusyResourceError, ClosedError } from '../../errors.js';
 import { systemError } from '../system-error.js';
 import { type Connectable, EngineHandle } from './handle.js';
-import {
-  createHandle,
-  kReinitializeHandle,
-  type NodeHandle,
-  NodeSocket,
-  type SocketWithParts,
-  symbolOf,
-} from './node-parts.js';
+import { createHandle, kReinitializeHandle, type NodeHandle, NodeSocket, symbolOf } from './node-parts.js';
 
-type WrapHandle = (wrap: SocketWithParts | null, handle: unknown, ...rest: unknown[]) => unknown;
-type Send = (message: unknown, handle: unknown, ...rest: unknown[]) => unknown;
+type Method = (this: unknown, ...args: unknown[]) => unknown;
 
 const require = createRequire(import.meta.url);
 const nodeReinitialize = NodeSocket.prototype[kReinitializeHandle] as (handle: NodeHandle) => void;
@@ -30,50 +22,61 @@ guardChildProcesses();
 export function guardNode(): void {
   if (isGuarded) return;
   isGuarded = true;
-  guardTls();
+  const { TLSSocket } = require('node:tls') as { TLSSocket: { prototype: { _wrapHandle: Method } } };
+  guardMethod(TLSSocket.prototype, '_wrapHandle', (wrap, handle, ...rest) => [wrap, toNodes(handle), ...rest]);
+  const { HTTPParser } = require('node:_http_common') as { HTTPParser: { prototype: { consume: Method } } };
+  guardMethod(HTTPParser.prototype, 'consume', (handle, ...rest) => [toNodes(handle), ...rest]);
   // What was written leaves with the turn; there is none any more.
   process.on('exit', () => nativeLoop().engine.flush());
 }
 
-function guardTls(): void {
-  const prototype = (require('node:tls') as { TLSSocket: { prototype: { _wrapHandle: WrapHandle } } }).TLSSocket
-    .prototype;
-  const wrapHandle = prototype._wrapHandle;
-  prototype._wrapHandle = function _wrapHandle(this: unknown, wrap, handle, ...rest) {
-    return Reflect.apply(wrapHandle, this, [wrap, isEngines(handle) ? giveToNode(wrap) : handle, ...rest]);
-  };
-}
-
 function guardChildProcesses(): void {
-  const { ChildProcess } = require('node:child_process') as {
-    ChildProcess: { prototype: { spawn(...args: unknown[]): unknown; _send?: Send } };
-  };
+  const { ChildProcess } = require('node:child_process') as { ChildProcess: { prototype: { spawn: Method } } };
   const { spawn } = ChildProcess.prototype;
-  ChildProcess.prototype.spawn = function spawnGuarded(this: { _send?: Send }, ...args) {
-    const result: unknown = Reflect.apply(spawn, this, args);
-    guardSend(this);
+  ChildProcess.prototype.spawn = function spawnGuarded(options, ...rest) {
+    const result = Reflect.apply(spawn, this, [withNodesStdio(options), ...rest]);
+    guardSend(this as object);
     return result;
   };
-  guardSend(process as { _send?: Send });
+  guardSend(process as { _send?: Method });
+  const { _getActiveHandles: active } = process as { _getActiveHandles?: () => unknown[] };
+  for (const child of active?.() ?? []) if (child instanceof (ChildProcess as never)) guardSend(child as object);
 }
 
-function guardSend(target: { _send?: Send }): void {
-  const { _send: send } = target;
-  if (send === undefined) return;
-  target._send = function _send(message, handle, ...rest) {
-    if (handle instanceof NodeSocket && isEngines(handle._handle)) giveToNode(handle);
-    return Reflect.apply(send, this, [message, handle, ...rest]);
+function guardSend(target: { _send?: Method }): void {
+  if (target._send === undefined) return;
+  guardMethod(target as { _send: Method }, '_send', (message, handle, ...rest) => {
+    if (!(handle instanceof NodeSocket)) return [message, toNodes(handle), ...rest];
+    toNodes(handle._handle);
+    return [message, handle, ...rest];
+  });
+}
+
+/** A socket in a child's stdio: node takes its `_handle`. */
+function withNodesStdio(options: unknown): unknown {
+  const stdio: unknown = (options as { stdio?: unknown } | undefined)?.stdio;
+  if (!Array.isArray(stdio)) return options;
+  for (const item of stdio) toNodes((item as { _handle?: unknown } | null | undefined)?._handle);
+  return { ...(options as object), stdio: stdio.map(toNodes) };
+}
+
+function guardMethod<K extends string>(target: Record<K, Method>, name: K, adapt: (...args: unknown[]) => unknown[]) {
+  const method = target[name];
+  const guarded: Method = function (...args) {
+    return Reflect.apply(method, this, adapt(...args));
   };
+  Object.defineProperty(guarded, 'name', { value: name, configurable: true });
+  target[name] = guarded;
 }
 
-function isEngines(handle: unknown): handle is EngineHandle {
-  return handle instanceof EngineHandle;
+/** Of an engine's handle: the one of libuv's that its socket goes on with. Anything else as it is. */
+function toNodes(handle: unknown): unknown {
+  return handle instanceof EngineHandle ? giveToNode(handle) : handle;
 }
 
-/** The socket goes on with a handle of libuv's, which is returned. */
-function giveToNode(socket: SocketWithParts | null): NodeHandle {
-  if (socket === null) throw new BusyResourceError('The socket', 'handing it over');
-  const handle = socket._handle as unknown as EngineHandle;
+function giveToNode(handle: EngineHandle): NodeHandle {
+  const { socket } = handle;
+  if (socket === null || (socket._handle as unknown) !== handle) throw new ClosedError('The socket');
   const attempt = handle.giveUpAttempt();
   if (attempt !== undefined) {
     const real = newTcpHandle();
@@ -89,6 +92,10 @@ function giveToNode(socket: SocketWithParts | null): NodeHandle {
   carrier._handle = null;
   real[symbolOf(real, 'owner_symbol')] = socket;
   socket._handle = real;
+  if (handle.reading) {
+    real.reading = true;
+    real.readStart?.();
+  }
   for (const item of given.held) socket.push(item);
   return real;
 }

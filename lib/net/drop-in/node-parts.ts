@@ -18,6 +18,7 @@ export interface NodeHandle {
   ref(): void;
   unref(): void;
   getsockname?(out: object): number;
+  readStart?(): number;
   onconnection?: (error: number, client?: NodeHandle) => void;
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
-import { nodeNetArgs, wantedHooks } from '../../support/drop-in-child.js';
+import { netModule, nodeNetArgs, wantedHooks } from '../../support/drop-in-child.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'gammaloop-net-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -40,6 +40,85 @@ describe.each(wantedHooks)('node:net, %s', (hook) => {
       }
     `);
     expect(lines).toEqual(['hello from the child']);
+  });
+
+  test("where node hands a socket's handle to its own C++: stdio of a child, messages, a parser of HTTP that reads by itself", async () => {
+    const lines = await run(`
+      import { fork, spawn } from 'node:child_process';
+      import { once } from 'node:events';
+      import net from 'node:net';
+      import { fileURLToPath } from 'node:url';
+      import { createRequire } from 'node:module';
+      import { text } from 'node:stream/consumers';
+      if (process.argv[2] === 'child') {
+        process.once('message', (text, handle) => {
+          new net.Socket({ handle }).end(text + ' by its handle').on('close', () => process.disconnect());
+        });
+      } else {
+      const server = net.createServer().listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const pair = async () => {
+        const near = net.connect(server.address().port, '127.0.0.1');
+        const [[far]] = await Promise.all([once(server, 'connection'), once(near, 'connect')]);
+        return [near, far];
+      };
+
+      let [near, far] = await pair();
+      far.pause();
+      near.end('from the socket');
+      const child = spawn('cat', [], { stdio: [far, 'pipe', 'inherit'] });
+      console.log(await text(child.stdout));
+      far.destroy();
+
+      [near, far] = await pair();
+      far.pause();
+      const worker = fork(fileURLToPath(import.meta.url), ['child']);
+      worker.send('sent', far._handle);
+      console.log(await text(near));
+      far.destroy();
+      await once(worker, 'exit');
+
+      const { HTTPParser } = createRequire(import.meta.url)('_http_common');
+      const heads = [];
+      const kept = [];
+      for (const isConnected of [true, false]) {
+        [near, far] = isConnected ? await pair() : [net.connect(server.address().port, '127.0.0.1'), null];
+        const parser = new HTTPParser();
+        parser.initialize(HTTPParser.RESPONSE, {}, 0, 0);
+        parser[HTTPParser.kOnExecute | 0] = () => {};
+        parser[HTTPParser.kOnMessageComplete | 0] = () => {};
+        const head = new Promise((resolve) => { parser[HTTPParser.kOnHeadersComplete | 0] = (...args) => resolve(args); });
+        parser.consume(near._handle);
+        far ??= (await once(server, 'connection'))[0];
+        far.write('HTTP/1.1 204 x\\r\\n\\r\\n');
+        heads.push(await head);
+        kept.push(parser, near, far);
+      }
+      console.log(...heads.map(({ length }) => length));
+      process.exit();
+      }
+    `);
+    expect(lines).toEqual(['from the socket', 'sent by its handle', '9 9']);
+  });
+
+  test('the handle of a socket that was destroyed is refused there, and ends no process', async () => {
+    const lines = await run(`
+      import { spawn } from 'node:child_process';
+      import { once } from 'node:events';
+      import { createRequire } from 'node:module';
+      import net from 'node:net';
+      const server = net.createServer().listen(0, '127.0.0.1');
+      const near = net.connect((await once(server, 'listening'), server.address().port), '127.0.0.1');
+      const handle = near._handle;
+      near.destroy();
+      const { HTTPParser } = createRequire(import.meta.url)('_http_common');
+      const parser = new HTTPParser();
+      parser.initialize(HTTPParser.RESPONSE, {}, 0, 0);
+      try { parser.consume(handle); } catch (error) { if (error.code !== 'ERR_GAMMALOOP_CLOSED') throw error; }
+      try { spawn('true', { stdio: [near] }); } catch (error) { console.log(error.code); }
+      setImmediate(() => process.exit());
+    `);
+    expect(lines).toEqual(['ERR_INVALID_ARG_VALUE']);
   });
 
   test('what was written has left when the process exits, and servers in the cluster module share a port', async () => {
@@ -94,4 +173,29 @@ describe.each(wantedHooks)('node:net, %s', (hook) => {
     `);
     expect(lines).toEqual(['mine', 'fine']);
   });
+});
+
+test('a child that was forked before gammaloop was loaded is sent its sockets', async () => {
+  const file = join(folder, 'late.mjs');
+  writeFileSync(
+    file,
+    `
+      import { fork } from 'node:child_process';
+      import { once } from 'node:events';
+      import { fileURLToPath } from 'node:url';
+      import { text } from 'node:stream/consumers';
+      if (process.argv[2] === 'child') {
+        process.once('message', (text, socket) => socket.end(text).on('close', () => process.disconnect()));
+      } else {
+        const child = fork(fileURLToPath(import.meta.url), ['child']);
+        const net = await import(${JSON.stringify(netModule)});
+        const server = net.createServer({ pauseOnConnect: true }, (socket) => child.send('late', socket));
+        await once(server.listen(0, '127.0.0.1'), 'listening');
+        console.log(await text(net.connect(server.address().port, '127.0.0.1')));
+        server.close();
+      }
+    `,
+  );
+  const { stdout } = await promisify(execFile)(process.execPath, [...nodeNetArgs('plain'), file]);
+  expect(stdout.trim()).toBe('late');
 });
