@@ -107,6 +107,8 @@ export class NodeWebSocketSession implements WebSocketSession, Watched {
       stream.destroy();
     });
     stream.on('close', () => this.#run(this.#onStreamClose));
+    // Node's HTTP server may have stopped its handle for too much output: the stream still waits for a read that will not end.
+    if ((stream as { _handle?: { reading?: boolean } | null })._handle?.reading === false) stream.push('');
     // First, so that it comes as an event of its own, later.
     if (head.length > 0) stream.unshift(head);
     stream.on('data', (chunk: Buffer) => this.#run(this.#onData, chunk));

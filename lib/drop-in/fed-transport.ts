@@ -16,6 +16,9 @@ export class FedTransport {
   readonly duplex: HttpSocket;
   #wire: WireConnection | null = null;
   #isAwake = false;
+  /** Written to the duplex, and not yet taken. */
+  #waitingBytes = 0;
+  #takesAll = false;
   /** Taken by the duplex so far, modulo 2^32 (as WireConnection.position). */
   sentBytes = 0;
   #onSent: ((position: number) => void) | null = null;
@@ -61,11 +64,24 @@ export class FedTransport {
       this.#onClose();
       return;
     }
+    this.#waitingBytes += chunk.byteLength;
     this.duplex.write(chunk, () => {
-      this.sentBytes = (this.sentBytes + chunk.byteLength) >>> 0;
-      this.#wire?.sent(chunk.byteLength);
-      this.#onSent?.(this.sentBytes);
+      if (!this.#takesAll) this.#taken(chunk.byteLength);
     });
+    if (this.#takesAll) this.#taken(chunk.byteLength);
+  }
+
+  /** From here on what is written to the duplex is the duplex's to keep. */
+  takeAll(): void {
+    this.#takesAll = true;
+    this.#taken(this.#waitingBytes);
+  }
+
+  #taken(byteCount: number): void {
+    this.#waitingBytes -= byteCount;
+    this.sentBytes = (this.sentBytes + byteCount) >>> 0;
+    this.#wire?.sent(byteCount);
+    this.#onSent?.(this.sentBytes);
   }
 
   onTransport(command: number): void {

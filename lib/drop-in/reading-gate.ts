@@ -22,6 +22,9 @@ export class ReadingGate {
 
   leaveHttp(): void {
     this.#isHttp = false;
+    if (!this.#bySocket) return;
+    this.#bySocket = false;
+    this.#update();
   }
 
   pauseByOutput(on: boolean): void {

@@ -80,8 +80,7 @@ export class Upgrade {
   }
 
   handOut(): void {
-    // What HTTP has not read of a fed connection is with the engine: it comes now, or it is lost.
-    if (this.#fed !== null) this.#connection.wire.flush();
+    if (this.#fed !== null) this.#leaveEngine(this.#fed);
     const head = Buffer.concat(this.#early ?? []);
     this.#early = null;
     const socket = this.#socket;
@@ -102,6 +101,18 @@ export class Upgrade {
       this.#stream.begin(head);
     }
     if (this.#hasEnded) socket[kPeerEnd]?.();
+  }
+
+  /** What HTTP has not read of a fed connection, and what has not left, is with the engine: it comes now, or it is lost. */
+  #leaveEngine(fed: FedTransport): void {
+    const { output, wire } = this.#connection;
+    fed.takeAll();
+    output.uncork();
+    for (let before = -1; output.measure() !== before; ) {
+      before = output.measure();
+      output.flush();
+      wire.loop.engine.settle();
+    }
   }
 
   #leaveHttp(): void {

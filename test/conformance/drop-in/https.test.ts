@@ -84,6 +84,26 @@ describe.each(implementations)('https on $name', (implementation) => {
     expect((await textOf(socket)).endsWith('\r\n\r\nheadtail')).toBe(true);
   });
 
+  // Node's own writes the answer to the upgrade before the second response.
+  if (implementation.backend === 'native') {
+    it('responses that the client has not read yet come whole, before what is said after the upgrade', async () => {
+      const server = await serve((_req, res) => res.end('x'.repeat(3 * 1024 * 1024)));
+      server.on('upgrade', (_req, socket) => {
+        socket.write('HTTP/1.1 101 OK\r\n\r\n');
+        socket.on('data', (chunk: Buffer) => socket.end(`echo ${chunk}`));
+      });
+      const socket = await open(server);
+      socket.pause();
+      const get = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n';
+      socket.write(`${get}${get}GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n`);
+      socket.write('again');
+      await once(server, 'upgrade');
+      const [first, second, rest] = (await textOf(socket)).split('HTTP/1.1 ').slice(1);
+      for (const response of [first, second]) expect(response?.split('\r\n\r\n')[1]).toHaveLength(3 * 1024 * 1024);
+      expect(rest).toBe('101 OK\r\n\r\necho again');
+    });
+  }
+
   it('bad requests get 400', async () => {
     const server = await serve((_req, res) => res.end());
     const socket = await open(server);

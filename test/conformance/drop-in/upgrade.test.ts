@@ -1,3 +1,4 @@
+import type nodeHttp from 'node:http';
 import { type IncomingMessage, request } from 'node:http';
 import { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
@@ -184,6 +185,50 @@ describe.each(implementations)('upgrades on $name', (implementation) => {
     expect(socket.destroyed).toBe(false);
     socket.end('still');
     expect(await client.rest()).toBe(`${SWITCHING}still`);
+  });
+
+  const readsAgain: [string, string, nodeHttp.RequestListener][] = [
+    [
+      'a body had paused',
+      `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n${'b'.repeat(40_000)}`,
+      (req, res) => {
+        req.socket.setNoDelay();
+        req.on('readable', () => {
+          while (req.read() !== null);
+        });
+        res.end('x');
+      },
+    ],
+  ];
+  // Node's own does not read again.
+  if (implementation.backend === 'native') {
+    readsAgain.push(
+      [
+        'the program had paused',
+        'GET / HTTP/1.1\r\nHost: a\r\n\r\n',
+        (req, res) => {
+          req.socket.pause();
+          res.end('x');
+        },
+      ],
+      [
+        'its output had paused',
+        'GET / HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(3),
+        (_req, res) => res.end('x'.repeat(2 * 1024 * 1024)),
+      ],
+    );
+  }
+  it.each(readsAgain)('a socket that %s reads again', async (_name, before, handler) => {
+    const server = await on.serve(handler);
+    server.on('upgrade', (_req, socket: Socket, head: Buffer) => {
+      socket.write(`${SWITCHING}${head}`);
+      socket.on('data', (chunk: Buffer) => socket.end(`echo ${chunk}`));
+    });
+    const client = await on.open(server);
+    client.send(`${before}${UPGRADE}`);
+    await client.until('101', () => (client.pending.includes(SWITCHING) ? true : null));
+    client.send('again');
+    await client.until('the echo', () => (client.pending.includes('echo again') ? true : null));
   });
 
   it("node's own client can upgrade", async () => {

@@ -55,6 +55,32 @@ describe.each(carriers)('gammaloop/ws and its socket, on $name', (carrier) => {
     await new Promise((resolve) => http.close(resolve));
   });
 
+  test('a socket that was paused by the request before reads again', async () => {
+    const wss = track(new WebSocketServer({ noServer: true }));
+    const http: Server = carrier.backend === 'native' ? gammaloopHttp.createServer() : createServer();
+    http.on('request', (request, response) => {
+      request.socket.pause();
+      response.end();
+    });
+    http.on('upgrade', (request, socket, head) => {
+      if (!carrier.isNative) socket.write = socket.write.bind(socket);
+      wss.handleUpgrade(request, socket, head, (opened) => wss.emit('connection', opened, request));
+    });
+    wss.on('connection', (socket) => socket.on('message', (data: Buffer) => socket.close(1000, data.toString())));
+    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+    const client = await WsClient.connect((http.address() as AddressInfo).port);
+    clients.push(client);
+    client.socket.write(
+      'GET / HTTP/1.1\r\nHost: test\r\n\r\nGET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+    );
+    expect(await client.readHead()).toMatch(/^HTTP\/1.1 200 /);
+    expect(await client.readHead()).toMatch(/^HTTP\/1.1 101 /);
+    client.send(frame(text, 'again'));
+    expect(await client.closed({ answers: true })).toEqual({ code: 1000, reason: 'again' });
+    await new Promise((resolve) => http.close(resolve));
+  });
+
   test('closing: the socket ends, then closes, and then the WebSocket', async () => {
     const { wss, port } = await listen();
     const [socket, below, client] = await pair(wss, port);
