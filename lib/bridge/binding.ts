@@ -189,6 +189,11 @@ export interface NativeDatagram {
   receive(memory: Uint8Array, words: Uint32Array): number;
   /** How many of `count` were taken; an errno: the first was refused. */
   send(memory: Uint8Array, words: Uint32Array, count: number): number;
+  setOption(option: number, value: number): number;
+  option(option: number): number;
+  /** Literal addresses; an empty interface is the system's choice, an empty source is anybody. */
+  changeMembership(join: boolean, group: string, networkInterface: string, source: string): number;
+  setMulticastInterface(networkInterface: string): number;
   close(): void;
 }
 

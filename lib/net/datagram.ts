@@ -35,11 +35,23 @@ export interface DatagramTarget {
   readonly remoteHostname: string;
   readonly remotePort: number;
   readonly ipv6Only: boolean;
+  readonly reuseAddr: boolean;
   readonly reusePort: boolean;
   readonly broadcast: boolean;
   readonly receiveBufferBytes: number;
   readonly sendBufferBytes: number;
 }
+
+/** What sets an option, by node:dgram's name; in the order of DatagramOption of native/sys/datagrams.h. */
+export const datagramSetters = [
+  'setTTL',
+  'setMulticastTTL',
+  'setMulticastLoopback',
+  'setBroadcast',
+  'setRecvBufferSize',
+  'setSendBufferSize',
+] as const;
+export type DatagramSetter = (typeof datagramSetters)[number];
 
 const DEFAULT_HIGH_WATER_BYTES = 64 * 1024;
 /** What a datagram counts in the queue beside its bytes: the header of UDP. An empty one is not nothing. */
@@ -72,6 +84,11 @@ export abstract class DatagramTransport extends AsyncResource {
 
   protected abstract send(data: Buffer, to: DatagramAddress | null): void;
   protected abstract setReading(on: boolean): void;
+  // These throw as node:dgram's methods do; an empty interface is the system's choice, an empty source is anybody.
+  protected abstract setOption(setter: DatagramSetter, value: number): void;
+  protected abstract getOption(setter: DatagramSetter): number;
+  protected abstract changeMembership(join: boolean, group: string, networkInterface: string, source: string): void;
+  protected abstract chooseInterface(networkInterface: string): void;
   /** `drain`: after what waits was sent. closed() follows. */
   protected abstract shut(drain: boolean): void;
   abstract ref(): this;
@@ -91,7 +108,7 @@ export abstract class DatagramTransport extends AsyncResource {
    * more than `maxQueueBytes` would wait, ClosedError after close.
    */
   sendTo(data: string | Uint8Array, to?: { address: string; port: number }): void {
-    if (this.#closing) throw new ClosedError('The datagram endpoint');
+    this.#checkOpen();
     if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
       throw new OptionError('data', 'a string or a Uint8Array', data);
     }
@@ -136,6 +153,99 @@ export abstract class DatagramTransport extends AsyncResource {
 
   resumeReading(): void {
     if (!this.#closing) this.setReading(true);
+  }
+
+  // As node:dgram's methods of these names: what the system refuses is an error with its code, errno and syscall.
+
+  /** Hops of what is sent to one address, 1 to 255. */
+  setTTL(hops: number): void {
+    this.#set('setTTL', 'hops', hops, 1, 255);
+  }
+
+  /** Hops of what is sent to groups, 0 (this machine) to 255. The system's default is 1. */
+  setMulticastTTL(hops: number): void {
+    this.#set('setMulticastTTL', 'hops', hops, 0, 255);
+  }
+
+  /** Whether this machine gets what it sends to groups. The system's default is true. */
+  setMulticastLoopback(on: boolean): void {
+    this.#switch('setMulticastLoopback', on);
+  }
+
+  /** Whether broadcast addresses may be sent to. */
+  setBroadcast(on: boolean): void {
+    this.#switch('setBroadcast', on);
+  }
+
+  /** The system's own buffer, in bytes; Linux doubles what it is given. */
+  setRecvBufferSize(bytes: number): void {
+    this.#set('setRecvBufferSize', 'bytes', bytes, 1, 2 ** 31 - 1);
+  }
+
+  setSendBufferSize(bytes: number): void {
+    this.#set('setSendBufferSize', 'bytes', bytes, 1, 2 ** 31 - 1);
+  }
+
+  getRecvBufferSize(): number {
+    this.#checkOpen();
+    return this.getOption('setRecvBufferSize');
+  }
+
+  getSendBufferSize(): number {
+    this.#checkOpen();
+    return this.getOption('setSendBufferSize');
+  }
+
+  /** Where what is sent to groups leaves: an IPv4 address of the interface, or for an IPv6 endpoint `::%eth0`. */
+  setMulticastInterface(networkInterface: string): void {
+    this.#checkOpen();
+    checkLiteral('networkInterface', networkInterface);
+    this.chooseInterface(networkInterface);
+  }
+
+  /** Receives what is sent to `group`, on an interface (as above) or on the one that the system chooses. */
+  addMembership(group: string, networkInterface?: string): void {
+    this.#change(true, group, networkInterface);
+  }
+
+  dropMembership(group: string, networkInterface?: string): void {
+    this.#change(false, group, networkInterface);
+  }
+
+  /** The same, of what `source` sends. */
+  addSourceSpecificMembership(source: string, group: string, networkInterface?: string): void {
+    checkLiteral('source', source);
+    this.#change(true, group, networkInterface, source);
+  }
+
+  dropSourceSpecificMembership(source: string, group: string, networkInterface?: string): void {
+    checkLiteral('source', source);
+    this.#change(false, group, networkInterface, source);
+  }
+
+  #checkOpen(): void {
+    if (this.#closing) throw new ClosedError('The datagram endpoint');
+  }
+
+  #set(setter: DatagramSetter, name: string, value: number, min: number, max: number): void {
+    this.#checkOpen();
+    if (!Number.isInteger(value) || value < min || value > max) {
+      throw new OptionError(name, `an integer from ${min} to ${max}`, value);
+    }
+    this.setOption(setter, value);
+  }
+
+  #switch(setter: DatagramSetter, on: boolean): void {
+    this.#checkOpen();
+    if (typeof on !== 'boolean') throw new OptionError('on', 'true or false', on);
+    this.setOption(setter, on ? 1 : 0);
+  }
+
+  #change(join: boolean, group: string, networkInterface: string | undefined, source = ''): void {
+    this.#checkOpen();
+    checkLiteral('group', group);
+    if (networkInterface !== undefined) checkLiteral('networkInterface', networkInterface);
+    this.changeMembership(join, group, networkInterface ?? '', source);
   }
 
   /** Closes after what was sent; nothing is received any more. connectionLost(null) follows. May be called again. */
@@ -233,4 +343,8 @@ export abstract class DatagramTransport extends AsyncResource {
       throw error;
     });
   }
+}
+
+function checkLiteral(name: string, address: string): void {
+  if (typeof address !== 'string' || isIP(address) === 0) throw new OptionError(name, 'a literal address', address);
 }

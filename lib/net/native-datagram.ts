@@ -10,7 +10,13 @@ import {
 } from '../bridge/binding.js';
 import { ConnectError, ListenError } from '../errors.js';
 import { Interest, Readiness, Selector } from '../selector/selector.js';
-import { type DatagramAddress, type DatagramTarget, DatagramTransport } from './datagram.js';
+import {
+  type DatagramAddress,
+  type DatagramSetter,
+  type DatagramTarget,
+  DatagramTransport,
+  datagramSetters,
+} from './datagram.js';
 import { systemError } from './system-error.js';
 
 /** Room for any datagram. */
@@ -225,6 +231,28 @@ export class NativeDatagramTransport extends DatagramTransport {
     return words;
   }
 
+  // What can be set.
+
+  protected setOption(setter: DatagramSetter, value: number): void {
+    check(this.#socket.setOption(datagramSetters.indexOf(setter), value), setter);
+  }
+
+  protected getOption(setter: DatagramSetter): number {
+    const value = this.#socket.option(datagramSetters.indexOf(setter));
+    check(value, setter);
+    return value;
+  }
+
+  protected changeMembership(join: boolean, group: string, networkInterface: string, source: string): void {
+    const kind = source === '' ? 'Membership' : 'SourceSpecificMembership';
+    const result = this.#socket.changeMembership(join, group, networkInterface, source);
+    check(result, `${join ? 'add' : 'drop'}${kind}`);
+  }
+
+  protected chooseInterface(networkInterface: string): void {
+    check(this.#socket.setMulticastInterface(networkInterface), 'setMulticastInterface');
+  }
+
   #watch(): void {
     const read = this.#isReading && !this.#isDraining ? Interest.Read : Interest.None;
     const wanted = (read | (this.#queue.length > 0 ? Interest.Write : Interest.None)) as Interest;
@@ -257,6 +285,10 @@ export class NativeDatagramTransport extends DatagramTransport {
     this.#selector.close();
     this.#socket.close();
   }
+}
+
+function check(result: number, syscall: string): void {
+  if (result < 0) throw systemError(-result, syscall);
 }
 
 function addressOf({ address, port, family }: NativeEndpoint): DatagramAddress | null {

@@ -3,7 +3,7 @@ import { createSocket, type RemoteInfo, type Socket, type SocketOptions } from '
 import { once } from 'node:events';
 import { isIP } from 'node:net';
 import { ConnectError, ListenError } from '../errors.js';
-import { type DatagramAddress, type DatagramTarget, DatagramTransport } from './datagram.js';
+import { type DatagramAddress, type DatagramSetter, type DatagramTarget, DatagramTransport } from './datagram.js';
 
 /** What came while reading was paused: node's sockets cannot stop. More is dropped, as the system would. */
 const HELD_BYTES = 256 * 1024;
@@ -65,6 +65,25 @@ export class NodeDatagramTransport extends DatagramTransport {
     }
   }
 
+  protected setOption(setter: DatagramSetter, value: number): void {
+    this.#socket[setter](value as never);
+  }
+
+  protected getOption(setter: DatagramSetter): number {
+    return setter === 'setRecvBufferSize' ? this.#socket.getRecvBufferSize() : this.#socket.getSendBufferSize();
+  }
+
+  protected changeMembership(join: boolean, group: string, networkInterface: string, source: string): void {
+    const socket = this.#socket;
+    const at = networkInterface === '' ? undefined : networkInterface;
+    if (source === '') socket[join ? 'addMembership' : 'dropMembership'](group, at);
+    else socket[join ? 'addSourceSpecificMembership' : 'dropSourceSpecificMembership'](source, group, at);
+  }
+
+  protected chooseInterface(networkInterface: string): void {
+    this.#socket.setMulticastInterface(networkInterface);
+  }
+
   protected send(data: Buffer, to: DatagramAddress | null): void {
     this.#unsent++;
     const done = (error: Error | null): void => {
@@ -95,9 +114,9 @@ export class NodeDatagramTransport extends DatagramTransport {
 
 /** Rejects with a ListenError or a ConnectError. */
 export async function openNodeDatagram(target: DatagramTarget, maxQueueBytes: number): Promise<NodeDatagramTransport> {
-  const { hostname, port, remoteHostname, remotePort, ipv6Only, reusePort, broadcast } = target;
+  const { hostname, port, remoteHostname, remotePort, ipv6Only, reuseAddr, reusePort, broadcast } = target;
   const isV4 = isIP(hostname || remoteHostname) === 4;
-  const options: SocketOptions & { reusePort?: boolean } = { type: isV4 ? 'udp4' : 'udp6', ipv6Only };
+  const options: SocketOptions & { reusePort?: boolean } = { type: isV4 ? 'udp4' : 'udp6', ipv6Only, reuseAddr };
   if (reusePort) options.reusePort = true;
   if (target.receiveBufferBytes !== 0) options.recvBufferSize = target.receiveBufferBytes;
   if (target.sendBufferBytes !== 0) options.sendBufferSize = target.sendBufferBytes;

@@ -14,6 +14,8 @@ export interface DatagramOptions {
   /** The one peer: only its datagrams come, `sendTo` needs no address, and its refusals are told to errorReceived. */
   remote?: { hostname: string; port: number };
   ipv6Only?: boolean;
+  /** Several endpoints may have the port: each gets what is sent to a group or by broadcast, one of them the rest. */
+  reuseAddr?: boolean;
   reusePort?: boolean;
   broadcast?: boolean;
   /** Of the system's. Default: the system's own. */
@@ -29,6 +31,7 @@ const OPTIONS = [
   'hostname',
   'remote',
   'ipv6Only',
+  'reuseAddr',
   'reusePort',
   'broadcast',
   'receiveBufferBytes',
@@ -59,14 +62,14 @@ export async function openDatagram<P extends DatagramProtocol>(
 }
 
 async function checkDatagram(options: DatagramOptions): Promise<DatagramTarget> {
-  const { remote, ipv6Only = false, reusePort = false, broadcast = false } = options;
+  const { remote, ipv6Only = false, reuseAddr = false, reusePort = false, broadcast = false } = options;
   const port = integer('port', options.port, 0, 0, 65_535);
   const remotePort = remote === undefined ? 0 : integer('remote.port', remote.port, -1, 1, 65_535);
-  for (const [name, value] of Object.entries({ ipv6Only, reusePort, broadcast })) {
+  for (const [name, value] of Object.entries({ ipv6Only, reuseAddr, reusePort, broadcast })) {
     if (typeof value !== 'boolean') throw new OptionError(name, 'true or false', value);
   }
   const common = {
-    ...{ port, remotePort, ipv6Only, reusePort, broadcast },
+    ...{ port, remotePort, ipv6Only, reuseAddr, reusePort, broadcast },
     receiveBufferBytes: integer('receiveBufferBytes', options.receiveBufferBytes, 0, 0),
     sendBufferBytes: integer('sendBufferBytes', options.sendBufferBytes, 0, 0),
   };

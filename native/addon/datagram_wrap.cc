@@ -42,6 +42,10 @@ Napi::Value countOf(Napi::Env env, const Result<size_t>& result) {
   return Napi::Number::New(env, result ? static_cast<double>(result.value()) : -result.error().code);
 }
 
+Napi::Value errnoOf(Napi::Env env, const Result<void>& result) {
+  return Napi::Number::New(env, result ? 0 : -result.error().code);
+}
+
 }  // namespace
 
 Napi::Function DatagramWrap::define(Napi::Env env) {
@@ -51,6 +55,10 @@ Napi::Function DatagramWrap::define(Napi::Env env) {
                          InstanceMethod<&DatagramWrap::ends>("ends"),
                          InstanceMethod<&DatagramWrap::receive>("receive"),
                          InstanceMethod<&DatagramWrap::send>("send"),
+                         InstanceMethod<&DatagramWrap::setOption>("setOption"),
+                         InstanceMethod<&DatagramWrap::option>("option"),
+                         InstanceMethod<&DatagramWrap::changeMembership>("changeMembership"),
+                         InstanceMethod<&DatagramWrap::setMulticastInterface>("setMulticastInterface"),
                          InstanceMethod<&DatagramWrap::close>("close"),
                          StaticMethod<&DatagramWrap::parse>("parse"),
                          StaticMethod<&DatagramWrap::text>("text"),
@@ -65,6 +73,7 @@ DatagramWrap::DatagramWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Da
   options.remoteAddress = textOf(given, "remoteHostname");
   options.remotePort = static_cast<uint16_t>(numberOf(given, "remotePort"));
   options.ipv6Only = isTrue(given, "ipv6Only");
+  options.reuseAddress = isTrue(given, "reuseAddr");
   options.reusePort = isTrue(given, "reusePort");
   options.broadcast = isTrue(given, "broadcast");
   options.receiveBufferBytes = numberOf(given, "receiveBufferBytes");
@@ -122,6 +131,36 @@ Napi::Value DatagramWrap::send(const Napi::CallbackInfo& info) {
     batch[i].peer = endpointAt(record);
   }
   return countOf(info.Env(), sendDatagrams(fd_.get(), std::span<const Datagram>(batch).first(count)));
+}
+
+// (option, value) to 0 or a negative errno
+Napi::Value DatagramWrap::setOption(const Napi::CallbackInfo& info) {
+  const uint32_t option = uint32Of(info[0]);
+  if (option >= kDatagramOptionCount) return Napi::Number::New(info.Env(), -EINVAL);
+  const int value = info[1].As<Napi::Number>().Int32Value();
+  return errnoOf(info.Env(), setDatagramOption(fd_.get(), static_cast<DatagramOption>(option), value));
+}
+
+// (option) to its value, or a negative errno
+Napi::Value DatagramWrap::option(const Napi::CallbackInfo& info) {
+  const uint32_t option = uint32Of(info[0]);
+  if (option >= kDatagramOptionCount) return Napi::Number::New(info.Env(), -EINVAL);
+  const Result<int> value = datagramOption(fd_.get(), static_cast<DatagramOption>(option));
+  return Napi::Number::New(info.Env(), value ? value.value() : -value.error().code);
+}
+
+// (join, group, interface, source) to 0 or a negative errno
+Napi::Value DatagramWrap::changeMembership(const Napi::CallbackInfo& info) {
+  const bool join = info[0].As<Napi::Boolean>().Value();
+  const Membership membership = {info[1].As<Napi::String>().Utf8Value(), info[2].As<Napi::String>().Utf8Value(),
+                                 info[3].As<Napi::String>().Utf8Value()};
+  return errnoOf(info.Env(), join ? joinGroup(fd_.get(), membership) : leaveGroup(fd_.get(), membership));
+}
+
+// (interface) to 0 or a negative errno
+Napi::Value DatagramWrap::setMulticastInterface(const Napi::CallbackInfo& info) {
+  const std::string interface = info[0].As<Napi::String>().Utf8Value();
+  return errnoOf(info.Env(), gammaloop::setMulticastInterface(fd_.get(), interface));
 }
 
 // (address, port, words): false where it is not a literal address

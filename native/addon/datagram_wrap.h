@@ -16,8 +16,8 @@ class DatagramWrap final : public Napi::ObjectWrap<DatagramWrap> {
   static constexpr size_t kWords = 8;
 
   static Napi::Function define(Napi::Env env);
-  // new Datagram({ hostname, port, remoteHostname, remotePort, ipv6Only, reusePort, broadcast, receiveBufferBytes,
-  //                sendBufferBytes })
+  // new Datagram({ hostname, port, remoteHostname, remotePort, ipv6Only, reuseAddr, reusePort, broadcast,
+  //                receiveBufferBytes, sendBufferBytes })
   explicit DatagramWrap(const Napi::CallbackInfo& info);
 
  private:
@@ -25,6 +25,10 @@ class DatagramWrap final : public Napi::ObjectWrap<DatagramWrap> {
   Napi::Value ends(const Napi::CallbackInfo& info);
   Napi::Value receive(const Napi::CallbackInfo& info);
   Napi::Value send(const Napi::CallbackInfo& info);
+  Napi::Value setOption(const Napi::CallbackInfo& info);
+  Napi::Value option(const Napi::CallbackInfo& info);
+  Napi::Value changeMembership(const Napi::CallbackInfo& info);
+  Napi::Value setMulticastInterface(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo&) { fd_.close(); }
   static Napi::Value parse(const Napi::CallbackInfo& info);
   static Napi::Value text(const Napi::CallbackInfo& info);

@@ -33,6 +33,9 @@ Result<void> configure(int fd, int family, const DatagramOptions& options) {
   if (family == AF_INET6) {
     if (auto set = setNumber(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6Only ? 1 : 0); !set) return set;
   }
+  if (options.reuseAddress) {
+    if (auto set = setNumber(fd, SOL_SOCKET, kSharedPortOption, 1); !set) return set;
+  }
   if (options.reusePort) {
     if (auto set = setNumber(fd, SOL_SOCKET, kReusePortOption, 1); !set) return set;
   }

@@ -20,6 +20,7 @@ struct DatagramOptions {
   std::string remoteAddress;  // "": not connected
   uint16_t remotePort = 0;
   bool ipv6Only = false;
+  bool reuseAddress = false;
   bool reusePort = false;
   bool broadcast = false;
   uint32_t receiveBufferBytes = 0;  // 0: the system's default
@@ -39,6 +40,33 @@ struct Datagram {
 Result<size_t> receiveDatagrams(int fd, std::span<Datagram> batch);
 // How many were taken, from the first on; 0: there is no room now. Fails where the first is refused.
 Result<size_t> sendDatagrams(int fd, std::span<const Datagram> batch);
+
+enum class DatagramOption : uint32_t {
+  Ttl,
+  MulticastTtl,
+  MulticastLoopback,
+  Broadcast,
+  ReceiveBufferBytes,
+  SendBufferBytes,
+};
+inline constexpr uint32_t kDatagramOptionCount = 6;
+
+// Those of IPv4 or of IPv6, as the socket is.
+Result<void> setDatagramOption(int fd, DatagramOption option, int value);
+Result<int> datagramOption(int fd, DatagramOption option);
+
+// Addresses are literal. An interface is named by an IPv4 address that it has, or for IPv6 by "::%eth0"; "": the
+// system's choice. EINVAL where one is neither.
+struct Membership {
+  std::string group;
+  std::string interface;
+  std::string source;  // "": from anybody
+};
+
+Result<void> joinGroup(int fd, const Membership& membership);
+Result<void> leaveGroup(int fd, const Membership& membership);
+// Where what is sent to groups leaves.
+Result<void> setMulticastInterface(int fd, const std::string& interface);
 
 // A literal address; EINVAL for anything else.
 Result<Endpoint> parseEndpoint(const std::string& address, uint16_t port);

@@ -32,6 +32,7 @@ int prepare(int fd) {
 
 const int kSendFlags = 0;
 const int kReusePortOption = SO_REUSEPORT;
+const int kSharedPortOption = SO_REUSEPORT;
 const int kKeepAliveIdleOption = TCP_KEEPALIVE;
 
 int openStreamSocket(int family) { return prepare(::socket(family, SOCK_STREAM, 0)); }

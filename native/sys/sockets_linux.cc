@@ -9,6 +9,7 @@ namespace gammaloop {
 
 const int kSendFlags = MSG_NOSIGNAL;
 const int kReusePortOption = SO_REUSEPORT;
+const int kSharedPortOption = SO_REUSEADDR;
 const int kKeepAliveIdleOption = TCP_KEEPIDLE;
 
 int openStreamSocket(int family) { return ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }

@@ -16,6 +16,8 @@ int acceptStreamSocket(int listenerFd, sockaddr* peer, socklen_t* peerSize);
 extern const int kSendFlags;
 // The option under which several sockets on one port share its connections evenly, where the system can.
 extern const int kReusePortOption;
+// The option under which several datagram sockets have one port, as receivers of a group do.
+extern const int kSharedPortOption;
 // The seconds of silence after which TCP probes begin.
 extern const int kKeepAliveIdleOption;
 // Send failed, but trying again later is right: the system was short of memory, or is known to report this falsely.

@@ -1,107 +1,16 @@
-// sys/datagrams.h against the system: batches, cut datagrams, refusals, and both families.
-#include <poll.h>
-
-#include <cerrno>
-#include <cstring>
-#include <vector>
-
-#include "poller_support.h"
-#include "sys/datagrams.h"
+// sys/datagrams.h against the system: the batches of this system, addresses, and what can be set.
+#include "datagram_contract.h"
 
 namespace gammaloop::test {
 
 namespace {
 
-OwnedFd openOn(const char* address) {
-  DatagramOptions options;
-  options.address = address;
-  Result<OwnedFd> fd = openDatagramSocket(options);
-  EXPECT(fd.ok());
-  return fd ? std::move(fd.value()) : OwnedFd();
-}
-
-size_t countOf(Result<size_t> result) { return result ? result.value() : SIZE_MAX; }
-
-Endpoint nameOf(const OwnedFd& fd) {
-  const Result<Endpoint> local = localEndpoint(fd.get());
-  return local.value();
-}
-
-void waitFor(const OwnedFd& fd) {
-  pollfd polled = {fd.get(), POLLIN, 0};
-  EXPECT_EQ(::poll(&polled, 1, 5000), 1);
-}
+const bool registered = [] {
+  DatagramContract("datagrams", receiveDatagrams, sendDatagrams).registerAll();
+  return true;
+}();
 
 }  // namespace
-
-TEST("datagrams: go in batches and come in batches") {
-  const OwnedFd from = openOn("127.0.0.1");
-  const OwnedFd to = openOn("127.0.0.1");
-  std::vector<std::vector<uint8_t>> texts;
-  std::vector<Datagram> batch;
-  for (uint8_t i = 0; i < 40; i++) texts.emplace_back(size_t{i}, i);
-  for (std::vector<uint8_t>& text : texts) batch.push_back({text, nameOf(to), false});
-  const Result<size_t> first = sendDatagrams(from.get(), batch);
-  EXPECT_EQ(first.value(), kMaxDatagrams);
-  EXPECT_EQ(countOf(sendDatagrams(from.get(), std::span(batch).subspan(first.value()))), 40 - kMaxDatagrams);
-  size_t seen = 0;
-  while (seen < 40) {
-    waitFor(to);
-    std::vector<std::vector<uint8_t>> rooms(kMaxDatagrams, std::vector<uint8_t>(64));
-    std::vector<Datagram> arrived;
-    for (std::vector<uint8_t>& room : rooms) arrived.push_back({room, {}, false});
-    const Result<size_t> count = receiveDatagrams(to.get(), arrived);
-    EXPECT(count.ok() && count.value() > 0);
-    if (!count || count.value() == 0) return;
-    for (size_t i = 0; i < count.value(); i++, seen++) {
-      EXPECT_EQ(arrived[i].bytes.size(), seen);
-      for (const uint8_t byte : arrived[i].bytes) EXPECT_EQ(byte, seen);
-      EXPECT_EQ(arrived[i].peer.port, nameOf(from).port);
-      EXPECT_EQ(arrived[i].peer.addressText(), "127.0.0.1");
-      EXPECT(!arrived[i].truncated);
-    }
-  }
-  std::vector<uint8_t> room(8);
-  Datagram none = {room, {}, false};
-  EXPECT_EQ(countOf(receiveDatagrams(to.get(), std::span(&none, 1))), 0u);
-}
-
-TEST("datagrams: one that is longer than the room is cut") {
-  const OwnedFd from = openOn("127.0.0.1");
-  const OwnedFd to = openOn("127.0.0.1");
-  std::vector<uint8_t> text(100, 'x');
-  const Datagram sent = {text, nameOf(to), false};
-  EXPECT_EQ(countOf(sendDatagrams(from.get(), std::span(&sent, 1))), 1u);
-  waitFor(to);
-  std::vector<uint8_t> room(10);
-  Datagram arrived = {room, {}, false};
-  EXPECT_EQ(countOf(receiveDatagrams(to.get(), std::span(&arrived, 1))), 1u);
-  EXPECT_EQ(arrived.bytes.size(), 10u);
-  EXPECT(arrived.truncated);
-}
-
-TEST("datagrams: a connected socket hears of refusals") {
-  uint16_t port = 0;
-  {
-    const OwnedFd gone = openOn("127.0.0.1");
-    port = nameOf(gone).port;
-  }
-  DatagramOptions options;
-  options.remoteAddress = "127.0.0.1";
-  options.remotePort = port;
-  const Result<OwnedFd> fd = openDatagramSocket(options);
-  EXPECT(fd.ok());
-  const Result<Endpoint> peer = peerEndpoint(fd.value().get());
-  EXPECT_EQ(peer.value().port, port);
-  std::vector<uint8_t> text(1, 'x');
-  const Datagram sent = {text, {}, false};
-  EXPECT_EQ(countOf(sendDatagrams(fd.value().get(), std::span(&sent, 1))), 1u);
-  waitFor(fd.value());
-  Datagram arrived = {text, {}, false};
-  const Result<size_t> refused = receiveDatagrams(fd.value().get(), std::span(&arrived, 1));
-  EXPECT(!refused.ok());
-  EXPECT_EQ(refused.error().code, ECONNREFUSED);
-}
 
 TEST("datagrams: addresses are literal and used once") {
   EXPECT(!parseEndpoint("localhost", 1).ok());
@@ -117,6 +26,42 @@ TEST("datagrams: addresses are literal and used once") {
   options.address = "nowhere";
   const Result<OwnedFd> third = openDatagramSocket(options);
   EXPECT_EQ(third.error().code, EINVAL);
+}
+
+TEST("datagrams: options are those of the socket's family") {
+  for (const char* const address : {"127.0.0.1", "::1"}) {
+    const OwnedFd fd = openOn(address);
+    for (const auto& [option, value] :
+         {std::pair(DatagramOption::Ttl, 17), std::pair(DatagramOption::MulticastTtl, 3),
+          std::pair(DatagramOption::MulticastLoopback, 0), std::pair(DatagramOption::Broadcast, 1)}) {
+      EXPECT(setDatagramOption(fd.get(), option, value).ok());
+      EXPECT_EQ(datagramOption(fd.get(), option).value(), value);
+    }
+    for (const DatagramOption option : {DatagramOption::ReceiveBufferBytes, DatagramOption::SendBufferBytes}) {
+      EXPECT(setDatagramOption(fd.get(), option, 20'000).ok());
+      EXPECT(datagramOption(fd.get(), option).value() >= 20'000);
+    }
+  }
+  EXPECT_EQ(setDatagramOption(-1, DatagramOption::Ttl, 1).error().code, EBADF);
+}
+
+TEST("datagrams: groups are joined on an interface, once, and left") {
+  const OwnedFd fd = openOn("0.0.0.0");
+  const Membership here = {"239.255.0.9", "127.0.0.1", ""};
+  EXPECT(joinGroup(fd.get(), here).ok());
+  EXPECT_EQ(joinGroup(fd.get(), here).error().code, EADDRINUSE);
+  EXPECT(leaveGroup(fd.get(), here).ok());
+  EXPECT(!leaveGroup(fd.get(), here).ok());
+  const Membership ofOne = {"232.1.1.1", "127.0.0.1", "127.0.0.1"};
+  EXPECT(joinGroup(fd.get(), ofOne).ok());
+  EXPECT(leaveGroup(fd.get(), ofOne).ok());
+  EXPECT(!joinGroup(fd.get(), {"10.0.0.1", "127.0.0.1", ""}).ok());
+  EXPECT(setMulticastInterface(fd.get(), "127.0.0.1").ok());
+  for (const char* const bad : {"::1", "nonsense"}) {
+    EXPECT_EQ(setMulticastInterface(fd.get(), bad).error().code, EINVAL);
+    EXPECT_EQ(joinGroup(fd.get(), {"239.255.0.9", bad, ""}).error().code, EINVAL);
+    EXPECT_EQ(joinGroup(fd.get(), {"239.255.0.9", "", bad}).error().code, EINVAL);
+  }
 }
 
 }  // namespace gammaloop::test

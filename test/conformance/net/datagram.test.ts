@@ -217,6 +217,127 @@ describe.each(backends)('datagram endpoints on %s', (backend) => {
     b.transport.ref().unref();
   });
 
+  test('groups: joined on an interface, by several on one port, and left', async () => {
+    const group = '239.255.42.99';
+    const first = await endpoint({ hostname: '0.0.0.0', reuseAddr: true });
+    const { port } = first.transport.local;
+    const second = await endpoint({ hostname: '0.0.0.0', port, reuseAddr: true });
+    const sender = await endpoint({ hostname: '0.0.0.0' });
+    sender.transport.setMulticastInterface('127.0.0.1');
+    sender.transport.setMulticastTTL(0);
+    sender.transport.setMulticastLoopback(true);
+    for (const { transport } of [first, second]) transport.addMembership(group, '127.0.0.1');
+    sender.transport.sendTo('to both', { address: group, port });
+    await until(() => first.protocol.data.length === 1 && second.protocol.data.length === 1);
+    expect(first.protocol.from[0]).toMatchObject({ address: '127.0.0.1', port: sender.transport.local.port });
+    const sendToGroup = async (text: string) => {
+      sender.transport.sendTo(text, { address: group, port });
+      await until(() => sender.transport.writeBufferSize() === 0);
+    };
+    await sendToGroup('again');
+    await until(() => first.protocol.data.length === 2 && second.protocol.data.length === 2);
+    // Linux gives an endpoint on all addresses what another has joined, so both leave.
+    for (const { transport } of [first, second]) transport.dropMembership(group, '127.0.0.1');
+    await sendToGroup('to nobody');
+    first.transport.addMembership(group, '127.0.0.1');
+    await sendToGroup('back');
+    await until(() => first.protocol.data.length === 3);
+    expect(first.protocol.texts).toEqual(['to both', 'again', 'back']);
+  });
+
+  test('groups of one source hear nobody else', async () => {
+    const group = '232.42.42.42';
+    const receiver = await endpoint({ hostname: '0.0.0.0' });
+    const { port } = receiver.transport.local;
+    receiver.transport.addSourceSpecificMembership('127.0.0.2', group, '127.0.0.1');
+    const stranger = await endpoint({ hostname: '127.0.0.1' });
+    const source = await endpoint({ hostname: '127.0.0.2' });
+    for (const { transport } of [stranger, source]) {
+      transport.setMulticastInterface('127.0.0.1');
+      transport.sendTo(transport.local.address, { address: group, port });
+    }
+    await until(() => receiver.protocol.data.length === 1);
+    receiver.transport.dropSourceSpecificMembership('127.0.0.2', group, '127.0.0.1');
+    source.transport.sendTo('left', { address: group, port });
+    source.transport.sendTo('direct', { address: '127.0.0.1', port });
+    await until(() => receiver.protocol.data.length === 2);
+    expect(receiver.protocol.texts).toEqual(['127.0.0.2', 'direct']);
+  });
+
+  test('broadcast has to be allowed', async () => {
+    const receiver = await endpoint({ hostname: '0.0.0.0' });
+    const sender = await endpoint({ hostname: '0.0.0.0' });
+    const everybody = { address: '127.255.255.255', port: receiver.transport.local.port };
+    sender.transport.sendTo('not allowed', everybody);
+    await until(() => sender.protocol.errors.length === 1);
+    expect(sender.protocol.errors[0]).toMatchObject({ code: 'EACCES' });
+    sender.transport.setBroadcast(true);
+    sender.transport.sendTo('allowed', everybody);
+    const other = await endpoint({ hostname: '0.0.0.0', broadcast: true });
+    other.transport.sendTo('from the beginning', everybody);
+    await until(() => receiver.protocol.data.length === 2);
+    expect(receiver.protocol.texts.sort()).toEqual(['allowed', 'from the beginning']);
+    other.transport.setBroadcast(false);
+    other.transport.sendTo('no more', everybody);
+    await until(() => other.protocol.errors.length === 1);
+  });
+
+  test("buffers and hops, with the system's refusals", async () => {
+    for (const hostname of ['127.0.0.1', '::1']) {
+      const { transport } = await endpoint({ hostname, receiveBufferBytes: 10_000, sendBufferBytes: 20_000 });
+      expect(transport.getRecvBufferSize()).toBeGreaterThanOrEqual(10_000);
+      expect(transport.getSendBufferSize()).toBeGreaterThanOrEqual(20_000);
+      transport.setRecvBufferSize(30_000);
+      transport.setSendBufferSize(40_000);
+      expect(transport.getRecvBufferSize()).toBeGreaterThanOrEqual(30_000);
+      expect(transport.getSendBufferSize()).toBeGreaterThanOrEqual(40_000);
+      transport.setTTL(1);
+      transport.setTTL(255);
+      transport.setMulticastTTL(0);
+    }
+    const { transport } = await endpoint();
+    const group = '239.255.42.98';
+    transport.addMembership(group, '127.0.0.1');
+    const refusals: [() => void, object][] = [
+      [() => transport.addMembership(group, '127.0.0.1'), { code: 'EADDRINUSE', syscall: 'addMembership' }],
+      [() => transport.dropMembership(group, '192.0.2.77'), { syscall: 'dropMembership' }],
+      [() => transport.addMembership('10.0.0.1'), { code: 'EINVAL', syscall: 'addMembership' }],
+      [
+        () => transport.addSourceSpecificMembership('127.0.0.1', '10.0.0.1'),
+        { syscall: 'addSourceSpecificMembership' },
+      ],
+      [
+        () => transport.setMulticastInterface('192.0.2.77'),
+        { code: 'EADDRNOTAVAIL', syscall: 'setMulticastInterface' },
+      ],
+      [() => transport.setMulticastInterface('::1'), { syscall: 'setMulticastInterface' }],
+    ];
+    for (const [call, expected] of refusals) {
+      expect(call).toThrow(expect.objectContaining({ errno: expect.any(Number), ...expected }));
+    }
+    const wrong: (() => void)[] = [
+      () => transport.setTTL(0),
+      () => transport.setTTL(256),
+      () => transport.setMulticastTTL(1.5),
+      () => transport.setMulticastLoopback(1 as never),
+      () => transport.setRecvBufferSize(0),
+      () => transport.addMembership('nonsense'),
+      () => transport.addMembership(group, ''),
+      () => transport.addSourceSpecificMembership('', group),
+      () => transport.setMulticastInterface(undefined as never),
+    ];
+    for (const call of wrong) expect(call).toThrow(expect.objectContaining({ code: 'ERR_GAMMALOOP_OPTION' }));
+    transport.close();
+    for (const call of [
+      () => transport.setTTL(1),
+      () => transport.getRecvBufferSize(),
+      () => transport.addMembership(group),
+      () => transport.setMulticastInterface('127.0.0.1'),
+    ]) {
+      expect(call).toThrow(expect.objectContaining({ code: 'ERR_GAMMALOOP_CLOSED' }));
+    }
+  });
+
   test("speaks with node's own sockets, and takes names", async () => {
     const socket = createSocket('udp4');
     socket.bind(0, '127.0.0.1');
