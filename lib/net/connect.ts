@@ -3,7 +3,14 @@ import { ConnectError, OptionError, TimeoutError } from '../errors.js';
 import { Waiter } from '../scope/waiter.js';
 import type { NativeTransport } from './native-transport.js';
 import type { NodeTransport } from './node-transport.js';
-import { backendOf, type ConnectOptions, type ConnectTarget, checkConnect, targetsOf } from './options.js';
+import {
+  backendOf,
+  type ConnectOptions,
+  type ConnectTarget,
+  checkConnect,
+  MAX_TIMER_MS,
+  targetsOf,
+} from './options.js';
 import type { AnyProtocol, ProtocolFactory } from './protocol.js';
 import type { Transport } from './transport.js';
 
@@ -65,7 +72,7 @@ class Race {
   run({ timeout, signal }: ConnectOptions): Promise<NativeTransport | NodeTransport> {
     const parked = this.#waiter.park();
     if (signal !== undefined) this.#waiter.watch(signal, parked);
-    if (timeout !== undefined) {
+    if (timeout !== undefined && timeout <= MAX_TIMER_MS) {
       this.#limit = setTimeout(
         () => this.#waiter.abort(new TimeoutError(`No connection within ${timeout} ms`)),
         timeout,

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { OptionError } from '../errors.js';
 import type { NativeTransport } from './native-transport.js';
 import type { NodeTransport } from './node-transport.js';
-import { backendOf, checkListen, type ListenOptions } from './options.js';
+import { backendOf, checkListen, type ListenOptions, MAX_TIMER_MS } from './options.js';
 import type { AnyProtocol, ProtocolFactory } from './protocol.js';
 import type { Transport } from './transport.js';
 
@@ -86,7 +86,7 @@ export class StreamServer {
       throw new OptionError('deadline', 'milliseconds, 0 or more', deadline);
     }
     this.#stopped ??= this.#acceptor.stop().then(() => this.#transports.emptied());
-    if (deadline !== undefined) {
+    if (deadline !== undefined && deadline <= MAX_TIMER_MS) {
       const timer = setTimeout(() => {
         for (const transport of this.#transports) transport.abort();
       }, deadline);

@@ -23,6 +23,7 @@ const DEFAULT_LIMIT_BYTES = 64 * 1024;
 /** Beyond it reading pauses until somebody waits for more. */
 const HIGH_WATER_BYTES = 2 * DEFAULT_LIMIT_BYTES;
 const NEW_LINE = Buffer.from('\n');
+const EMPTY = Buffer.alloc(0);
 
 /** Every wait ends with the scope it is in; what has come stays for the next read. One task reads at a time (BusyResourceError). */
 export class ProtocolStream implements Protocol {
@@ -30,6 +31,8 @@ export class ProtocolStream implements Protocol {
   /** What has come and was not read, in order. */
   #chunks: Buffer[] = [];
   #size = 0;
+  /** Where the first chunk grows while a separator is looked for: what is behind that chunk is free, and nobody has seen it. */
+  #memory = EMPTY;
   #ended = false;
   #lost = false;
   #error: Error | null = null;
@@ -145,10 +148,11 @@ export class ProtocolStream implements Protocol {
 
   /** @internal */
   dataReceived(data: Buffer): void {
+    const isAwaited = this.#reader !== null;
     this.#chunks.push(data);
     this.#size += data.length;
     this.#settleReader();
-    if (this.#size > HIGH_WATER_BYTES) this.transport.pauseReading();
+    if (this.#size > HIGH_WATER_BYTES && !isAwaited) this.transport.pauseReading();
   }
 
   /** @internal */
@@ -205,18 +209,35 @@ export class ProtocolStream implements Protocol {
     }
   }
 
+  /** All in one piece, in memory that doubles: many small chunks are not copied again with each. */
   #joined(): Buffer {
-    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks, this.#size)];
-    return this.#chunks[0] ?? Buffer.alloc(0);
+    if (this.#chunks.length > 1) {
+      const [first, ...others] = this.#chunks as [Buffer, ...Buffer[]];
+      const isThere = first.buffer === this.#memory.buffer;
+      let start = isThere ? first.byteOffset : 0;
+      if (!isThere || start + this.#size > this.#memory.length) {
+        this.#memory = Buffer.allocUnsafeSlow(2 * this.#size);
+        first.copy(this.#memory);
+        start = 0;
+      }
+      let end = start + first.length;
+      for (const chunk of others) end += chunk.copy(this.#memory, end);
+      this.#chunks = [this.#memory.subarray(start, end)];
+    }
+    return this.#chunks[0] ?? EMPTY;
   }
 
   #take(count: number): Buffer {
     if (count === 0) return Buffer.alloc(0);
-    const first = this.#chunks[0] as Buffer;
-    const bytes = count <= first.length ? first : this.#joined();
+    if (count > (this.#chunks[0] as Buffer).length) this.#chunks = [Buffer.concat(this.#chunks, this.#size)];
+    const bytes = this.#chunks[0] as Buffer;
     this.#size -= count;
-    if (count === bytes.length) this.#chunks.shift();
-    else this.#chunks[0] = bytes.subarray(count);
+    if (count < bytes.length) {
+      this.#chunks[0] = bytes.subarray(count);
+    } else {
+      this.#chunks.shift();
+      this.#memory = EMPTY;
+    }
     return bytes.subarray(0, count);
   }
 

@@ -75,6 +75,33 @@ describe.each(backends)('streams on the %s backend', (backend) => {
     await expect(stream.readUntil('')).rejects.toMatchObject({ code: 'ERR_GAMMALOOP_OPTION' });
   });
 
+  test('lines in pieces of any length; what was read stays as it was', async () => {
+    let seed = 7;
+    const upTo = (most: number) => {
+      seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+      return seed % most;
+    };
+    const sent = Array.from({ length: 300 }, (_, i) => `${i} ${'x'.repeat(upTo(i % 20 === 0 ? 60_000 : 200))}\r\n`);
+    const bytes = Buffer.from(sent.join(''));
+    const stream = await serve(async (peer) => {
+      for (let at = 0; at < bytes.length; ) {
+        const end = Math.min(at + 1 + upTo(upTo(2) === 0 ? 50 : 20_000), bytes.length);
+        peer.write(bytes.subarray(at, end));
+        at = end;
+        if (upTo(3) > 0) await new Promise((done) => setImmediate(done));
+      }
+    });
+    const read: Buffer[] = [];
+    while (read.length < sent.length) {
+      read.push(await stream.readUntil('\r\n'));
+      if (upTo(4) > 0 || read.length === sent.length) continue;
+      const count = (sent[read.length] as string).length;
+      read.push(await stream.readExactly(count));
+    }
+    expect(read.map(String)).toEqual(sent);
+    expect(await stream.read()).toBe(null);
+  });
+
   test('line by line', async () => {
     const stream = await serve((peer) => peer.write('first\nsecond\r\n\nü\nlast'));
     const lines: string[] = [];

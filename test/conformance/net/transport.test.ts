@@ -359,6 +359,19 @@ describe.each(backends)('transports on the %s backend', (backend) => {
     expect(server.lost).toBe(null);
   });
 
+  test('what is longer than a timer goes is never', async () => {
+    const server = new Recorder();
+    const listener = await it.listen(() => server);
+    const client = await it.connect(listener, new Recorder(), { timeout: Number.POSITIVE_INFINITY });
+    await server.has('made');
+    const closed = listener.close({ deadline: Number.POSITIVE_INFINITY });
+    // Longer than the shortest timer, which it would be else.
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(server.lost).toBe(undefined);
+    client.transport?.close();
+    await closed;
+  });
+
   test('maxConnections closes what is too many', async () => {
     const listener = await it.listen(() => new Recorder(), { maxConnections: 1 });
     const first = await it.connect(listener, new Recorder());
