@@ -208,6 +208,7 @@ describe.each(pollers)('a selector over %s', (poller) => {
       execArgv: ['--no-warnings', '--import', new URL('../../support/ts-loader.mjs', import.meta.url).href],
       workerData: { id: selector.id, flag },
     });
+    const exited = once(worker, 'exit');
     await once(worker, 'message');
     setImmediate(() => {
       Atomics.store(flag, 0, 1);
@@ -217,7 +218,7 @@ describe.each(pollers)('a selector over %s', (poller) => {
       expect(events).toEqual([]);
       break;
     }
-    await once(worker, 'exit');
+    await exited;
   });
 
   test('while its body runs nothing is collected, and the loop sleeps; then what is ready is told anew', async () => {
