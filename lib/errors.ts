@@ -2,7 +2,7 @@
  * Every error class of gammaloop and every code. A code never changes its meaning; messages may. docs/errors.md lists them.
  * Messages say what happened, to what, and what to do.
  */
-import { GammaloopError } from './errors/base.js';
+import { CodedError, GammaloopError } from './errors/base.js';
 import {
   ABORT_TEXT,
   CONNECT_ADVICE,
@@ -203,13 +203,7 @@ export type BodyErrorCode =
   | 'ERR_GAMMALOOP_BODY_TIMEOUT';
 
 /** A body cannot be read, or not to its end. */
-export class BodyError extends GammaloopError {
-  declare readonly code: BodyErrorCode;
-
-  constructor(code: BodyErrorCode, message: string, options?: ErrorOptions) {
-    super(code, message, options);
-  }
-
+export class BodyError extends CodedError<BodyErrorCode> {
   /** What the reader of a request's body gets when the exchange is aborted. */
   static fromAbort(reason: AbortReason): BodyError {
     switch (reason) {
@@ -311,8 +305,7 @@ export type TaskErrorCode =
 type TaskErrorOptions = ErrorOptions & { exitCode?: number; signal?: string; taskCode?: number };
 
 /** A task of a runner could not be run to its end, or its result could not be brought back. */
-export class TaskError extends GammaloopError {
-  declare readonly code: TaskErrorCode;
+export class TaskError extends CodedError<TaskErrorCode> {
   /** The name of the task. */
   readonly task: string;
   /** Where its worker has ended. */
@@ -346,13 +339,7 @@ export type ScopeErrorCode =
   | 'ERR_GAMMALOOP_NOT_HELD';
 
 /** A scope, nursery, lock or limiter was used against its rules. */
-export class ScopeError extends GammaloopError {
-  declare readonly code: ScopeErrorCode;
-
-  constructor(code: ScopeErrorCode, message: string, options?: ErrorOptions) {
-    super(code, message, options);
-  }
-}
+export class ScopeError extends CodedError<ScopeErrorCode> {}
 
 /** Several children of a nursery failed; `errors` has each. One error alone comes as itself unless the nursery is `strict`. */
 export class NurseryError extends AggregateError {

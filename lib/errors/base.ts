@@ -10,3 +10,12 @@ export class GammaloopError extends Error {
     return this.constructor.name;
   }
 }
+
+/** Of one class whose codes are several. */
+export class CodedError<Code extends string> extends GammaloopError {
+  declare readonly code: Code;
+
+  constructor(code: Code, message: string, options?: ErrorOptions) {
+    super(code, message, options);
+  }
+}

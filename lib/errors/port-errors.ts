@@ -1,5 +1,5 @@
 /** Errors of correlation and ports. */
-import { GammaloopError } from './base.js';
+import { CodedError, GammaloopError } from './base.js';
 
 /** The other side went away while it was in use: the peer of a port died or closed. What this side closed gives ClosedError. */
 export class BrokenError extends GammaloopError {
@@ -34,20 +34,12 @@ export type ResponderErrorCode =
   | 'ERR_GAMMALOOP_RESPONDER_KIND';
 
 /** A responder did not carry a request out: its queue is full, it closed, or it answers in the other way (one reply, a stream). */
-export class ResponderError extends GammaloopError {
-  declare readonly code: ResponderErrorCode;
-
-  constructor(code: ResponderErrorCode, message: string, options?: ErrorOptions) {
-    super(code, message, options);
-  }
-}
+export class ResponderError extends CodedError<ResponderErrorCode> {}
 
 export type PayloadErrorCode = 'ERR_GAMMALOOP_PAYLOAD' | 'ERR_GAMMALOOP_PAYLOAD_SIZE';
 
 /** A payload or a reply cannot be sent through the port: it holds what structured cloning does not copy, or is larger than the broker takes. */
-export class PayloadError extends GammaloopError {
-  declare readonly code: PayloadErrorCode;
-
+export class PayloadError extends CodedError<PayloadErrorCode> {
   constructor(message: string, options?: ErrorOptions, code: PayloadErrorCode = 'ERR_GAMMALOOP_PAYLOAD') {
     super(code, message, options);
   }
@@ -60,13 +52,7 @@ export type BrokerErrorCode =
   | 'ERR_GAMMALOOP_DEAD_LETTER';
 
 /** A broker, or the port's own buffer before it, did not take a message, or gave up delivering it. */
-export class BrokerError extends GammaloopError {
-  declare readonly code: BrokerErrorCode;
-
-  constructor(code: BrokerErrorCode, message: string, options?: ErrorOptions) {
-    super(code, message, options);
-  }
-}
+export class BrokerError extends CodedError<BrokerErrorCode> {}
 
 /** An optional package is needed and not installed. */
 export class PackageMissingError extends GammaloopError {
