@@ -4,7 +4,8 @@
  *     const port = new RedisPort({ url: 'redis://127.0.0.1:6379' });
  *
  * Each subject is a channel of publish/subscribe; each member of a group has a channel of its own, and a script gives a message to one of them. Redis says how many
- * a message reached, so that requests without a responder fail at once, and members that died are passed over. Durable: streams (redis-work.ts).
+ * a message reached, so that requests without a responder fail at once, and members that died are passed over. A lone request goes to a member without the script, where
+ * one is known (redis-routes.ts), and comes back if it has gone (redis-publish.ts). Durable: streams (redis-work.ts).
  */
 import type { Redis } from 'ioredis';
 import type { Envelope } from '../correlation/envelope.js';
