@@ -3,7 +3,7 @@
  * and report; the order of the protocol's calls, pausing and the watermarks are decided here.
  */
 import { AsyncResource } from 'node:async_hooks';
-import { ownBytes } from '../bridge/lent-buffers.js';
+import { ownBytes, viewOf } from '../bridge/lent-buffers.js';
 import { HANDLER } from '../diagnostics.js';
 import { ClosedError, OptionError } from '../errors.js';
 import { type AnyProtocol, type BufferedProtocol, isBuffered } from './protocol.js';
@@ -283,7 +283,7 @@ function fill(this: Transport, protocol: BufferedProtocol, bytes: Buffer, start:
       throw new OptionError('getBuffer()', 'a Uint8Array of at least one byte', lent);
     }
     const taken = Math.min(lent.length, end - at);
-    bytes.copy(lent, 0, at, at + taken);
+    lent.set(viewOf(bytes, at, at + taken));
     at += taken;
     protocol.bufferUpdated(taken);
   }
