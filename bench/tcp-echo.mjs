@@ -1,8 +1,9 @@
 // What a message costs that a TCP server sends back: gammaloop/net's protocols, streams and drop-in sockets, node:net, uvloop, Bun, and a C program at the limit.
 //
-//   npm run build && npm run build:ts && node bench/tcp-echo.mjs [--sizes 1024,10240,102400] [--runs 3] [--window 1000] [--only net]
+//   npm run build && npm run build:ts && node bench/tcp-echo.mjs [--sizes 1024,10240,102400] [--runs 3] [--window 1000] [--only net] [--clients polling,sleeping]
 //
 // Three connections, one message in flight each (uvloop's own echo benchmark); the load is load/tcp_echo.c, on another core, and checks every byte. Linux.
+// Once with a client that polls, once with one that sleeps when it has nothing to do, which the server pays for: see the load.
 // uvloop is measured where the Debian package python3-uvloop is installed, Bun where `bun` is in the PATH or in bench/node_modules.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,6 +22,7 @@ const { values, positionals } = parseArgs({
     runs: { type: 'string', default: '3' },
     window: { type: 'string', default: '1000' },
     only: { type: 'string' },
+    clients: { type: 'string', default: 'polling,sleeping' },
   },
 });
 
@@ -32,6 +34,9 @@ async function sockets(createServer) {
   await once(server, 'listening');
   return server.address().port;
 }
+
+/** How long a client of a kind waits when nothing has come. */
+const WAIT_MS = { polling: '0', sleeping: '100' };
 
 /** The servers that run in this file: `node bench/tcp-echo.mjs serve NAME`. */
 const servers = {
@@ -127,15 +132,16 @@ async function main() {
     if (only && !['limit', 'node:net', ...only].includes(name)) delete commands[name];
   }
   try {
-    for (const size of values.sizes.split(',')) {
+    const cases = values.sizes.split(',').flatMap((size) => values.clients.split(',').map((kind) => [size, kind]));
+    for (const [size, kind] of cases) {
       const results = {};
       for (let run = 0; run < Number(values.runs); run++) {
         for (const [name, command] of Object.entries(commands)) {
           results[name] ??= [];
-          results[name].push(await measure(command, client, size));
+          results[name].push(await measure(command, client, size, WAIT_MS[kind]));
         }
       }
-      console.log(`${size} bytes: CPU us a message (median [min-max]), to the limit, to node:net`);
+      console.log(`${size} bytes, ${kind} client: CPU us a message (median [min-max]), to the limit, to node:net`);
       const middle = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
       for (const [name, list] of Object.entries(results)) {
         const us = middle(list);
@@ -152,11 +158,11 @@ async function main() {
 }
 
 /** Microseconds of the server's processor time a message. */
-async function measure(command, client, size) {
+async function measure(command, client, size, waitMs) {
   const server = spawn('taskset', ['-c', '0', ...command], { stdio: ['pipe', 'pipe', 'inherit'] });
   const [line] = await once(createInterface({ input: server.stdout }), 'line');
   const port = line.split(' ')[1];
-  const load = spawn('taskset', ['-c', '1', client, port, size, '3', '500', values.window, `${server.pid}`], {
+  const load = spawn('taskset', ['-c', '1', client, port, size, '3', '500', values.window, `${server.pid}`, waitMs], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exit = once(load, 'exit');

@@ -2,7 +2,11 @@
  * Messages that a server is to send back, a few connections with one message in flight each, as in uvloop's own echo
  * benchmark. Prints messages, nanoseconds of the window, and the server's processor time in it.
  *
- * Usage: tcp_echo PORT MESSAGE_BYTES CONNECTIONS WARMUP_MS WINDOW_MS PID
+ * Usage: tcp_echo PORT MESSAGE_BYTES CONNECTIONS WARMUP_MS WINDOW_MS PID WAIT_MS
+ *
+ * WAIT_MS 0: it never sleeps. Who sends to a process that sleeps pays for waking it, and a server that is slower than
+ * this client pays for nearly every message, one that is faster for none: on a virtual machine that is most of the
+ * difference between two servers, and no difference where clients are on other machines.
  */
 #define _GNU_SOURCE
 #include <sys/epoll.h>
@@ -45,11 +49,11 @@ static void receiveOn(Conversation* c) {
   sendOn(c);
 }
 
-static void window(int ep, uint64_t ns) {
+static void window(int ep, int waitMs, uint64_t ns) {
   uint64_t end = nowNs() + ns;
   while (nowNs() < end) {
     struct epoll_event ready[kMaxConnections];
-    int n = epoll_wait(ep, ready, kMaxConnections, 100);
+    int n = epoll_wait(ep, ready, kMaxConnections, waitMs);
     for (int i = 0; i < n; i++) {
       Conversation* c = ready[i].data.ptr;
       sendOn(c);
@@ -59,8 +63,8 @@ static void window(int ep, uint64_t ns) {
 }
 
 int main(int argc, char** argv) {
-  if (argc < 7) return fprintf(stderr, "usage: tcp_echo PORT BYTES CONNECTIONS WARMUP_MS WINDOW_MS PID\n"), 2;
-  int count = atoi(argv[3]), pid = atoi(argv[6]), ep = epoll_create1(EPOLL_CLOEXEC);
+  if (argc < 8) return fprintf(stderr, "usage: tcp_echo PORT BYTES CONNECTIONS WARMUP_MS WINDOW_MS PID WAIT_MS\n"), 2;
+  int count = atoi(argv[3]), pid = atoi(argv[6]), waitMs = atoi(argv[7]), ep = epoll_create1(EPOLL_CLOEXEC);
   size = strtoull(argv[2], NULL, 10);
   message = malloc(size);
   inbox = malloc(size);
@@ -72,11 +76,11 @@ int main(int argc, char** argv) {
     sendOn(&all[i]);
     /* What does not fit at once leaves as the echo comes back. */
   }
-  window(ep, strtoull(argv[4], NULL, 10) * 1000000u);
+  window(ep, waitMs, strtoull(argv[4], NULL, 10) * 1000000u);
   messages = 0;
   CpuTime from = cpuTimeOf(&pid, 1);
   uint64_t openNs = nowNs();
-  window(ep, strtoull(argv[5], NULL, 10) * 1000000u);
+  window(ep, waitMs, strtoull(argv[5], NULL, 10) * 1000000u);
   uint64_t closeNs = nowNs();
   CpuTime to = cpuTimeOf(&pid, 1);
   printf("%llu %llu %llu\n", (unsigned long long)messages, (unsigned long long)(closeNs - openNs),
