@@ -150,6 +150,16 @@ export class WireConnection {
     this.position = (this.position + submissions.wireBytes(this, before, rest, flags)) >>> 0;
   }
 
+  /**
+   * Sends `bytes` at once, without a copy, where all that was written before has left. Returns how many the system took; the rest, or all of them, is
+   * for `write`.
+   */
+  sendNow(bytes: Uint8Array): number {
+    const sent = this.loop.engine.wireSendNow(this.index, this.generation, this.position, bytes);
+    this.position = (this.position + sent) >>> 0;
+    return sent;
+  }
+
   /** How many bytes have left so far, modulo 2^32; -1: the connection is gone. */
   sentBytes(): number {
     return this.loop.engine.wireSent(this.index, this.generation);

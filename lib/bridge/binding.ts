@@ -48,6 +48,8 @@ export interface NativeEngine {
   feedClosed(index: number, generation: number, errno: number): void;
   /** Bytes that have left on the connection so far, modulo 2^32; -1: it is gone. */
   wireSent(index: number, generation: number): number;
+  /** Of `bytes`, how many have left at once: none where `position` has not, which is before them. */
+  wireSendNow(index: number, generation: number, position: number, bytes: Uint8Array): number;
   /** Bytes that have come on the connection so far; -1: it is gone. */
   wireReceived(index: number, generation: number): number;
   /** In the middle of a request, or with a part of the next one's head, after a look at what has come. */

@@ -51,6 +51,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::feedEnd>("feedEnd"),
                          InstanceMethod<&EngineWrap::feedClosed>("feedClosed"),
                          InstanceMethod<&EngineWrap::wireSent>("wireSent"),
+                         InstanceMethod<&EngineWrap::wireSendNow>("wireSendNow"),
                          InstanceMethod<&EngineWrap::wireReceived>("wireReceived"),
                          InstanceMethod<&EngineWrap::wireReceiving>("wireReceiving"),
                          InstanceMethod<&EngineWrap::release>("release"),

@@ -52,6 +52,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   void feedEnd(const Napi::CallbackInfo& info);
   void feedClosed(const Napi::CallbackInfo& info);
   Napi::Value wireSent(const Napi::CallbackInfo& info);
+  Napi::Value wireSendNow(const Napi::CallbackInfo& info);
   Napi::Value wireReceived(const Napi::CallbackInfo& info);
   Napi::Value wireReceiving(const Napi::CallbackInfo& info);
   Napi::Value release(const Napi::CallbackInfo& info);

@@ -112,6 +112,15 @@ Napi::Value EngineWrap::wireSent(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), connection == nullptr ? -1.0 : static_cast<double>(connection->sentBytes()));
 }
 
+// (index, generation, position, bytes)
+Napi::Value EngineWrap::wireSendNow(const Napi::CallbackInfo& info) {
+  if (engine_ == nullptr) return Napi::Number::New(info.Env(), 0);
+  const auto bytes = info[3].As<Napi::Uint8Array>();
+  const uint32_t position = info[2].As<Napi::Number>().Uint32Value();
+  const size_t sent = engine_->sendNow(keyOf(info), position, std::span(bytes.Data(), bytes.ByteLength()));
+  return Napi::Number::New(info.Env(), static_cast<double>(sent));
+}
+
 Napi::Value EngineWrap::wireReceived(const Napi::CallbackInfo& info) {
   const Connection* connection = connectionOf(info);
   const double count = connection == nullptr ? -1.0 : static_cast<double>(connection->receivedBytes());

@@ -92,6 +92,8 @@ class Engine final : public ReactorDelegate {
   Connection* connection(SlabKey key);
   // See WireSession::isReceiving.
   bool isReceiving(SlabKey connection);
+  // Sends at once what comes after `position`, where all before it has left. Returns how many bytes have left.
+  size_t sendNow(SlabKey connection, uint32_t position, std::span<const uint8_t> bytes);
   void setConnectionReferenced(SlabKey connection, bool referenced);
   // A connection with a socket is handed over: a duplicate of its descriptor, which is the caller's, and in `input`
   // what was read and not told. Nothing more is read; to close it is the caller's next step.

@@ -130,6 +130,16 @@ Result<int> Engine::release(SlabKey key, std::vector<uint8_t>& input) {
   return copy;
 }
 
+size_t Engine::sendNow(SlabKey key, uint32_t position, std::span<const uint8_t> bytes) {
+  Connection* found = connection(key);
+  if (found == nullptr || found->fd() < 0 || found->session()->isWebSocket()) return 0;
+  if (!static_cast<ServedSession*>(found->session())->isWire() || found->sentBytes() != position) return 0;
+  reactor_.updateNow();
+  const size_t sent = static_cast<WireSession*>(found->session())->sendNow(bytes);
+  if (sent == 0) updateDriver();
+  return sent;
+}
+
 void Engine::setConnectionReferenced(SlabKey key, bool referenced) {
   Connection* found = connection(key);
   if (found == nullptr || found->fd() < 0) return;

@@ -101,6 +101,12 @@ void WireSession::write(std::span<const uint8_t> bytes, uint32_t flags) {
   if (flags & records::kWireWriteCloseFlag) closeGracefully();
 }
 
+size_t WireSession::sendNow(std::span<const uint8_t> bytes) {
+  const size_t sent = connection_.sendNow(bytes);
+  server_.counters.bytesSent += sent;
+  return sent;
+}
+
 void WireSession::endResponse() {
   if (inFlight_ == 0) return;
   inFlight_--;

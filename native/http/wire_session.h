@@ -25,6 +25,8 @@ class WireSession final : public RequestReader {
 
   // From the application. `bytes` stay valid until the flush phase is over; `flags` are records::kWireWrite...
   void write(std::span<const uint8_t> bytes, uint32_t flags);
+  // Returns how many have left; for what has not left, write() is next.
+  size_t sendNow(std::span<const uint8_t> bytes);
   void consume(uint32_t byteCount) { openWindow(byteCount); }
   void proceedWith(bool upgraded, bool afterBody);
   void shutdown() { connection_.endOutput(); }

@@ -172,6 +172,21 @@ void Connection::addSegment(std::span<const uint8_t> bytes, SharedFrame* shared)
   if (!ListNode<DirtyTag>::isLinked()) reactor_.markDirty(*this);
 }
 
+size_t Connection::sendNow(std::span<const uint8_t> bytes) {
+  if (!mayWrite() || queuedBytes() != 0) return 0;
+  const IoSlice slice{bytes.data(), bytes.size()};
+  const IoOutcome outcome = transport_->send({&slice, 1});
+  if (outcome.kind == IoOutcome::Kind::WouldBlock) return 0;
+  if (outcome.kind != IoOutcome::Kind::Ok) {
+    breakWith(outcome.error.code);
+    return 0;
+  }
+  reactor_.bytesSent += outcome.bytes;
+  sentBytes_ += static_cast<uint32_t>(outcome.bytes);
+  lastActivityMs_ = reactor_.nowMs();
+  return outcome.bytes;
+}
+
 void Connection::flush() {
   if (state_ == ConnectionState::Closed) return;
   const bool hadQueue = queuedBytes() != 0;

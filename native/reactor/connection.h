@@ -107,6 +107,9 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   void writeStable(std::span<const uint8_t> bytes);
   // Of what many connections are sent: those that have to keep it keep one copy between them.
   void writeShared(SharedFrame& frame);
+  // At once, from where they stand: how many the kernel has taken. 0 where something waits before them, or that broke
+  // the connection.
+  size_t sendNow(std::span<const uint8_t> bytes);
   // Written and not yet handed to the kernel.
   size_t queuedBytes() const { return (backlog_ == nullptr ? 0 : backlog_->size()) + segmentBytes_; }
 

@@ -103,6 +103,39 @@ TEST("connections that the engine makes: connected, both ways, closed") {
   }
 }
 
+TEST("raw: bytes are sent at once where all before them has left, as far as the system takes them") {
+  const DescriptorCheck descriptors;
+  WireWorld world(rawOptions(false, false), ServerKind::Raw);
+  Client client = world.connect(4096);
+  world.run({&client});
+  Wire& wire = *world.wires.at(0);
+  const std::string large(1'000'000, 'x');
+  const auto sendNow = [&](uint32_t position, std::string_view bytes) {
+    return world.engine.sendNow(wire.key, position, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  };
+  EXPECT_EQ(sendNow(0, "first "), 6u);
+  EXPECT_EQ(client.read(), 6u);
+  EXPECT_EQ(sendNow(0, "again"), 0u);
+  world.write(wire, "second ");
+  EXPECT_EQ(sendNow(6 + 7, "third"), 0u);  // what was submitted has not left
+  world.run({&client});
+  EXPECT_EQ(sendNow(6 + 7, "third "), 6u);
+  const size_t sent = sendNow(19, large);
+  EXPECT(sent > 0 && sent < large.size());
+  const auto position = static_cast<uint32_t>(19 + sent);
+  EXPECT_EQ(sendNow(position, large), 0u);
+  world.write(wire, "rest");
+  world.run({&client});
+  EXPECT_EQ(client.received, "first second third " + large.substr(0, sent) + "rest");
+  client.close();
+  EXPECT_EQ(sendNow(position + 4, "nobody"), 0u);
+  world.run();
+  EXPECT_EQ(wire.log, "closed " + std::to_string(EPIPE) + "\n");
+  EXPECT_EQ(sendNow(position + 4, "nobody"), 0u);
+  EXPECT_EQ(sendNow(19, ""), 0u);
+  expectNothingLeft(world);
+}
+
 TEST("connections that the engine makes: refused, given up, and impossible ones") {
   const DescriptorCheck descriptors;
   WireWorld world(rawOptions(false, true), ServerKind::Raw);

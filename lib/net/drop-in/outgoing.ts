@@ -8,6 +8,8 @@ import type { Done } from './node-parts.js';
 /** In native memory and not yet with the system, at most (about). */
 const WINDOW_BYTES = 256 * 1024;
 const PIECE_BYTES = 64 * 1024;
+/** So much is worth a system call of its own, which takes it from where it stands. */
+const LARGE_BYTES = 8 * 1024;
 
 interface Piece {
   readonly bytes: Uint8Array;
@@ -44,7 +46,8 @@ export class Outgoing {
     const wire = this.#wire;
     if (this.#queue.length > 0 || latin1.length + body.length > PIECE_BYTES || !this.#hasRoom()) return -1;
     const before = wire.position;
-    wire.write(latin1, body, 0);
+    if (typeof body === 'string' || latin1 !== '') wire.write(latin1, body, 0);
+    else this.#hand(body);
     return (wire.position - before) >>> 0;
   }
 
@@ -92,6 +95,15 @@ export class Outgoing {
     whenSent?.();
   }
 
+  /** What is large to the system, as far as that takes it at once; the rest to native memory. */
+  #hand(bytes: Uint8Array): void {
+    const wire = this.#wire;
+    const sent = bytes.length >= LARGE_BYTES ? wire.sendNow(bytes) : 0;
+    if (sent === 0) wire.write('', bytes, 0);
+    else if (sent < bytes.length) wire.write('', bytes.subarray(sent), 0);
+    else this.#sent = wire.position;
+  }
+
   #hasRoom(): boolean {
     if ((this.#wire.position - this.#sent) >>> 0 < WINDOW_BYTES) return true;
     this.#learn(this.#wire.sentBytes());
@@ -122,7 +134,7 @@ export class Outgoing {
       }
       const piece = this.#queue[0] as Piece;
       const end = Math.min(piece.offset + PIECE_BYTES, piece.bytes.length);
-      this.#wire.write('', piece.bytes.subarray(piece.offset, end), 0);
+      this.#hand(piece.bytes.subarray(piece.offset, end));
       this.#queuedBytes -= end - piece.offset;
       piece.offset = end;
       if (end < piece.bytes.length) continue;
