@@ -11,6 +11,7 @@ import http from 'node:http';
 import type { Socket } from 'node:net';
 import { targetOf } from '../bridge/head-text.js';
 import { REQUEST_HAS_BODY_FLAG } from '../bridge/records.js';
+import { HANDLER, type HasHandler } from '../diagnostics.js';
 import { countInstancesOf } from '../net/drop-in/instances.js';
 import {
   kArrived,
@@ -62,6 +63,26 @@ class Request extends AsyncResource {
     super('HTTPINCOMINGMESSAGE');
     fill(this as unknown as NativeRequest, head);
   }
+}
+
+/** The scope of a request that is none itself. */
+class RequestScope extends AsyncResource {
+  readonly #source: RequestSource;
+
+  constructor(source: RequestSource) {
+    super('HTTPINCOMINGMESSAGE');
+    this.#source = source;
+  }
+
+  get [HANDLER](): HasHandler[typeof HANDLER] {
+    return listenerOf(this.#source);
+  }
+}
+
+/** What the slow-callback detector calls a request by: the server's first listener. */
+function listenerOf(source: RequestSource | undefined): HasHandler[typeof HANDLER] {
+  const listener = source?.server.listeners('request')[0];
+  return (listener as ((...args: never[]) => unknown) | undefined) ?? null;
 }
 
 /** What a completion record says. */
@@ -157,7 +178,7 @@ export function requestClassOn(prototype: object): RequestClass {
 /** One that is not made as an AsyncResource has one beside it. */
 function initialise(request: NativeRequest): void {
   fill(request, head);
-  rareParts(request).scope = new AsyncResource('HTTPINCOMINGMESSAGE');
+  rareParts(request).scope = new RequestScope(request[kSource]);
 }
 
 /** Takes what createRequest was given. */
@@ -234,7 +255,10 @@ function bit(name: string, mask: number): void {
 }
 
 /** Called by a connection on its requests alone. What may reach the program runs in the request's async scope. */
-const hooks: ThisType<NativeRequest> & RequestHooks = {
+const hooks: ThisType<NativeRequest> & RequestHooks & HasHandler = {
+  get [HANDLER](): HasHandler[typeof HANDLER] {
+    return listenerOf(this[kSource]);
+  },
   [kRun](handler, receiver, a, b) {
     try {
       runInAsyncScope.call(scopeOf(this), handler as (...args: unknown[]) => void, receiver, a, b);

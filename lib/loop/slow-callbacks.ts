@@ -44,6 +44,8 @@ class Origin {
 interface Running {
   readonly asyncId: number;
   readonly resource: object;
+  /** What it calls, or knows what it calls: node forgets that before it tells of the end. */
+  readonly handler: unknown;
   readonly begunAt: number;
   /** What was counted by itself. */
   insideMs: number;
@@ -75,7 +77,7 @@ class Detector {
 
   #begin(asyncId: number): void {
     const resource = executionAsyncResource();
-    this.#running.push({ asyncId, resource, begunAt: performance.now(), insideMs: 0 });
+    this.#running.push({ asyncId, resource, handler: handlerOf(resource), begunAt: performance.now(), insideMs: 0 });
   }
 
   #end(asyncId: number): void {
@@ -88,18 +90,18 @@ class Detector {
       const outer = this.#running.at(-1);
       if (outer !== undefined) outer.insideMs += wholeMs;
       if (wholeMs - running.insideMs >= this.#thresholdMs) {
-        this.#found(running.resource, wholeMs - running.insideMs);
+        this.#found(running, wholeMs - running.insideMs);
       }
       return;
     }
   }
 
-  #found(resource: object, durationMs: number): void {
+  #found({ resource, handler }: Running, durationMs: number): void {
     const origin = this.#origins.get(resource);
     const type = origin?.type ?? resource.constructor?.name ?? 'unknown';
     const stack = origin?.stack;
     const slow: SlowCallback = {
-      name: nameOf(resource) ?? type,
+      name: nameOf(handler) ?? type,
       type,
       durationMs,
       madeAt: stack === undefined ? undefined : placeOf(stack),
@@ -110,13 +112,19 @@ class Detector {
   }
 }
 
-/** Of node's own immediates and timers, the function is in the resource. */
-function nameOf(resource: object): string | undefined {
+/** Of node's own immediates and timers, the function is in the resource; of ours, in the immediate's argument. */
+function handlerOf(resource: object): unknown {
   const known = resource as Partial<HasHandler> & { _onTimeout?: unknown; _onImmediate?: unknown; _argv?: unknown[] };
-  const first = known._argv?.[0] as Partial<HasHandler> | undefined;
-  const handler = known[HANDLER] ?? first?.[HANDLER] ?? known._onTimeout ?? known._onImmediate;
-  if (typeof handler === 'string') return handler;
-  if (typeof handler === 'function') return handler.name || '(anonymous)';
+  const first = known._argv?.[0];
+  if (HANDLER in known) return known;
+  if (typeof first === 'object' && first !== null && HANDLER in first) return first;
+  return known._onTimeout ?? known._onImmediate;
+}
+
+function nameOf(handler: unknown): string | undefined {
+  const called = typeof handler === 'object' && handler !== null ? (handler as HasHandler)[HANDLER] : handler;
+  if (typeof called === 'string') return called;
+  if (typeof called === 'function') return called.name || '(anonymous)';
   return undefined;
 }
 

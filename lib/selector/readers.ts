@@ -5,7 +5,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import { HANDLER } from '../diagnostics.js';
 import { OptionError, SelectorError } from '../errors.js';
-import { type HasDescriptor, Interest, Readiness, type ReadyEvent, Selector } from './selector.js';
+import { descriptorOf, type HasDescriptor, Interest, Readiness, type ReadyEvent, Selector } from './selector.js';
 
 /** `readiness`: what was reported, a bit set of `Readiness`. */
 export type ReadinessCallback = (readiness: number) => void;
@@ -57,7 +57,7 @@ export function removeWriter(file: HasDescriptor): boolean {
 
 function add(file: HasDescriptor, side: keyof Handlers, callback: ReadinessCallback): void {
   if (typeof callback !== 'function') throw new OptionError('callback', 'a function', callback);
-  const fd = typeof file === 'number' ? file : file.fd;
+  const fd = descriptorOf(file);
   const watcher = selector ?? open();
   const known = watcher.getMap().get(fd);
   const handlers = known?.data ?? { reader: null, writer: null };
@@ -74,7 +74,7 @@ function add(file: HasDescriptor, side: keyof Handlers, callback: ReadinessCallb
 }
 
 function remove(file: HasDescriptor, side: keyof Handlers): boolean {
-  const fd = typeof file === 'number' ? file : file.fd;
+  const fd = descriptorOf(file);
   const handlers = selector?.getMap().get(fd)?.data;
   if (selector === null || handlers === undefined || handlers[side] === null) return false;
   handlers[side] = null;

@@ -143,22 +143,23 @@ export class Selector<T = unknown> {
 
   /**
    * What is ready. Blocks the thread, and with it Node's loop, until something is: for `timeoutMs` (rounded up to whole milliseconds) at most;
-   * undefined: without end; 0 or less: not at all. Empty at the timeout, after `wake()`, and when a signal arrives.
+   * undefined or null: without end; 0 or less: not at all. Empty at the timeout, after `wake()`, and when a signal arrives.
    */
-  select(timeoutMs?: number): ReadyEvent<T>[] {
+  select(timeoutMs?: number | null): ReadyEvent<T>[] {
     const native = this.#open();
-    if (timeoutMs !== undefined && (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs))) {
-      throw new OptionError('timeoutMs', 'a number of milliseconds, or undefined', timeoutMs);
+    if (timeoutMs != null && (typeof timeoutMs !== 'number' || Number.isNaN(timeoutMs))) {
+      throw new OptionError('timeoutMs', 'a number of milliseconds, undefined or null', timeoutMs);
     }
-    const end = performance.now() + (timeoutMs ?? Number.POSITIVE_INFINITY);
+    let begun = performance.now();
+    const end = begun + (timeoutMs ?? Number.POSITIVE_INFINITY);
     for (;;) {
-      const begun = performance.now();
       const stretch = Math.max(0, Math.ceil(Math.min(end - begun, STRETCH_MS)));
       const count = checkBatch(native.wait(stretch));
       if (count > 0) return this.#take(count);
       const now = performance.now();
       const interrupted = now - begun < stretch - 1;
       if (now >= end || interrupted || native.wasWoken()) return [];
+      begun = now;
     }
   }
 
@@ -284,7 +285,8 @@ export function wakeSelector(id: number): boolean {
   return loadBinding().wakeSelector(id);
 }
 
-function descriptorOf(file: HasDescriptor): number {
+/** Of a descriptor, or of what has one. */
+export function descriptorOf(file: HasDescriptor): number {
   const fd = typeof file === 'object' && file !== null ? file.fd : file;
   if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0 || fd > 0x7fff_ffff) {
     throw new OptionError('file', 'a descriptor, or an object with one in `fd`', file);

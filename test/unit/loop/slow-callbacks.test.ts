@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { loop, Response, type SlowCallback, serve } from '../../../lib/index.js';
+import { install, loop, Response, type SlowCallback, serve, uninstall } from '../../../lib/index.js';
 import { listen } from '../../../lib/net/index.js';
 import { addReader, removeReader } from '../../../lib/selector/index.js';
 import { backends } from '../../support/backends.js';
@@ -114,6 +116,25 @@ describe('the function and where it was made', () => {
     expect(await response.text()).toBe('late');
     expect(await found).toMatchObject({ name: 'slowHandler', type: 'GAMMALOOP_REQUEST' });
     await server.close();
+  });
+
+  test.runIf(hasNative)('a listener of a server of node:http that install() has put on the engine', async () => {
+    install();
+    const server = http.createServer(function slowListener(_request, response) {
+      hold();
+      response.end('late');
+    });
+    try {
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const found = report('slowListener');
+      const { port } = server.address() as AddressInfo;
+      expect(await (await fetch(`http://127.0.0.1:${port}`)).text()).toBe('late');
+      expect(await found).toMatchObject({ name: 'slowListener', type: 'HTTPINCOMINGMESSAGE' });
+    } finally {
+      server.close();
+      uninstall();
+    }
   });
 
   test.runIf(hasNative)('a protocol', async () => {

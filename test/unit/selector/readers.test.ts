@@ -102,6 +102,11 @@ test('refuses what is no function, and what cannot be watched', () => {
   expect(() => addReader(source.readEnd, null as never)).toThrow(
     expect.objectContaining({ code: 'ERR_GAMMALOOP_OPTION' }),
   );
+  for (const nothing of [null, undefined, -1, {}]) {
+    const wrong = expect.objectContaining({ code: 'ERR_GAMMALOOP_OPTION' });
+    expect(() => addReader(nothing as never, () => {})).toThrow(wrong);
+    expect(() => removeWriter(nothing as never)).toThrow(wrong);
+  }
   expect(() => addReader(987_654, () => {})).toThrow(
     expect.objectContaining({ code: 'ERR_GAMMALOOP_SELECTOR_BAD_DESCRIPTOR' }),
   );

@@ -100,6 +100,9 @@ describe.each(pollers)('a selector over %s', (poller) => {
     expect(() => selector.register('1' as never, Interest.Read)).toThrow(option);
     expect(() => selector.register(pipe.writeEnd, 4 as never)).toThrow(option);
     expect(() => selector.select(Number.NaN)).toThrow(option);
+    expect(() => selector.select('5' as never)).toThrow(option);
+    selector.wake();
+    expect(selector.select(null)).toEqual([]);
     expect(() => new Selector({ batch: 0 })).toThrow(option);
     selector.close();
     selector.close();
