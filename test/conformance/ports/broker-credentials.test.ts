@@ -1,4 +1,6 @@
 /** Credentials and rights, right and wrong: a port that is refused breaks, and its error says what to do. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Requester, Responder } from '../../../lib/correlation/index.js';
@@ -104,12 +106,26 @@ describe('AMQP with users', () => {
   const server = useBroker('amqp');
   const at = (who: string) => server.url.replace('://', `://${who}@`);
 
+  /** By one run of rabbitmqctl, each of which starts an Erlang machine. */
+  const define = (definitions: object): void => {
+    const file = join(server.broker.folder, 'definitions.json');
+    writeFileSync(file, JSON.stringify(definitions));
+    server.broker.control('import_definitions', file);
+  };
+  const all = { configure: '.*', write: '.*', read: '.*' };
+
   beforeAll(() => {
     if (server.url === '') return;
-    server.broker.control('add_user', 'al', 'secret');
-    server.broker.control('set_permissions', 'al', '.*', '.*', '.*');
-    server.broker.control('add_user', 'low', 'low');
-    server.broker.control('set_permissions', 'low', '^none', '.*', '.*');
+    define({
+      users: [
+        { name: 'al', password: 'secret', tags: '' },
+        { name: 'low', password: 'low', tags: '' },
+      ],
+      permissions: [
+        { user: 'al', vhost: '/', ...all },
+        { user: 'low', vhost: '/', ...all, configure: '^none' },
+      ],
+    });
   });
 
   test('the right password', async () => {
@@ -125,8 +141,7 @@ describe('AMQP with users', () => {
     const port = new AmqpPort({ url: `${at('al:secret')}/later` });
     open.push(port);
     await expect(port.ready(300)).rejects.toThrow('the vhost is not there');
-    server.broker.control('add_vhost', 'later');
-    server.broker.control('set_permissions', '-p', 'later', 'al', '.*', '.*', '.*');
+    define({ vhosts: [{ name: 'later' }], permissions: [{ user: 'al', vhost: 'later', ...all }] });
     await works(port);
   });
 
