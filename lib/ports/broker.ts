@@ -51,6 +51,8 @@ export abstract class BrokerPort extends PortBase {
   #unflushed = 0;
   #flushing = false;
   #batchesSent = 0;
+  /** Work that has ended in this turn. */
+  #settled: { envelope: Envelope; outcome: Outcome }[] = [];
   /** A drain comes at the end of this turn. */
   #leaving = false;
   #expired = 0;
@@ -157,7 +159,9 @@ export abstract class BrokerPort extends PortBase {
   }
 
   settle(envelope: Envelope, outcome: Outcome): void {
-    this.#deliveries?.settle(envelope, outcome);
+    if (this.#deliveries === null) return;
+    this.#settled.push({ envelope, outcome });
+    this.#leaveSoon();
   }
 
   override subscribe(subject: string, listener: EnvelopeListener, options: SubscribeOptions = {}): Subscription {
@@ -272,7 +276,15 @@ export abstract class BrokerPort extends PortBase {
   readonly #leave = (): void => {
     this.#leaving = false;
     this.#drain();
+    this.#settleAll();
   };
+
+  /** After the answers have left: whose worker dies before that is done again, elsewhere. */
+  #settleAll(): void {
+    const settled = this.#settled;
+    this.#settled = [];
+    for (const { envelope, outcome } of settled) this.#deliveries?.settle(envelope, outcome);
+  }
 
   /** The broker is to answer first. */
   get #held(): boolean {
@@ -398,9 +410,10 @@ export abstract class BrokerPort extends PortBase {
   /** What waits is sent, if the broker is there and takes it within five seconds. */
   protected async finish(): Promise<void> {
     const { session } = this.#connection;
-    this.#deliveries?.close();
     const end = performance.now() + CLOSE_TIMEOUT_MS;
     this.#drain();
+    this.#settleAll();
+    this.#deliveries?.close();
     while (session !== null && session === this.#connection.session) {
       const before = this.#batchesSent;
       const answered = await within(session.flush(), end - performance.now());

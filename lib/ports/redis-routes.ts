@@ -3,7 +3,6 @@
  * for LEASE_MS from that question on a message may be published to one of them directly. It comes back where that member has gone. Another group, or a subscriber
  * without one, therefore waits for so long before it counts as subscribed: by then every requester has asked again.
  */
-
 import { realDeadlines } from '../scope/deadlines.js';
 import { Waiter } from '../scope/waiter.js';
 

@@ -8,6 +8,7 @@ import { connect } from '@nats-io/transport-node';
 import { connect as amqp } from 'amqplib';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, test } from 'vitest';
+import { ENVELOPE_KINDS } from '../../../lib/correlation/envelope.js';
 import { type Envelope, type Handler, Requester, Responder } from '../../../lib/correlation/index.js';
 import { BrokerError, OptionError, RemoteError, TimeoutError } from '../../../lib/errors.js';
 import type { BrokerPort } from '../../../lib/ports/broker.js';
@@ -94,6 +95,25 @@ describe.each(brokerKinds)('durable work on %s', (kind) => {
     expect(await asked).toBe(21);
     expect(responder.stats()).toMatchObject({ received: 1, replied: 1 });
     requester.close();
+  });
+
+  test('is acknowledged after its answer has left: a worker that dies in between has it done again', async () => {
+    // One server tells of both in the order in which they came.
+    if (kind !== 'nats') return;
+    const observer = await connect({ servers: server.url });
+    open.push(observer);
+    const seen: string[] = [];
+    observer.subscribe('>', {
+      callback: (_error, { subject, data }) => {
+        if (subject.startsWith('$JS.ACK.')) seen.push('acknowledged');
+        else if (data[0] === 0x47 && data[2] === ENVELOPE_KINDS.indexOf('reply')) seen.push('answered');
+      },
+    });
+    await observer.flush();
+    worker(port(), ({ payload }) => payload);
+    const requester = new Requester(port());
+    for (let n = 0; n < 3; n++) expect(await requester.request('work', n)).toBe(n);
+    await expect.poll(() => seen).toEqual(Array(3).fill(['answered', 'acknowledged']).flat());
   });
 
   test("a handler's error is the answer of a request, and not tried again", async () => {
