@@ -97,6 +97,11 @@ test('bytes that are kept are their caller’s until they are garbage there, and
   const before = process.memoryUsage().arrayBuffers;
   for (let round = 0; round < 200; round++) await use(runner, round % 2 ? 'moves' : 'copies', round);
   await untilNoneIsLive(runner);
-  collectGarbage();
-  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16 << 20);
+  // Buffers are freed beside this thread, some time after the collection that finds them.
+  const used = () => process.memoryUsage().arrayBuffers - before;
+  for (let i = 0; i < 100 && used() > 4 << 20; i++) {
+    collectGarbage();
+    await new Promise(setImmediate);
+  }
+  expect(used()).toBeLessThanOrEqual(4 << 20);
 });
