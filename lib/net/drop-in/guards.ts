@@ -11,6 +11,10 @@ import { createHandle, kReinitializeHandle, type NodeHandle, NodeSocket, symbolO
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
 
+interface HttpCommon {
+  readonly HTTPParser: { prototype: { consume: Method } };
+}
+
 const require = createRequire(import.meta.url);
 const nodeReinitialize = NodeSocket.prototype[kReinitializeHandle] as (handle: NodeHandle) => void;
 let isGuarded = false;
@@ -24,8 +28,10 @@ export function guardNode(): void {
   isGuarded = true;
   const { TLSSocket } = require('node:tls') as { TLSSocket: { prototype: { _wrapHandle: Method } } };
   guardMethod(TLSSocket.prototype, '_wrapHandle', (wrap, handle, ...rest) => [wrap, toNodes(handle), ...rest]);
-  const { HTTPParser } = require('node:_http_common') as { HTTPParser: { prototype: { consume: Method } } };
-  guardMethod(HTTPParser.prototype, 'consume', (handle, ...rest) => [toNodes(handle), ...rest]);
+  // A private module, which a later node may not have: then nobody else has it either.
+  const common = process.getBuiltinModule('node:_http_common') as unknown as HttpCommon | undefined;
+  if (common !== undefined)
+    guardMethod(common.HTTPParser.prototype, 'consume', (handle, ...rest) => [toNodes(handle), ...rest]);
   // What was written leaves with the turn; there is none any more.
   process.on('exit', () => nativeLoop().engine.flush());
 }
