@@ -33,7 +33,7 @@ class Selector {
 
   static constexpr uint32_t kClosed = 16;
   static constexpr uint64_t kSweepMs = 1000;
-  static constexpr uint32_t kReportsPerCheck = 256;
+  static constexpr uint32_t kReportsPerCheck = 1024;
 
   static Result<std::unique_ptr<Selector>> open(MakePoller makePoller);
   ~Selector();
