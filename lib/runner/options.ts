@@ -46,7 +46,7 @@ export interface RunnerOptions {
   graceMs?: number;
   /**
    * Microseconds in which the caller looks for a result before the event loop goes on, and at least as long a worker that has just had a task looks
-   * for the next one. Default: a worker 50, the caller 0, of native tasks 30. 0: neither.
+   * for the next one. Default: a worker 50, the caller 30 (0 for tasks in processes, and on one processor). 0: neither.
    */
   spinUs?: number;
   /**
@@ -90,7 +90,7 @@ export interface CheckedRunnerOptions {
 
 const MAX_SLOTS = 1_000_000;
 /** As long as a wake-up takes: two of them would be most of the time of a quick task. */
-const NATIVE_SPIN_US = 30;
+const CALLER_SPIN_US = 30;
 /**
  * Of a worker that has just had a task: longer than its caller takes to wake up, or the worker would be asleep again each time that the next
  * one comes, and the caller wait for it in vain.
@@ -138,6 +138,7 @@ export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions
   const threads = integer('threads', options.threads ?? availableParallelism(), 1, 1024);
   const capacity = integer('queue.capacity', queue.capacity ?? 1024, 0, MAX_SLOTS);
   const { resourceLimits, env, argv, execArgv } = options;
+  const callerSpinUs = availableParallelism() > 1 ? CALLER_SPIN_US : 0;
   return {
     lane: checkLane(options.lane ?? 'thread'),
     module: options.module === undefined ? undefined : moduleHref(options.module),
@@ -151,8 +152,8 @@ export function checkRunnerOptions(options: RunnerOptions): CheckedRunnerOptions
     idleTimeout: duration('idleTimeout', options.idleTimeout ?? Number.POSITIVE_INFINITY),
     startTimeout: duration('startTimeout', options.startTimeout ?? 30_000),
     graceMs,
-    spinUs: integer('spinUs', options.spinUs ?? 0, 0, 10_000),
-    nativeSpinUs: options.spinUs ?? (availableParallelism() > 1 ? NATIVE_SPIN_US : 0),
+    spinUs: integer('spinUs', options.spinUs ?? (options.lane === 'process' ? 0 : callerSpinUs), 0, 10_000),
+    nativeSpinUs: options.spinUs ?? callerSpinUs,
     workerSpinUs: options.spinUs === 0 ? 0 : Math.max(options.spinUs ?? 0, WORKER_SPIN_US),
     niceIncrement: integer('niceIncrement', options.niceIncrement ?? 0, 0, 19),
     recycle: {
