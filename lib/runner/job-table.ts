@@ -31,7 +31,7 @@ const FREE_BITS = ~15;
 const DEFAULT_PRIORITY = 3;
 const CANCEL_REMOVED = 0;
 /** So many results may be awaited by spinning before the event loop has its turn. */
-const MAX_POLLS = 64;
+const MAX_POLLS = 16;
 /** After so many for nothing in a row only each such one is made. */
 const POLL_MISSES = 16;
 

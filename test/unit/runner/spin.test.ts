@@ -28,10 +28,23 @@ describe('spinUs', () => {
     expect(found).toBe(true);
   });
 
-  test('by default the caller never looks: the event loop has its turn', async () => {
-    const runner = makeRunner();
+  test('with 0 the caller never looks: the event loop has its turn', async () => {
+    const runner = makeRunner({ spinUs: 0 });
     await runner.run('add', [1, 2]);
     for (let i = 0; i < 100; i++) expect(await isFoundByLooking(runner)).toBe(false);
+  });
+
+  test('however often a caller finds results by looking, the event loop has its turn at least each sixteenth time', async () => {
+    const runner = makeRunner({ spinUs: 10_000 });
+    await runner.run('add', [1, 2]);
+    let inARow = 0;
+    let most = 0;
+    for (let i = 0; i < 400; i++) {
+      inARow = (await isFoundByLooking(runner)) ? inARow + 1 : 0;
+      most = Math.max(most, inARow);
+    }
+    expect(most).toBeLessThanOrEqual(16);
+    expect(most).toBeGreaterThan(1);
   });
 
   test('a worker that looks for work is not started a second time, and ends at once when it is closed', async () => {
