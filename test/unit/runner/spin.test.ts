@@ -1,6 +1,9 @@
 /** Looking for work and for results before sleeping: what it must never cost, and that it begins again. */
+
+import { availableParallelism } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import type { Runner } from '../../../lib/runner/index.js';
+import { checkRunnerOptions } from '../../../lib/runner/options.js';
 import { makeRunner } from './support.js';
 
 const burn = (ms: number) => {
@@ -26,6 +29,13 @@ describe('spinUs', () => {
     let found = false;
     for (let i = 0; i < 400 && !found; i++) found = await isFoundByLooking(runner);
     expect(found).toBe(true);
+  });
+
+  test('by default the caller of threads looks where there is a processor to spare, that of processes never', () => {
+    const byDefault = availableParallelism() > 1 ? 30 : 0;
+    expect(checkRunnerOptions({})).toMatchObject({ spinUs: byDefault, nativeSpinUs: byDefault, workerSpinUs: 50 });
+    expect(checkRunnerOptions({ lane: 'process' })).toMatchObject({ spinUs: 0, nativeSpinUs: byDefault });
+    expect(checkRunnerOptions({ spinUs: 0 })).toMatchObject({ spinUs: 0, nativeSpinUs: 0, workerSpinUs: 0 });
   });
 
   test('with 0 the caller never looks: the event loop has its turn', async () => {
