@@ -1,16 +1,10 @@
 /** connectProtocol(): one connection with a protocol, by the first address that answers. */
 import { ConnectError, OptionError, TimeoutError } from '../errors.js';
+import { MAX_TIMER_MS } from '../scope/clock.js';
 import { Waiter } from '../scope/waiter.js';
 import type { NativeTransport } from './native-transport.js';
 import type { NodeTransport } from './node-transport.js';
-import {
-  backendOf,
-  type ConnectOptions,
-  type ConnectTarget,
-  checkConnect,
-  MAX_TIMER_MS,
-  targetsOf,
-} from './options.js';
+import { backendOf, type ConnectOptions, type ConnectTarget, checkConnect, targetsOf } from './options.js';
 import type { AnyProtocol, ProtocolFactory } from './protocol.js';
 import type { Transport } from './transport.js';
 

@@ -2,9 +2,10 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { AddressInfo } from 'node:net';
 import { OptionError } from '../errors.js';
+import { MAX_TIMER_MS } from '../scope/clock.js';
 import type { NativeTransport } from './native-transport.js';
 import type { NodeTransport } from './node-transport.js';
-import { backendOf, checkListen, type ListenOptions, MAX_TIMER_MS } from './options.js';
+import { backendOf, checkListen, type ListenOptions } from './options.js';
 import type { AnyProtocol, ProtocolFactory } from './protocol.js';
 import type { Transport } from './transport.js';
 

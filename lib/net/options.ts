@@ -102,9 +102,6 @@ export async function checkListen(options: ListenOptions): Promise<CheckedListen
   }
 }
 
-/** Node's timers go no further: what is longer is never. */
-export const MAX_TIMER_MS = 2 ** 31 - 1;
-
 export interface CheckedConnect {
   /** The addresses of the name, in the order in which they are tried. One for a unix socket. */
   targets: ConnectTarget[];

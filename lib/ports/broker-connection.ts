@@ -1,5 +1,6 @@
 /** A broker port's connection: made, watched by a heartbeat, made again with growing delays when it is lost. */
 import { TimeoutError } from '../errors.js';
+import { MAX_TIMER_MS } from '../scope/clock.js';
 import type { CheckedBrokerOptions } from './broker-options.js';
 import { RefusedError, type Session, type SessionOwner } from './broker-session.js';
 
@@ -141,9 +142,6 @@ export class BrokerConnection {
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
   }
 }
-
-/** Timers take no more. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Whether it resolved, or rejected, in time: true, false. */
 export async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {

@@ -4,6 +4,7 @@ import { isAbsolute } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { ResourceLimits } from 'node:worker_threads';
 import { OptionError } from '../errors.js';
+import { MAX_TIMER_MS } from '../scope/clock.js';
 import { MAX_BATCH } from './job-memory.js';
 import type { NativeTaskOptions } from './task.js';
 import { checkTransferList } from './transfer.js';
@@ -199,9 +200,6 @@ export function checkTaskOptions(options: NativeTaskOptions): void {
     throw new OptionError('onProgress', 'a function', onProgress);
   }
 }
-
-/** Setters of timers take no more; whoever waits longer waits forever. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** A duration that setTimeout can take, or Infinity. */
 export function timerMs(ms: number): number {

@@ -14,7 +14,7 @@ export interface Clock {
 }
 
 /** setTimeout takes no longer delay. */
-const MAX_DELAY_MS = 2 ** 31 - 1;
+export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 // Taken when the module loads: a test's fake timers must not stop the real clock, for which there is a virtual one.
 const { setTimeout, clearTimeout } = globalThis;
@@ -47,7 +47,7 @@ export class RealClock implements Clock {
     }
     this.#clear();
     this.#timerAt = at;
-    const delay = Math.min(Math.max(1, Math.ceil(at - performance.now())), MAX_DELAY_MS);
+    const delay = Math.min(Math.max(1, Math.ceil(at - performance.now())), MAX_TIMER_MS);
     this.#timer = setTimeout(() => {
       this.#timer = null;
       if (!this.#isCleared) this.onAlarm();
