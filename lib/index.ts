@@ -13,6 +13,7 @@ export type { UpgradeResult, WebSocketAcceptance, WebSocketOptions } from './app
 export type { BatchStats } from './backend/batch-stats.js';
 export type { BackendChoice, BackendName } from './backend/choose.js';
 export type { CloseReport, Limits, ServerStats, Timeouts } from './backend/contract.js';
+export type { EnginePhases } from './backend/phase-times.js';
 export { type InstallOptions, install, uninstall } from './drop-in/install.js';
 export type { DropInStats, FallbackReason } from './drop-in/stats.js';
 export * from './errors.js';

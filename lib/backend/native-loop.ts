@@ -42,6 +42,7 @@ import { OptionError } from '../errors.js';
 import type { App, Peer } from '../http/exchange.js';
 import { batchStats } from './batch-stats.js';
 import { NativeExchange } from './native-exchange.js';
+import { registerEngine } from './phase-times.js';
 import { WebSocketReader } from './websocket-reader.js';
 import { WireReader } from './wire.js';
 
@@ -95,6 +96,7 @@ export class NativeLoop {
       submissions.bytes,
       () => this.#onBatch(),
     );
+    registerEngine(this.engine);
     this.submissions = new SubmissionWriter(submissions, () => this.engine.flush());
     this.lent = new LentBuffers(this.engine, completions);
     this.wire = new WireReader(this, completions);

@@ -78,6 +78,10 @@ export interface NativeEngine {
   /** As `flush`, and calls back with what comes of it before this returns; within a batch it does nothing, since that ends with it. */
   settle(): void;
   pollerName(): string;
+  /** Begins anew, or ends. */
+  measurePhases(on: boolean): void;
+  /** Turns, then nanoseconds by `Phase` (native/reactor/phase_clock.h); undefined after the end. */
+  phaseTimes(): number[] | undefined;
 }
 
 /** native/addon/runner_wrap.h, the side of the caller. */

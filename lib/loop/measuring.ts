@@ -1,5 +1,6 @@
 /** How late the loop is, and what it spends its time on. */
 import { type EventLoopUtilization, type IntervalHistogram, monitorEventLoopDelay, performance } from 'node:perf_hooks';
+import { type EnginePhases, enginePhases, measurePhases } from '../backend/phase-times.js';
 import { OptionError } from '../errors.js';
 
 export interface LagStats {
@@ -21,6 +22,8 @@ export interface PhaseStats {
   /** Milliseconds that the loop waited for events, and that it worked. */
   readonly idle: number;
   readonly active: number;
+  /** Of the active ones, those of the native engine, by what it did. Null where it does not run: on the backend 'node', and before the first server or connection. */
+  readonly engine: EnginePhases | null;
 }
 
 interface Measuring {
@@ -31,7 +34,8 @@ interface Measuring {
 
 let measuring: Measuring | null = null;
 
-/** Begins to measure, anew where it was done already. `lagResolution`: whole milliseconds from 1. One native timer; nothing runs in JavaScript. */
+/** Begins to measure, anew where it was done already. `lagResolution`: whole milliseconds from 1. One native timer, and a few readings of the clock in each turn of the native
+ * engine; nothing runs in JavaScript. */
 export function startMeasuring({ lagResolution = 10 }: { lagResolution?: number } = {}): void {
   if (!Number.isInteger(lagResolution) || lagResolution < 1) {
     throw new OptionError('lagResolution', 'whole milliseconds from 1', lagResolution);
@@ -39,6 +43,7 @@ export function startMeasuring({ lagResolution = 10 }: { lagResolution?: number 
   stopMeasuring();
   const histogram = monitorEventLoopDelay({ resolution: lagResolution });
   histogram.enable();
+  measurePhases(true);
   measuring = { resolution: lagResolution, histogram, before: performance.eventLoopUtilization() };
 }
 
@@ -46,6 +51,7 @@ export function startMeasuring({ lagResolution = 10 }: { lagResolution?: number 
 export function stopMeasuring(): boolean {
   if (measuring === null) return false;
   measuring.histogram.disable();
+  measurePhases(false);
   measuring = null;
   return true;
 }
@@ -69,6 +75,6 @@ export function measured(): { lag: LagStats; phases: PhaseStats } | null {
       p99: lag(histogram.percentile(99)),
       percentiles: [...histogram.percentiles].map(([percentile, ns]) => [percentile, lag(ns)] as const),
     },
-    phases: { idle, active },
+    phases: { idle, active, engine: enginePhases() },
   };
 }

@@ -39,6 +39,8 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::flush>("flush"),
                          InstanceMethod<&EngineWrap::settle>("settle"),
                          InstanceMethod<&EngineWrap::pollerName>("pollerName"),
+                         InstanceMethod<&EngineWrap::measurePhases>("measurePhases"),
+                         InstanceMethod<&EngineWrap::phaseTimes>("phaseTimes"),
                          InstanceMethod<&EngineWrap::openServer>("openServer"),
                          InstanceMethod<&EngineWrap::listenOn>("listenOn"),
                          InstanceMethod<&EngineWrap::stopListening>("stopListening"),
@@ -239,6 +241,24 @@ void EngineWrap::settle(const Napi::CallbackInfo&) {
 
 Napi::Value EngineWrap::pollerName(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), engine_ == nullptr ? "" : engine_->reactor().poller().name());
+}
+
+// (on): begins anew, or ends.
+void EngineWrap::measurePhases(const Napi::CallbackInfo& info) {
+  if (engine_ == nullptr) return;
+  PhaseClock& phases = engine_->reactor().phases();
+  info[0].ToBoolean() ? phases.start() : phases.stop();
+}
+
+// [turns, then nanoseconds by Phase (reactor/phase_clock.h)]; undefined after the end.
+Napi::Value EngineWrap::phaseTimes(const Napi::CallbackInfo& info) {
+  if (engine_ == nullptr) return info.Env().Undefined();
+  const PhaseClock::Times& times = engine_->reactor().phases().times();
+  Napi::Array values = Napi::Array::New(info.Env());
+  uint32_t at = 0;
+  values.Set(at++, Napi::Number::New(info.Env(), static_cast<double>(times.turns)));
+  for (const uint64_t ns : times.ns) values.Set(at++, Napi::Number::New(info.Env(), static_cast<double>(ns)));
+  return values;
 }
 
 }  // namespace gammaloop

@@ -38,6 +38,8 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   void flush(const Napi::CallbackInfo& info);
   void settle(const Napi::CallbackInfo& info);
   Napi::Value pollerName(const Napi::CallbackInfo& info);
+  void measurePhases(const Napi::CallbackInfo& info);
+  Napi::Value phaseTimes(const Napi::CallbackInfo& info);
 
   // Wire sessions, and connections from elsewhere (engine_wrap_wire.cc).
   Napi::Value openServer(const Napi::CallbackInfo& info);

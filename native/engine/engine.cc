@@ -194,7 +194,10 @@ bool Engine::ringDoorbell() {
   if (completionMemory_.empty()) return false;
   const uint32_t head = completionMemory_.word(kHeadWord).load(std::memory_order_relaxed);
   ringing_ = true;
-  doorbell_();
+  {
+    const PhaseScope dispatching(reactor_.phases(), Phase::Dispatch);
+    doorbell_();
+  }
   ringing_ = false;
   const bool progressed = completionMemory_.word(kHeadWord).load(std::memory_order_relaxed) != head;
   if (completionMemory_.empty()) completionMemory_.rewind();

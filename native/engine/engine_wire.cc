@@ -95,6 +95,7 @@ Connection* Engine::fedConnection(SlabKey key) {
 }
 
 void Engine::feed(SlabKey key, std::span<const uint8_t> bytes) {
+  const PhaseScope reading(reactor_.phases(), Phase::Read);
   reactor_.updateNow();
   // One with a socket too: a program may push bytes by hand.
   if (Connection* found = connection(key)) found->onFed(bytes);
@@ -135,6 +136,7 @@ size_t Engine::sendNow(SlabKey key, uint32_t position, std::span<const uint8_t> 
   if (found == nullptr || found->fd() < 0 || found->session()->isWebSocket()) return 0;
   if (!static_cast<ServedSession*>(found->session())->isWire() || found->sentBytes() != position) return 0;
   reactor_.updateNow();
+  const PhaseScope writing(reactor_.phases(), Phase::Write);
   const size_t sent = static_cast<WireSession*>(found->session())->sendNow(bytes);
   if (sent == 0) updateDriver();
   return sent;

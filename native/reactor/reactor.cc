@@ -25,11 +25,15 @@ Reactor::~Reactor() { shutdown(); }
 
 Result<size_t> Reactor::runOnce(int timeoutMs) {
   GAMMALOOP_CHECK(!inTurn_);
+  phases_.countTurn();
+  const PhaseScope turn(phases_, Phase::Poll);
   const Result<size_t> ready = poller_->wait(events_, timeoutMs);
   if (!ready) return ready;
   inTurn_ = true;
   updateNow();
+  phases_.enter(Phase::Read);
   dispatchReadiness({events_.data(), ready.value()});
+  phases_.enter(Phase::Timers);
   expireTimers();
   runRounds();
   inTurn_ = false;
@@ -48,6 +52,7 @@ void Reactor::settle() {
 // then other work of the loop gets its chance first. What was submitted outside of a turn goes first, so that its
 // completions, too, are handed over now: nothing may be left behind a doorbell that does not ring.
 void Reactor::runRounds() {
+  const PhaseScope writing(phases_, Phase::Write);
   flushSubmissions();
   for (int round = 0; delegate_.ringDoorbell(); round++) {
     flushSubmissions();
@@ -59,6 +64,7 @@ void Reactor::runRounds() {
 }
 
 void Reactor::flushSubmissions() {
+  const PhaseScope writing(phases_, Phase::Write);
   delegate_.drainSubmissions();
   flushWrites();
   delegate_.onFlushed();

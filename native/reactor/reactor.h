@@ -22,6 +22,7 @@
 #include "base/intrusive_list.h"
 #include "reactor/connection.h"
 #include "reactor/listener.h"
+#include "reactor/phase_clock.h"
 #include "reactor/slab.h"
 #include "reactor/timer_wheel.h"
 #include "ring/lent_buffers.h"
@@ -93,6 +94,7 @@ class Reactor {
   int64_t nextTimerDelayMs();
   uint64_t bytesReceived = 0;
   uint64_t bytesSent = 0;
+  PhaseClock& phases() { return phases_; }
 
   // For connections and listeners.
   Arena& arena() { return arena_; }
@@ -122,6 +124,7 @@ class Reactor {
   ReactorDelegate& delegate_;
   Clock clock_;
   uint64_t nowMs_ = 0;
+  PhaseClock phases_;
   TimerWheel timers_;
   Arena arena_;
   Arena segmentArena_;

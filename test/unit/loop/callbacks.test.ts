@@ -4,8 +4,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, expect, test } from 'vitest';
-import { loop, Response, serve } from '../../../lib/index.js';
-import { backends } from '../../support/backends.js';
+import { loop } from '../../../lib/index.js';
 
 const run = promisify(execFile);
 const loopUrl = new URL('../../../lib/loop/index.ts', import.meta.url).href;
@@ -176,43 +175,6 @@ test('misuse throws an OptionError and changes nothing', () => {
   ];
   for (const call of wrong) expect(call).toThrow(expect.objectContaining({ code: 'ERR_GAMMALOOP_OPTION' }));
   expect(loop.stats().callbacks.created).toBe(before);
-});
-
-test('stats: lag and phases while they are measured', async () => {
-  expect(loop.stats()).toMatchObject({ lag: null, phases: null });
-  loop.startMeasuring({ lagResolution: 5 });
-  try {
-    // Looked at until the delay has been seen: the histogram counts in turns of its own.
-    for (let late = 0; late < 40; ) {
-      await new Promise((resolve) => setTimeout(resolve, 12));
-      const end = performance.now() + 60;
-      while (performance.now() < end);
-      await new Promise((resolve) => setTimeout(resolve, 12));
-      late = loop.stats().lag?.max ?? 0;
-    }
-    const { lag, phases } = loop.stats();
-    expect(lag?.resolution).toBe(5);
-    expect(lag?.count).toBeGreaterThan(0);
-    expect(lag?.p99).toBeLessThanOrEqual((lag?.max ?? 0) + 1);
-    expect(lag?.percentiles.at(-1)?.[0]).toBe(100);
-    expect(phases?.active).toBeGreaterThan(55);
-    expect(phases?.idle).toBeGreaterThan(0);
-  } finally {
-    expect(loop.stopMeasuring()).toBe(true);
-  }
-  expect(loop.stopMeasuring()).toBe(false);
-});
-
-test.runIf(backends.includes('native'))('stats: what the engine has told, and in how many calls', async () => {
-  const before = loop.stats().batches;
-  const server = await serve({ backend: 'native', port: 0, fetch: () => new Response('hello') });
-  for (let i = 0; i < 3; i++) expect(await (await fetch(server.url)).text()).toBe('hello');
-  await server.close();
-  const { count, completions, largest } = loop.stats().batches;
-  expect(completions - before.completions).toBeGreaterThanOrEqual(4); // three requests, and the server's end
-  expect(count).toBeGreaterThan(before.count);
-  expect(completions).toBeGreaterThanOrEqual(count);
-  expect(largest).toBeGreaterThanOrEqual(1);
 });
 
 test('in a worker thread, too', async () => {
