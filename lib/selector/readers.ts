@@ -29,11 +29,16 @@ interface Handlers {
   writer: Handler | null;
 }
 
+const BAD_DESCRIPTOR = 'ERR_GAMMALOOP_SELECTOR_BAD_DESCRIPTOR';
+// As in clock.ts: a test's fake timers are not ours.
+const { setImmediate } = globalThis;
+
 let selector: Selector<Handlers> | null = null;
 
 /**
  * Calls `callback` in every turn of the loop in which `file` can be read, or has an error or a hang-up, until removeReader. Replaces the reader that there
- * was. The process stays alive meanwhile. A descriptor that was closed behind its back gets one last call with `Readiness.Closed`.
+ * was. The process stays alive meanwhile. A descriptor that was closed behind its back gets one last call with `Readiness.Closed`, also where another
+ * file has got its number, and is added.
  * Throws SelectorError where the descriptor cannot be watched, AddonMissingError where the native addon does not load.
  */
 export function addReader(file: HasDescriptor, callback: ReadinessCallback): void {
@@ -68,6 +73,13 @@ function add(file: HasDescriptor, side: keyof Handlers, callback: ReadinessCallb
     else watcher.modify(fd, interestOf(handlers), handlers);
   } catch (error) {
     handlers[side] = before;
+    if (known !== undefined && error instanceof SelectorError && error.code === BAD_DESCRIPTOR) {
+      // What it stood for was closed, and is told so now; another file may have the number.
+      watcher.unregister(fd);
+      setImmediate(tellClosed, handlers);
+      add(file, side, callback);
+      return;
+    }
     closeIfUnused();
     throw error;
   }
@@ -115,13 +127,22 @@ function interestOf(handlers: Handlers): Interest {
 function onBatch(events: ReadyEvent<Handlers>[] | null): void {
   if (events === null) return;
   for (const { readiness, data } of events) {
+    if (readiness === Readiness.Closed) {
+      tellClosed(data);
+      continue;
+    }
     const broken = (readiness & ~(Readiness.Readable | Readiness.Writable)) !== 0;
     if (broken || (readiness & Readiness.Readable) !== 0) call(data.reader, readiness);
     // Read after the call: that may have removed it.
     if (broken || (readiness & Readiness.Writable) !== 0) call(data.writer, readiness);
-    if (readiness === Readiness.Closed) data.reader = data.writer = null;
   }
   closeIfUnused();
+}
+
+function tellClosed(handlers: Handlers): void {
+  call(handlers.reader, Readiness.Closed);
+  call(handlers.writer, Readiness.Closed);
+  handlers.reader = handlers.writer = null;
 }
 
 /** What it throws is an uncaughtException, and stops no other. */

@@ -10,7 +10,7 @@ import { Waiter, type WaiterOwner } from '../scope/waiter.js';
 export const Interest = { None: 0, Read: 1, Write: 2, ReadWrite: 3 } as const;
 export type Interest = (typeof Interest)[keyof typeof Interest];
 
-/** What is reported: a bit set. `Error` and `Hangup` come without being asked for; the next read or write says more. */
+/** What is reported: a bit set. `Error` and `Hangup` come without being asked for, and with what was asked for; the next read or write says more. */
 export const Readiness = {
   Readable: 1,
   Writable: 2,
@@ -26,6 +26,8 @@ export type HasDescriptor = number | { readonly fd: number };
 /** One registration, as Python's SelectorKey. */
 export interface SelectorKey<T = unknown> {
   readonly fd: number;
+  /** What was registered, as it was given: the descriptor, or the object that has it. */
+  readonly file: HasDescriptor;
   /** Interest. */
   readonly events: Interest;
   readonly data: T;
@@ -46,6 +48,11 @@ export interface SelectorOptions {
   poller?: PollerName | 'auto';
   /** How many events one batch holds. Default 1024. What does not fit comes with the next. */
   batch?: number;
+}
+
+/** What an iteration waits for. */
+interface Wait<T> {
+  waiter: Waiter<ReadyEvent<T>[] | null> | null;
 }
 
 const POLLERS: readonly string[] = ['auto', 'epoll', 'kqueue', 'poll', 'uv'];
@@ -96,29 +103,30 @@ export class Selector<T = unknown> {
   }
 
   /**
-   * Begins to watch. Throws SelectorError: ERR_GAMMALOOP_SELECTOR_REGISTERED, _NOT_POLLABLE (a regular file or a directory, as epoll has it),
+   * Begins to watch. `events`: Read, Write, or both. Throws SelectorError: ERR_GAMMALOOP_SELECTOR_REGISTERED, _NOT_POLLABLE (a regular file or a directory, as epoll has it),
    * _BAD_DESCRIPTOR.
    */
   register(file: HasDescriptor, events: Interest, data?: T): SelectorKey<T> {
     const native = this.#open();
     const fd = descriptorOf(file);
+    if (events === Interest.None) throw new OptionError('events', 'Interest.Read, Write or ReadWrite', events);
     check(fd, native.add(fd, interestOf(events)));
-    return this.#keep(fd, events, data as T);
+    return this.#keep(fd, file, events, data as T);
   }
 
-  /** Changes what is waited for, and the data. Throws SelectorError: ERR_GAMMALOOP_SELECTOR_NOT_REGISTERED, _BAD_DESCRIPTOR. */
+  /** Changes what is waited for (None: errors and hang-ups alone), and the data. Throws SelectorError: ERR_GAMMALOOP_SELECTOR_NOT_REGISTERED, _BAD_DESCRIPTOR. */
   modify(file: HasDescriptor, events: Interest, data?: T): SelectorKey<T> {
     const native = this.#open();
-    const fd = descriptorOf(file);
+    const fd = this.#lookUp(file);
     check(fd, native.modify(fd, interestOf(events)));
-    return this.#keep(fd, events, data as T);
+    return this.#keep(fd, this.#keys.get(fd)?.file ?? file, events, data as T);
   }
 
   /** Also of a descriptor that was closed since. Throws SelectorError: ERR_GAMMALOOP_SELECTOR_NOT_REGISTERED. */
   unregister(file: HasDescriptor): SelectorKey<T> {
     const native = this.#open();
-    const fd = descriptorOf(file);
-    const key = this.getKey(fd);
+    const key = this.getKey(file);
+    const { fd } = key;
     this.#forget(fd);
     // One whose closing is about to be reported is forgotten there already: no report will follow.
     const status = native.remove(fd);
@@ -129,15 +137,14 @@ export class Selector<T = unknown> {
   /** Throws SelectorError: ERR_GAMMALOOP_SELECTOR_NOT_REGISTERED. */
   getKey(file: HasDescriptor): SelectorKey<T> {
     this.#open();
-    const fd = descriptorOf(file);
+    const fd = this.#lookUp(file);
     const key = this.#keys.get(fd);
     if (key === undefined) throw new SelectorError(fd, 'ENOENT');
     return key;
   }
 
-  /** Descriptors and their keys, as they are: the map changes with the registrations. */
+  /** Descriptors and their keys, as they are: the map changes with the registrations, and is empty after `close`. */
   getMap(): ReadonlyMap<number, SelectorKey<T>> {
-    this.#open();
     return this.#keys;
   }
 
@@ -163,14 +170,28 @@ export class Selector<T = unknown> {
     }
   }
 
-  /** Makes the current or the next wait return, empty unless something is ready. From other threads: `wakeSelector(selector.id)`. */
+  /** Makes the current or the next wait return, empty unless something is ready; several before a wait are one. From other threads: `wakeSelector(selector.id)`. */
   wake(): void {
     this.#open().wake();
   }
 
-  /** Batches as they come, on Node's loop; ends when the selector is closed. One at a time: a second one gets a BusyResourceError. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<ReadyEvent<T>[], void, undefined> {
-    let waiter: Waiter<ReadyEvent<T>[] | null> | null = null;
+  /**
+   * Batches as they come, on Node's loop; ends when the selector is closed, and with `return()`, also while it waits. One at a time: a second one gets a
+   * BusyResourceError.
+   */
+  [Symbol.asyncIterator](): AsyncGenerator<ReadyEvent<T>[], void, undefined> {
+    const wait: Wait<T> = { waiter: null };
+    const batches = this.#batches(wait);
+    const leave = batches.return.bind(batches);
+    // A generator hears of it only where it is not waiting.
+    batches.return = (value) => {
+      wait.waiter?.resolve(null);
+      return leave(value);
+    };
+    return batches;
+  }
+
+  async *#batches(wait: Wait<T>): AsyncGenerator<ReadyEvent<T>[], void, undefined> {
     const owner: WaiterOwner<ReadyEvent<T>[] | null> = {
       onAbort: () => {
         this.arm(false);
@@ -180,11 +201,12 @@ export class Selector<T = unknown> {
     this.onBatch((events) => {
       // Nothing is collected while the consumer is busy: it would be out of date when he looks.
       if (events !== null) this.arm(false);
-      waiter?.resolve(events);
+      wait.waiter?.resolve(events);
     });
     try {
       while (this.#native !== null) {
-        waiter = new Waiter(owner);
+        const waiter = new Waiter(owner);
+        wait.waiter = waiter;
         const parked = waiter.park();
         if (!waiter.settled) this.arm(true);
         const events = await parked;
@@ -241,8 +263,16 @@ export class Selector<T = unknown> {
     return this.#native;
   }
 
-  #keep(fd: number, events: Interest, data: T): SelectorKey<T> {
-    const key: SelectorKey<T> = { fd, events, data };
+  /** Of a registered object also after it was closed, and has no descriptor any more. */
+  #lookUp(file: HasDescriptor): number {
+    if (typeof file === 'object' && file !== null && !(file.fd >= 0)) {
+      for (const key of this.#keys.values()) if (key.file === file) return key.fd;
+    }
+    return descriptorOf(file);
+  }
+
+  #keep(fd: number, file: HasDescriptor, events: Interest, data: T): SelectorKey<T> {
+    const key: SelectorKey<T> = { fd, file, events, data };
     this.#keys.set(fd, key);
     this.#reported[fd] = { fd, readiness: 0, data, key };
     return key;

@@ -137,6 +137,8 @@ size_t Selector::collect(std::span<const ReadyEvent> events, std::span<ReadyDesc
     if (suspicious && !isIntact(fd, *entry)) {
       forget(fd, *entry, false);
       readiness = kClosed;
+    } else if (readiness & (Readiness::kError | Readiness::kHangup)) {
+      readiness |= static_cast<uint32_t>(entry->interest);
     }
     ready[filled++] = {static_cast<uint32_t>(fd), readiness};
   }

@@ -3,8 +3,11 @@
 // once, as kClosed, and forgotten, whichever way the poller's system treats it (silence, an error without end, or
 // readiness of an open file that nobody here has a number for any more).
 //
-// Such a descriptor is noticed by the errors that it brings, after kReportsPerCheck reports, or by a look at all of
-// them every kSweepMs, which therefore is the longest that a wait blocks in one piece.
+// With an error or a hang-up comes what was asked for: who looks for that alone learns the cause by reading or writing.
+// Pollers differ in it.
+//
+// A descriptor that was closed is noticed by the errors that it brings, after kReportsPerCheck reports, or by a look at
+// all of them every kSweepMs, which therefore is the longest that a wait blocks in one piece.
 //
 // Owns: the poller. Thread: one, but for wake().
 #pragma once

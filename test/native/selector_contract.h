@@ -43,6 +43,38 @@ class SelectorContract {
       EXPECT_EQ(codeOf(selector.add(file.get(), Interest::Read)), EPERM);
     });
 
+    add("what was asked for comes with an error or a hang-up, too", [](Selector& selector) {
+      int ends[2];
+      EXPECT_EQ(::pipe(ends), 0);
+      const OwnedFd readEnd(ends[0]);
+      OwnedFd writeEnd(ends[1]);
+      EXPECT(selector.add(readEnd.get(), Interest::Read).ok());
+      writeEnd.close();
+      EXPECT(waitForAny(selector)[readEnd.get()] & Readiness::kReadable);
+      EXPECT(selector.remove(readEnd.get()).ok());
+
+      EXPECT_EQ(::pipe(ends), 0);
+      OwnedFd reader(ends[0]);
+      const OwnedFd writer(ends[1]);
+      EXPECT(selector.add(writer.get(), Interest::Write).ok());
+      reader.close();
+      EXPECT_EQ(waitForAny(selector)[writer.get()] & (Readiness::kWritable | Readiness::kError),
+                uint32_t{Readiness::kWritable | Readiness::kError});
+    });
+
+    add("one open file under two descriptors: each is told, and either can go", [](Selector& selector) {
+      Pair pair;
+      const int number = pair.ours.get();
+      const OwnedFd copy(::dup(number));
+      EXPECT(selector.add(number, Interest::Read).ok());
+      EXPECT(selector.add(copy.get(), Interest::Read).ok());
+      sendText(pair.theirs.get(), "x");
+      EXPECT((waitForAny(selector) == Told{{number, Readiness::kReadable}, {copy.get(), Readiness::kReadable}}));
+      EXPECT(selector.remove(number).ok());
+      pair.ours.close();
+      EXPECT((waitForAny(selector) == Told{{copy.get(), Readiness::kReadable}}));
+    });
+
     add("a descriptor closed behind its back is told once, and forgotten", [](Selector& selector) {
       Pair pair;
       const int number = pair.ours.get();

@@ -26,7 +26,7 @@ describe.each(pollers)('a selector over %s', (poller) => {
     expect(selector.poller).toBe(poller);
     const pipe = new Pipe();
     const key = selector.register(pipe.readEnd, Interest.Read, 'read end');
-    expect(key).toEqual({ fd: pipe.readEnd, events: Interest.Read, data: 'read end' });
+    expect(key).toEqual({ fd: pipe.readEnd, file: pipe.readEnd, events: Interest.Read, data: 'read end' });
     expect(selector.getKey(pipe.readEnd)).toBe(key);
     selector.register({ fd: pipe.writeEnd }, Interest.Write, 'write end');
     expect([...selector.getMap().keys()]).toEqual([pipe.readEnd, pipe.writeEnd]);
