@@ -408,8 +408,7 @@ export class HttpConnection implements WireListener, RequestSource, ResponseSink
 
   shutdown(callback: WriteCallback | null): void {
     this.#hasShutDown = true;
-    this.output.shutdown();
-    if (callback !== null) this.output.whenFlushed(callback);
+    this.output.shutdown(callback);
   }
 
   closeFromSocket(reset: boolean): void {

@@ -114,7 +114,8 @@ export class EngineSocket extends Socket implements SocketHooks {
   }
 
   #closed(errno: number): void {
-    if (this.destroyed) this.emit('close', this.#hadError);
+    // After 'error': the end may be told in the very turn that destroys.
+    if (this.destroyed) process.nextTick(emitClose, this, this.#hadError);
     else if (errno === 0) this.destroy();
     // A FIN that the system would not send any more: node reads on, and hears of the reset.
     else this.destroy(systemError(errno === constants.errno.ENOTCONN ? constants.errno.ECONNRESET : errno, 'read'));

@@ -50,6 +50,7 @@ export class WireOutput implements SocketOutput {
   #queuedBytes = 0;
   #pending: PendingWrite[] = [];
   #shutsDown = false;
+  #whenShut: PendingWrite | null = null;
   #willSettle = false;
   #gone = false;
   /** Its end has been written. */
@@ -121,11 +122,14 @@ export class WireOutput implements SocketOutput {
     this.#pump();
   }
 
-  /** FIN after all of it. */
-  shutdown(): void {
+  /** FIN after all of it. `callback`: when it has left, and as from libuv not in this turn: what is written after end() in it is an error that comes before 'finish'. */
+  shutdown(callback: WriteCallback | null): void {
     this.#closes = true;
     if (this.#queue.length === 0) this.#wire.shutdown();
     else this.#shutsDown = true;
+    if (callback === null) return;
+    this.#whenShut = new PendingWrite(callback);
+    this.#wire.notify();
   }
 
   /** Calls back once all of it has left; never before this returns. */
@@ -139,6 +143,14 @@ export class WireOutput implements SocketOutput {
     this.#learn(position);
     if (this.#queue.length > 0) this.#pump();
     this.#callBack();
+    const whenShut = this.#whenShut;
+    if (whenShut === null) return;
+    if (this.length > 0) {
+      this.#wire.notify();
+      return;
+    }
+    this.#whenShut = null;
+    whenShut.call(null);
   }
 
   /** In the tick after a write with a callback: what the system takes at once, as it nearly always does, is told at once, as node tells it. */
@@ -165,6 +177,8 @@ export class WireOutput implements SocketOutput {
     this.#gone = true;
     const failed = this.#pending;
     for (const { done } of this.#queue) if (done !== null) failed.push(done);
+    if (this.#whenShut !== null) failed.push(this.#whenShut);
+    this.#whenShut = null;
     this.#pending = [];
     this.#queue = [];
     this.#queuedBytes = 0;

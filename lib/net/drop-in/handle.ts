@@ -72,6 +72,7 @@ export class EngineHandle implements ByteListener {
   #isGivenUp = false;
   #isOver = false;
   #onClosed: (() => void) | null = null;
+  #tellCancelled: (() => void) | null = null;
 
   /** `wire`: one that was accepted; null: `connect` will begin one. */
   constructor(wire: WireConnection | null) {
@@ -311,11 +312,11 @@ export class EngineHandle implements ByteListener {
     return true;
   }
 
-  /** Node's ShutdownWrap. 1: over at once. */
+  /** Node's ShutdownWrap. Never over at once, as libuv's: what is written after end() in the same turn is an error that comes before 'finish'. */
   shutdown(request: { oncomplete(status: number): void }): number {
     if (this.#wire === null || this.#outgoing === null || this.#gone !== -1) return -ENOTCONN;
     this.#wire.shutdown();
-    if (this.#outgoing.flush()) return 1;
+    this.#outgoing.flush();
     this.#outgoing.whenSent(() => this.#scope.runInAsyncScope(request.oncomplete, request, 0));
     return 0;
   }
@@ -336,7 +337,7 @@ export class EngineHandle implements ByteListener {
       setImmediate(() => this.#closed());
       return;
     }
-    outgoing.abandon(systemError(ECANCELED, 'write'));
+    this.#cancel(outgoing);
     if (this.#request !== null || outgoing.flush()) {
       wire.destroy();
       return;
@@ -352,10 +353,15 @@ export class EngineHandle implements ByteListener {
   reset(callback?: () => void): number {
     if (this.#isClosing) return 0;
     this.#beginClosing(callback);
-    this.#outgoing?.abandon(systemError(ECANCELED, 'write'));
+    if (this.#outgoing !== null) this.#cancel(this.#outgoing);
     if (this.#wire !== null && this.#gone === -1) this.#wire.destroy(true);
     else setImmediate(() => this.#closed());
     return 0;
+  }
+
+  /** Those who wait hear of it as with libuv: not in the call that closes, but before 'close'. */
+  #cancel(outgoing: Outgoing): void {
+    this.#tellCancelled = outgoing.abandon(systemError(ECANCELED, 'write'));
   }
 
   #beginClosing(callback: (() => void) | undefined): void {
@@ -378,7 +384,7 @@ export class EngineHandle implements ByteListener {
     } else if (this.#request !== null) {
       this.#connected(-errno);
     } else {
-      this.#outgoing?.abandon(systemError(errno === 0 ? EPIPE : errno, 'write'));
+      this.#outgoing?.abandon(systemError(errno === 0 ? EPIPE : errno, 'write'))();
       if (errno !== 0) this.#receive(errno);
       else if (!this.#isEnded) this.#receive('end');
     }
@@ -390,6 +396,7 @@ export class EngineHandle implements ByteListener {
     this.#isOver = true;
     const callback = this.#onClosed;
     this.#onClosed = null;
+    if (this.#tellCancelled !== null) this.#scope.runInAsyncScope(this.#tellCancelled);
     if (callback !== null) this.#scope.runInAsyncScope(callback);
     this.#scope.emitDestroy();
   }

@@ -84,15 +84,17 @@ export class Outgoing {
     callback();
   }
 
-  /** What is not in native memory will not leave. */
-  abandon(error: Error): void {
+  /** What is not in native memory will not leave. Returns what tells those who wait for it. */
+  abandon(error: Error): () => void {
     const failed = this.#queue;
     const whenSent = this.#whenSent;
     this.#queue = [];
     this.#queuedBytes = 0;
     this.#whenSent = null;
-    for (const { done } of failed) done?.(error);
-    whenSent?.();
+    return () => {
+      for (const { done } of failed) done?.(error);
+      whenSent?.();
+    };
   }
 
   /** What is large to the system, as far as that takes it at once; the rest to native memory. */
