@@ -7,7 +7,7 @@
 const { performance } = globalThis;
 
 const BURST_CALLS = 64;
-const SHARING_CALLS = 7;
+const SHARING_CALLS = 32;
 /** A reading that is older was not to be shared. */
 const MAX_AGE_MS = 0.25;
 
@@ -23,50 +23,50 @@ export let sharesReading = false;
 /** What the last call was told. */
 let told = 0;
 let readAt = 0;
-let sharesLeft = 0;
 let windowStart = 0;
 let windowCalls = 0;
 let endsSoon = false;
+/** Of those that share the reading of the first of them; filled from the end. */
+let sharesLeft = 0;
 const sharing: (Postponed | null)[] = new Array(SHARING_CALLS).fill(null);
 const sharingDelays = new Float64Array(SHARING_CALLS);
-let sharingCount = 0;
 
 /** The time of this call, by up to MAX_AGE_MS later in a burst; never earlier than what the call before was told. */
 export function armingTime(): number {
-  if (sharesLeft > 0) {
-    sharesLeft--;
-    sharesReading = true;
-    return told;
-  }
-  sharesReading = false;
-  const now = performance.now();
-  if (sharingCount > 0) settle(now);
-  readAt = now;
-  if (now - windowStart >= 1) {
-    windowStart = now;
-    windowCalls = 0;
-  } else if (++windowCalls > BURST_CALLS) {
-    told = now + MAX_AGE_MS;
-    sharesLeft = SHARING_CALLS;
-    endBurstSoon();
-    return told;
-  }
-  told = Math.max(told, now);
+  if (sharesLeft > 0) sharesLeft--;
+  else readClock();
   return told;
 }
 
 /** To be called with what was armed while sharesReading was true. */
 export function shareReading(timer: Postponed, delayMs: number): void {
-  sharing[sharingCount] = timer;
-  sharingDelays[sharingCount++] = delayMs;
+  sharing[sharesLeft] = timer;
+  sharingDelays[sharesLeft] = delayMs;
+}
+
+function readClock(): void {
+  const now = performance.now();
+  if (sharesReading) settle(now);
+  readAt = now;
+  sharesReading = false;
+  if (now - windowStart >= 1) {
+    windowStart = now;
+    windowCalls = 0;
+  } else if (++windowCalls > BURST_CALLS) {
+    sharesReading = true;
+    sharesLeft = SHARING_CALLS - 1;
+    told = now + MAX_AGE_MS;
+    endBurstSoon();
+    return;
+  }
+  told = Math.max(told, now);
 }
 
 function settle(now: number): void {
-  if (now > readAt + MAX_AGE_MS) {
-    told = Math.max(told, now);
-    for (let i = 0; i < sharingCount; i++) sharing[i]!.postpone(told + sharingDelays[i]!);
-  }
-  sharingCount = 0;
+  if (now <= readAt + MAX_AGE_MS) return;
+  told = Math.max(told, now);
+  // The first has read the clock itself.
+  for (let i = SHARING_CALLS - 2; i >= sharesLeft; i--) sharing[i]?.postpone(told + sharingDelays[i]!);
 }
 
 /** Nothing of this turn is shared with the next. */
@@ -78,7 +78,8 @@ function endBurstSoon(): void {
 
 function endBurst(): void {
   endsSoon = false;
+  if (sharesReading) settle(performance.now());
+  sharesReading = false;
   sharesLeft = 0;
-  if (sharingCount > 0) settle(performance.now());
   sharing.fill(null);
 }

@@ -115,16 +115,15 @@ function runDue(due: DueTimer): void {
   due.run();
 }
 
-/** A callback that callLater or callAt was given. */
+/** A callback that callLater or callAt was given. Two words, and no private method: one would add a third to every handle. */
 export class TimerHandle implements Postponed {
   /** Of the wheel; negative: of the other one; 0: cancelled. */
   #row: number;
   #tick: number;
 
   /** @internal */
-  constructor(at: number, call: Call, now: number | undefined) {
-    const tick = wheel.tickAt(at, now);
-    this.#row = wheel.add(call, tick);
+  constructor(row: number, tick: number) {
+    this.#row = row;
     this.#tick = tick;
   }
 
@@ -139,11 +138,11 @@ export class TimerHandle implements Postponed {
 
   /** False: it has run, or was cancelled before. */
   cancel(): boolean {
-    const call = this.#take();
+    const call = take(this.#row, this.#tick);
     if (call === undefined) return false;
     this.#row = 0;
     counters.cancelled++;
-    if (call instanceof CallInContext) call.emitDestroy();
+    if (typeof call !== 'function' && call instanceof CallInContext) call.emitDestroy();
     return true;
   }
 
@@ -153,13 +152,13 @@ export class TimerHandle implements Postponed {
 
   /** Keeps the process alive until it has run (the default). */
   ref(): this {
-    if (this.#row < 0) this.#move(wheel, this.when);
+    if (this.#row < 0) TimerHandle.#move(this, wheel, this.when);
     return this;
   }
 
   /** Does not. */
   unref(): this {
-    if (this.#row > 0) this.#move(unreferenced(), this.when);
+    if (this.#row > 0) TimerHandle.#move(this, unreferenced(), this.when);
     return this;
   }
 
@@ -169,25 +168,20 @@ export class TimerHandle implements Postponed {
 
   /** @internal */
   postpone(at: number): void {
-    if (this.#row !== 0) this.#move(wheelOf(this.#row), at);
+    if (this.#row !== 0) TimerHandle.#move(this, this.#row > 0 ? wheel : unreferenced(), at);
   }
 
-  #take(): Call | undefined {
-    const row = this.#row;
-    return row > 0 ? wheel.take(row, this.#tick) : unreferencedWheel?.take(-row, this.#tick);
-  }
-
-  #move(to: Wheel, at: number): void {
-    const call = this.#take();
+  static #move(timer: TimerHandle, to: Wheel, at: number): void {
+    const call = take(timer.#row, timer.#tick);
     if (call === undefined) return;
-    this.#tick = to.tickAt(at);
-    const row = to.add(call, this.#tick);
-    this.#row = to === wheel ? row : -row;
+    timer.#tick = to.tickAt(at);
+    const row = to.add(call, timer.#tick);
+    timer.#row = to === wheel ? row : -row;
   }
 }
 
-function wheelOf(row: number): Wheel {
-  return row < 0 ? unreferenced() : wheel;
+function take(row: number, tick: number): Call | undefined {
+  return row > 0 ? wheel.take(row, tick) : unreferencedWheel?.take(-row, tick);
 }
 
 /** Calls after `delayMs` at the earliest, resolution 1 ms; of those of the same millisecond, in the order of the calls. Less than 0 is 0. */
@@ -197,33 +191,34 @@ export function callLater<A extends unknown[]>(
   ...args: A
 ): TimerHandle {
   if (!Number.isFinite(delayMs)) throw new OptionError('delayMs', 'a finite number of milliseconds', delayMs);
-  checkCallback(callback);
-  return armLater(delayMs, args.length > 0 || hasContext() ? extendedCall(callback, ...args) : callback);
+  const inContext = hasContext();
+  const call = inContext || args.length > 0 ? extendedCall(inContext, callback, ...args) : checkCallback(callback);
+  const now = armingTime();
+  if (!sharesReading) wheel.catchUp(now);
+  const waitMs = delayMs > 0 ? delayMs : 0;
+  const timer = arm(call, wheel.tickAt(now + waitMs));
+  if (sharesReading) shareReading(timer, waitMs);
+  return timer;
 }
 
 /** The same at an instant of `time()`. */
 export function callAt<A extends unknown[]>(when: number, callback: (...args: A) => unknown, ...args: A): TimerHandle {
   if (!Number.isFinite(when)) throw new OptionError('when', 'an instant of loop.time() in milliseconds', when);
-  checkCallback(callback);
-  counters.created++;
-  const call = args.length > 0 || hasContext() ? extendedCall(callback, ...args) : callback;
-  return new TimerHandle(when, call as Call, undefined);
+  const inContext = hasContext();
+  const call = inContext || args.length > 0 ? extendedCall(inContext, callback, ...args) : checkCallback(callback);
+  wheel.catchUp();
+  return arm(call, wheel.tickAt(when));
 }
 
-function armLater(delayMs: number, call: unknown): TimerHandle {
-  const now = armingTime();
+function arm(call: Call, tick: number): TimerHandle {
   counters.created++;
-  const waitMs = Math.max(0, delayMs);
-  const timer = new TimerHandle(now + waitMs, call as Call, now);
-  if (sharesReading) shareReading(timer, waitMs);
-  return timer;
+  return new TimerHandle(wheel.add(call, tick), tick);
 }
 
 /** Its arguments are spread and gathered again, so that calls without any make no array. */
-function extendedCall(callback: unknown, ...args: unknown[]): Call {
-  return hasContext()
-    ? new CallInContext(callback as Callback, args)
-    : new CallWithArguments(callback as Callback, args);
+function extendedCall(inContext: boolean, callback: unknown, ...args: unknown[]): Call {
+  const checked = checkCallback(callback);
+  return inContext ? new CallInContext(checked, args) : new CallWithArguments(checked, args);
 }
 
 /** Milliseconds of the clock that callAt goes by: monotonic, with fractions. performance.now(). */

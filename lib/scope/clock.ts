@@ -9,6 +9,8 @@ export interface Clock {
   /** Calls `onAlarm` once at the instant `at` or later, never from within this call. Replaces the alarm that was set. */
   setAlarm(at: number): void;
   clearAlarm(): void;
+  /** Calls back when this turn of the event loop ends; where time does not pass by itself, at once. */
+  atEndOfTurn(callback: () => void): void;
   /** Set by the owner of the clock's alarm. May be called too early: the owner looks at now() and sets the alarm again. */
   onAlarm: () => void;
 }
@@ -27,7 +29,6 @@ export class RealClock implements Clock {
   #timer: NodeJS.Timeout | null = null;
   #timerAt = 0;
   #isCleared = false;
-  #letsGoSoon = false;
 
   /** `holdsProcess`: the alarm does so, as each setTimeout does: whoever waits for a deadline is woken by it. */
   constructor(holdsProcess = true) {
@@ -55,18 +56,15 @@ export class RealClock implements Clock {
     if (!this.#holdsProcess) this.#timer.unref();
   }
 
-  /** The timer stays, but holds the process no longer, from the end of the turn on: most alarms that are cleared are soon set again, for later. */
+  /** The timer stays, but holds the process no longer: it may do for the next alarm. */
   clearAlarm(): void {
     this.#isCleared = true;
-    if (this.#timer === null || this.#letsGoSoon) return;
-    this.#letsGoSoon = true;
-    nextTick(this.#letGo);
+    this.#timer?.unref();
   }
 
-  readonly #letGo = (): void => {
-    this.#letsGoSoon = false;
-    if (this.#isCleared) this.#timer?.unref();
-  };
+  atEndOfTurn(callback: () => void): void {
+    nextTick(callback);
+  }
 
   #clear(): void {
     if (this.#timer !== null) {

@@ -39,7 +39,8 @@ export class Deadlines {
    * read from the clock, if it has.
    */
   add(entry: DeadlineEntry, at: number, now?: number): void {
-    entry.timerRow = this.#wheel.add(entry, this.#wheel.tickAt(at, now));
+    this.#wheel.catchUp(now);
+    entry.timerRow = this.#wheel.add(entry, this.#wheel.tickAt(at));
   }
 
   /** Does nothing for an entry that is in no wheel. */

@@ -74,6 +74,10 @@ export class VirtualClock implements Clock {
     this.#alarm = Number.POSITIVE_INFINITY;
   }
 
+  atEndOfTurn(callback: () => void): void {
+    callback();
+  }
+
   #jump(): void {
     this.#now = Math.max(this.#now, this.#alarm);
     this.#alarm = Number.POSITIVE_INFINITY;

@@ -23,7 +23,7 @@ const NEXT = 1;
 const ROW_REALS = 2;
 const TICK = 1;
 const HEADS = LEVELS * SLOTS;
-const FIRST_ROWS = 2 * HEADS;
+const FIRST_ROWS = HEADS + 4096;
 /** More rows than this are given back when they are empty. */
 const KEPT_ROWS = 2 ** 16;
 
@@ -41,12 +41,12 @@ export class TimerWheel<T> {
   #expired = 0;
   #alarm = Number.POSITIVE_INFINITY;
   #expiring = false;
+  #clearsSoon = false;
   #shrinksSoon = false;
   #words = new Int32Array(0);
   #reals = new Float64Array(0);
   #items: (T | undefined)[] = [];
   #freeRow = 0;
-  #usedRows = HEADS;
   /** A set bit: the slot may have items. Cleared when found empty. */
   readonly #occupied = new Int32Array(LEVELS * WORDS);
 
@@ -65,34 +65,29 @@ export class TimerWheel<T> {
 
   /** The instant of the next alarm: the earliest tick, or a time at which the wheel sorts; Infinity without items. */
   get nextAlarm(): number {
-    return this.#alarm;
+    return this.#size === 0 ? Number.POSITIVE_INFINITY : this.#alarm;
   }
 
-  /**
-   * The tick at which something expires that is added for the instant `at`: at the next alarm where that has passed. `now`: what the caller has read from the
-   * clock, if it has.
-   */
-  tickAt(at: number, now?: number): number {
-    if (this.#size === 0) {
-      this.#elapsed = Math.max(this.#elapsed, Math.floor(now ?? this.clock.now()));
-    }
+  /** An empty wheel notices only so that time has passed, and sorts less what is added then. `now`: what the caller has read from the clock, if it has. */
+  catchUp(now?: number): void {
+    if (this.#size === 0) this.#elapsed = Math.max(this.#elapsed, Math.floor(now ?? this.clock.now()));
+  }
+
+  /** The tick at which something expires that is added for the instant `at`: at the next alarm where that has passed. */
+  tickAt(at: number): number {
     return Math.max(Math.ceil(at), this.#elapsed + 1);
   }
 
   /** `tick`: what `tickAt` has just given. Returns the item's row, from 1; row and tick together are never another item's. */
   add(item: T, tick: number): number {
-    let row = this.#freeRow;
-    if (row === 0) row = this.#newRow();
-    else this.#freeRow = this.#words[row * ROW_WORDS + NEXT]!;
+    if (this.#freeRow === 0) this.#resize(2 * this.#items.length - HEADS);
+    const row = this.#freeRow;
+    this.#freeRow = this.#words[row * ROW_WORDS + NEXT]!;
     this.#items[row] = item;
     this.#reals[row * ROW_REALS + TICK] = tick;
     this.#place(row, tick);
     this.#size++;
-    if (tick < this.#alarm && !this.#expiring) {
-      // The wheel has to look at what is too far away for it.
-      this.#alarm = Math.min(tick, this.#elapsed + MAX_AHEAD_TICKS);
-      this.clock.setAlarm(this.#alarm);
-    }
+    if (tick < this.#alarm) this.#setAlarm(tick);
     return row;
   }
 
@@ -103,20 +98,22 @@ export class TimerWheel<T> {
 
   /** The same of an item that is known not to have been taken before. */
   takeHeld(row: number): T {
+    const words = this.#words;
+    const at = row * ROW_WORDS;
+    const before = words[at]!;
+    const after = words[at + NEXT]!;
     this.#reals[row * ROW_REALS + TICK] = 0;
+    words[at + NEXT] = this.#freeRow;
+    this.#freeRow = row;
     const item = this.#items[row] as T;
     this.#items[row] = undefined;
-    const waits = this.#words[row * ROW_WORDS + NEXT] !== row;
-    if (waits) this.#unlink(row);
-    this.#words[row * ROW_WORDS + NEXT] = this.#freeRow;
-    this.#freeRow = row;
-    if (!waits) {
-      this.#expired--;
-    } else if (--this.#size === 0 && !this.#expiring) {
-      this.#alarm = Number.POSITIVE_INFINITY;
-      this.clock.clearAlarm();
+    if (after === row) {
+      if (--this.#expired === 0) this.#shrinkSoon();
+    } else {
+      words[before * ROW_WORDS + NEXT] = after;
+      words[after * ROW_WORDS] = before;
+      if (--this.#size === 0) this.#emptied();
     }
-    if (this.#size === 0 && this.#usedRows > KEPT_ROWS) this.#shrinkSoon();
     return item;
   }
 
@@ -125,27 +122,44 @@ export class TimerWheel<T> {
     return this.#items[row] as T;
   }
 
-  #newRow(): number {
-    if (this.#usedRows === this.#items.length) this.#resize(2 * this.#usedRows);
-    return this.#usedRows++;
+  #setAlarm(tick: number): void {
+    if (this.#expiring) return;
+    // The wheel has to look at what is too far away for it.
+    this.#alarm = Math.min(tick, this.#elapsed + MAX_AHEAD_TICKS);
+    this.clock.setAlarm(this.#alarm);
   }
 
+  /** What empties a wheel is mostly followed by something for later: its alarm stays until the end of the turn. */
+  #emptied(): void {
+    if (this.#clearsSoon) return;
+    this.#clearsSoon = true;
+    this.clock.atEndOfTurn(this.#clear);
+  }
+
+  readonly #clear = (): void => {
+    this.#clearsSoon = false;
+    if (this.#size > 0) return;
+    this.#alarm = Number.POSITIVE_INFINITY;
+    this.clock.clearAlarm();
+    this.#shrinkSoon();
+  };
+
   #resize(rows: number): void {
-    const kept = this.#words;
+    const words = this.#words;
+    const items = this.#items;
     const memory = new ArrayBuffer(rows * ROW_WORDS * 4);
     this.#words = new Int32Array(memory);
     this.#reals = new Float64Array(memory);
-    this.#words.set(kept);
-    const items = this.#items;
+    this.#words.set(words);
     this.#items = new Array(rows).fill(undefined);
     for (let row = 0; row < items.length; row++) this.#items[row] = items[row];
+    this.#freeRow = Math.max(items.length, HEADS);
+    for (let row = this.#freeRow; row < rows - 1; row++) this.#words[row * ROW_WORDS + NEXT] = row + 1;
   }
 
   #reset(): void {
     this.#words = new Int32Array(0);
     this.#items = [];
-    this.#freeRow = 0;
-    this.#usedRows = HEADS;
     this.#resize(FIRST_ROWS);
     for (let head = 0; head < HEADS; head++) {
       this.#words[head * ROW_WORDS] = head;
@@ -153,9 +167,9 @@ export class TimerWheel<T> {
     }
   }
 
-  /** At the end of the turn: as many may come again at once. */
+  /** In another turn: as many may come again at once. */
   #shrinkSoon(): void {
-    if (this.#shrinksSoon) return;
+    if (this.#size > 0 || this.#items.length <= KEPT_ROWS || this.#shrinksSoon) return;
     this.#shrinksSoon = true;
     setImmediate(() => {
       this.#shrinksSoon = false;

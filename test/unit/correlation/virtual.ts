@@ -28,6 +28,10 @@ export class HandClock implements Clock {
     this.#alarm = Number.POSITIVE_INFINITY;
   }
 
+  atEndOfTurn(callback: () => void): void {
+    callback();
+  }
+
   get alarmSet(): boolean {
     return this.#alarm !== Number.POSITIVE_INFINITY;
   }

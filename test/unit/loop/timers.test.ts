@@ -123,3 +123,19 @@ test('hooks of async_hooks see the timers, from when they are enabled on', async
     process.on('exit', () => console.log(JSON.stringify(types.map(([event]) => event))));`;
   expect(await result(code)).toEqual(['init', 'init', 'destroy', 'before', 'destroy']);
 });
+
+test('a process is held by a timer again after the last one was cancelled, and let go when that is', async () => {
+  const code = `
+    const order = [];
+    loop.callLater(60_000, nothing).cancel();
+    loop.callLater(20, () => order.push('same turn')).unref().ref();
+    setTimeout(() => {
+      loop.callLater(60_000, nothing).cancel();
+      setImmediate(() => loop.callLater(20, () => {
+        order.push('later');
+        loop.callLater(60_000, nothing).cancel();
+      }));
+    }, 40);
+    process.on('exit', () => console.log(JSON.stringify(order)));`;
+  expect(await result(code)).toEqual(['same turn', 'later']);
+});

@@ -18,6 +18,10 @@ class ManualClock implements Clock {
   clearAlarm(): void {
     this.alarm = Number.POSITIVE_INFINITY;
   }
+
+  atEndOfTurn(callback: () => void): void {
+    callback();
+  }
   /** Jumps from alarm to alarm until `at`. */
   runTo(at: number): void {
     while (this.alarm <= at) {
