@@ -105,6 +105,9 @@ export interface WireServer {
 
 /** Texts and bytes of one submission stay below this; larger ones are split. */
 const PIECE_BYTES = MAX_SUBMISSION_BYTES / 4;
+// Of every record. The compiler folds the constants of a module, and looks up those that are imported each time.
+const INDEX_WORD = EXCHANGE_INDEX_OFFSET >>> 2;
+const GENERATION_WORD = EXCHANGE_GENERATION_OFFSET >>> 2;
 
 interface KnownConnection {
   generation: number;
@@ -129,25 +132,29 @@ export class WireConnection {
 
   /** `head` as latin1, then `body` (text as UTF-8), as they are; flags: WIRE_WRITE_*. */
   write(head: string, body: string | Uint8Array, flags: number): void {
-    const { submissions } = this.loop;
-    if (typeof body === 'string') {
-      if (head.length + body.length <= PIECE_BYTES) {
-        this.position = (this.position + submissions.wireText(this, head, body, flags)) >>> 0;
-        return;
-      }
-      this.write(head, Buffer.from(body), flags);
+    if (head.length + body.length > PIECE_BYTES) {
+      this.#writePieces(head, typeof body === 'string' ? Buffer.from(body) : body, flags);
       return;
     }
+    const { submissions } = this.loop;
+    const byteCount =
+      typeof body === 'string'
+        ? submissions.wireText(this, head, body, flags)
+        : submissions.wireBytes(this, head, body, flags);
+    this.position = (this.position + byteCount) >>> 0;
+  }
+
+  #writePieces(head: string, body: Uint8Array, flags: number): void {
     let rest = body;
     let before = head;
-    while (before.length + rest.byteLength > PIECE_BYTES) {
+    while (before.length + rest.length > PIECE_BYTES) {
       const headPiece = before.slice(0, PIECE_BYTES);
       const piece = rest.subarray(0, PIECE_BYTES - headPiece.length);
-      this.position = (this.position + submissions.wireBytes(this, headPiece, piece, 0)) >>> 0;
+      this.write(headPiece, piece, 0);
       before = before.slice(headPiece.length);
-      rest = rest.subarray(piece.byteLength);
+      rest = rest.subarray(piece.length);
     }
-    this.position = (this.position + submissions.wireBytes(this, before, rest, flags)) >>> 0;
+    this.write(before, rest, flags);
   }
 
   /**
@@ -281,8 +288,8 @@ export class WireReader {
 
   dispatch(opcode: number, flags: number, at: number, word: number): void {
     const words = this.#words;
-    const index = words[word + (EXCHANGE_INDEX_OFFSET >>> 2)] as number;
-    const generation = words[word + (EXCHANGE_GENERATION_OFFSET >>> 2)] as number;
+    const index = words[word + INDEX_WORD] as number;
+    const generation = words[word + GENERATION_WORD] as number;
     if (opcode === WIRE_OPEN) {
       const known = this.#connections[index];
       if (known !== undefined && known.generation === generation) return;
@@ -296,6 +303,10 @@ export class WireReader {
     if (connection === undefined) return;
     const listener = connection.listener as WireListener;
     switch (opcode) {
+      case WIRE_DATA:
+        if (listener.onBytes === undefined) listener.onData(this.#loop.lent.read(flags, at, word));
+        else this.#loop.lent.pass(listener as PlaceReceiver, flags, at, word);
+        break;
       case WIRE_REQUEST: {
         const textStart = at + REQUEST_BYTES;
         const textEnd = textStart + (words[word + (REQUEST_TEXT_LENGTH_OFFSET >>> 2)] as number);
@@ -322,10 +333,6 @@ export class WireReader {
         listener.onBodyEnd(count === 0 ? [] : rawHeadersOf(this.#bytes.latin1Slice(start, start + length), count, 0));
         break;
       }
-      case WIRE_DATA:
-        if (listener.onBytes === undefined) listener.onData(this.#loop.lent.read(flags, at, word));
-        else this.#loop.lent.pass(listener as PlaceReceiver, flags, at, word);
-        break;
       case WIRE_END:
         listener.onEnd((flags & WIRE_END_IN_MESSAGE_FLAG) !== 0);
         break;

@@ -19,6 +19,14 @@ import type { RingMemory } from './submission-writer.js';
 const BULK_BYTES = LENT_BUFFER_BYTES / 4;
 const DATA_BYTES = 1024;
 
+// Of a BODY record. The compiler folds the constants of a module, and looks up those that are imported each time.
+const HEAD_BYTES = BODY_BYTES;
+const LENGTH_WORD = BODY_LENGTH_OFFSET >>> 2;
+const SLOT_WORD = BODY_LENT_SLOT_OFFSET >>> 2;
+const START_WORD = BODY_LENT_START_OFFSET >>> 2;
+const LENT_FLAG = BODY_LENT_FLAG;
+const LAST_FLAG = BODY_LENT_LAST_FLAG;
+
 /** Who takes bytes where they stand, from `start` to `end` of `memory`: for good where `isOwn`, else until it returns. */
 export interface PlaceReceiver {
   onBytes(memory: Buffer, start: number, end: number, isOwn: boolean): void;
@@ -29,9 +37,19 @@ const NodeBuffer = (
   Buffer as unknown as { [Symbol.species]: new (memory: ArrayBufferLike, start: number, length: number) => Buffer }
 )[Symbol.species];
 
+/** Of the memory that viewOf was asked for last: many views are of one, and to ask a Buffer for these costs as much as to make a view. */
+let latest: Buffer = Buffer.alloc(0);
+let latestBuffer = latest.buffer;
+let latestOffset = 0;
+
 /** The bytes from `start` to `end` of `memory`, where they stand. */
 export function viewOf(memory: Buffer, start: number, end: number): Buffer {
-  return new NodeBuffer(memory.buffer, memory.byteOffset + start, end - start);
+  if (memory !== latest) {
+    latest = memory;
+    latestBuffer = memory.buffer;
+    latestOffset = memory.byteOffset;
+  }
+  return new NodeBuffer(latestBuffer, latestOffset + start, end - start);
 }
 
 /** What PlaceReceiver was given, to keep. */
@@ -59,31 +77,31 @@ export class LentBuffers {
   /** The bytes of a BODY record (or one of its layout) at byte `at`, word `word` of the ring. The ring's memory is reused after the batch. */
   read(flags: number, at: number, word: number): Buffer {
     const words = this.#words;
-    const length = words[word + (BODY_LENGTH_OFFSET >>> 2)] as number;
-    if ((flags & BODY_LENT_FLAG) === 0) {
+    const length = words[word + LENGTH_WORD] as number;
+    if ((flags & LENT_FLAG) === 0) {
       if (length >= BULK_BYTES) this.#begin();
-      return ownBytes(this.#bytes, at + BODY_BYTES, at + BODY_BYTES + length, false);
+      return ownBytes(this.#bytes, at + HEAD_BYTES, at + HEAD_BYTES + length, false);
     }
-    const start = words[word + (BODY_LENT_START_OFFSET >>> 2)] as number;
+    const start = words[word + START_WORD] as number;
     return viewOf(this.#bufferOf(flags, word), start, start + length);
   }
 
   /** The same without a copy: tells `receiver` where they stand. */
   pass(receiver: PlaceReceiver, flags: number, at: number, word: number): void {
-    const length = this.#words[word + (BODY_LENGTH_OFFSET >>> 2)] as number;
-    if ((flags & BODY_LENT_FLAG) === 0) {
+    const length = this.#words[word + LENGTH_WORD] as number;
+    if ((flags & LENT_FLAG) === 0) {
       if (length >= DATA_BYTES) this.#begin();
-      receiver.onBytes(this.#bytes, at + BODY_BYTES, at + BODY_BYTES + length, false);
+      receiver.onBytes(this.#bytes, at + HEAD_BYTES, at + HEAD_BYTES + length, false);
       return;
     }
-    const start = this.#words[word + (BODY_LENT_START_OFFSET >>> 2)] as number;
+    const start = this.#words[word + START_WORD] as number;
     receiver.onBytes(this.#bufferOf(flags, word), start, start + length, true);
   }
 
   /** Where a piece stands that was received in a buffer that was lent. */
   #bufferOf(flags: number, word: number): Buffer {
-    const slot = this.#words[word + (BODY_LENT_SLOT_OFFSET >>> 2)] as number;
-    if ((flags & BODY_LENT_LAST_FLAG) !== 0) this.#wanted.push(slot);
+    const slot = this.#words[word + SLOT_WORD] as number;
+    if ((flags & LAST_FLAG) !== 0) this.#wanted.push(slot);
     return this.#lent[slot] as Buffer;
   }
 

@@ -85,6 +85,13 @@ export function createRing(byteLength: number): RingMemory {
 }
 
 const TWO_POW_32 = 0x1_0000_0000;
+const setBytes = Uint8Array.prototype.set;
+// The compiler folds the constants of a module, and looks up those that are imported each time.
+const HEAD = HEAD_WORD;
+const TAIL = TAIL_WORD;
+const ALIGN = RECORD_ALIGN;
+const WRITE_HEAD_BYTES = WRITE_BYTES;
+const WRITE_LENGTH_WORD = WRITE_LENGTH_OFFSET >>> 2;
 
 export class SubmissionWriter {
   readonly #control: Uint32Array;
@@ -149,14 +156,14 @@ export class SubmissionWriter {
 
   /** Returns the number of bytes written. */
   writeText(to: RecordKey, text: string, notify: boolean): number {
-    const at = this.#reserve(WRITE_BYTES + text.length * 3);
-    const length = this.#bytes.utf8Write(text, at + WRITE_BYTES);
+    const at = this.#reserve(WRITE_HEAD_BYTES + text.length * 3);
+    const length = this.#bytes.utf8Write(text, at + WRITE_HEAD_BYTES);
     return this.#commitWrite(to, at, length, notify);
   }
 
   writeBytes(to: RecordKey, chunk: Uint8Array, notify: boolean): number {
-    const at = this.#reserve(WRITE_BYTES + chunk.byteLength);
-    this.#bytes.set(chunk, at + WRITE_BYTES);
+    const at = this.#reserve(WRITE_HEAD_BYTES + chunk.byteLength);
+    this.#bytes.set(chunk, at + WRITE_HEAD_BYTES);
     return this.#commitWrite(to, at, chunk.byteLength, notify);
   }
 
@@ -185,21 +192,22 @@ export class SubmissionWriter {
 
   /** `head` as latin1, `text` as UTF-8; flags: WIRE_WRITE_*. Returns the number of bytes. */
   wireText(to: RecordKey, head: string, text: string, flags: number): number {
-    const at = this.#reserve(WRITE_BYTES + head.length + text.length * 3);
+    const at = this.#reserve(WRITE_HEAD_BYTES + head.length + text.length * 3);
     const bytes = this.#bytes;
-    let end = at + WRITE_BYTES;
+    let end = at + WRITE_HEAD_BYTES;
     if (head !== '') end += bytes.latin1Write(head, end);
     if (text !== '') end += bytes.utf8Write(text, end);
-    return this.#commitWire(to, at, end - at - WRITE_BYTES, flags);
+    return this.#commitWire(to, at, end - at - WRITE_HEAD_BYTES, flags);
   }
 
   /** `head` as latin1, then `chunk`. */
   wireBytes(to: RecordKey, head: string, chunk: Uint8Array, flags: number): number {
-    const at = this.#reserve(WRITE_BYTES + head.length + chunk.byteLength);
-    let end = at + WRITE_BYTES;
+    const length = head.length + chunk.length;
+    const at = this.#reserve(WRITE_HEAD_BYTES + length);
+    let end = at + WRITE_HEAD_BYTES;
     if (head !== '') end += this.#bytes.latin1Write(head, end);
-    this.#bytes.set(chunk, end);
-    return this.#commitWire(to, at, head.length + chunk.byteLength, flags);
+    setBytes.call(this.#bytes, chunk, end);
+    return this.#commitWire(to, at, length, flags);
   }
 
   wireConsume(to: RecordKey, byteCount: number): void {
@@ -274,10 +282,10 @@ export class SubmissionWriter {
 
   /** WS_BEGIN, WS_SEND_REST, WS_SEND_PING, WS_SEND_PONG, WS_SUBSCRIBE, WS_UNSUBSCRIBE. `flags`: WS_SEND_MORE_FLAG for the first. */
   wsData(opcode: number, to: RecordKey, chunk: Uint8Array, flags = 0): void {
-    const at = this.#reserve(WRITE_BYTES + chunk.byteLength);
-    this.#bytes.set(chunk, at + WRITE_BYTES);
+    const at = this.#reserve(WRITE_HEAD_BYTES + chunk.byteLength);
+    this.#bytes.set(chunk, at + WRITE_HEAD_BYTES);
     this.#words[(at + WRITE_LENGTH_OFFSET) >>> 2] = chunk.byteLength;
-    this.#commit(at >>> 2, opcode, flags, to, WRITE_BYTES + chunk.byteLength);
+    this.#commit(at >>> 2, opcode, flags, to, WRITE_HEAD_BYTES + chunk.byteLength);
   }
 
   wsClose(to: RecordKey, code: number, reason: Uint8Array): void {
@@ -314,7 +322,7 @@ export class SubmissionWriter {
 
   /** Nothing that was submitted waits to be carried out. */
   get isEmpty(): boolean {
-    return this.#control[HEAD_WORD] === this.#control[TAIL_WORD];
+    return this.#control[HEAD] === this.#control[TAIL];
   }
 
   // Records.
@@ -331,7 +339,7 @@ export class SubmissionWriter {
 
   /** The offset of `size` contiguous bytes. */
   #reserve(size: number): number {
-    const aligned = (size + RECORD_ALIGN - 1) & -RECORD_ALIGN;
+    const aligned = (size + ALIGN - 1) & -ALIGN;
     const at = this.#tryReserve(aligned);
     if (at >= 0) return at;
     this.#flush();
@@ -342,29 +350,29 @@ export class SubmissionWriter {
 
   #tryReserve(size: number): number {
     const capacity = this.#bytes.length;
-    const tail = this.#control[TAIL_WORD] as number;
-    const free = capacity - ((tail - (this.#control[HEAD_WORD] as number)) >>> 0);
+    const tail = this.#control[TAIL] as number;
+    const free = capacity - ((tail - (this.#control[HEAD] as number)) >>> 0);
     const at = tail & (capacity - 1);
     const untilEnd = capacity - at;
     if (size <= untilEnd) return size <= free ? at : -1;
     if (size > free - untilEnd) return -1;
     this.#words[at >>> 2] = untilEnd;
     this.#words[(at >>> 2) + 1] = PAD;
-    this.#control[TAIL_WORD] = tail + untilEnd;
+    this.#control[TAIL] = tail + untilEnd;
     return 0;
   }
 
   #commitWrite(to: RecordKey, at: number, length: number, notify: boolean): number {
     const word = at >>> 2;
-    this.#words[word + (WRITE_LENGTH_OFFSET >>> 2)] = length;
-    this.#commit(word, WRITE, notify ? WRITE_NOTIFY_FLAG : 0, to, WRITE_BYTES + length);
+    this.#words[word + WRITE_LENGTH_WORD] = length;
+    this.#commit(word, WRITE, notify ? WRITE_NOTIFY_FLAG : 0, to, WRITE_HEAD_BYTES + length);
     return length;
   }
 
   #commitWire(to: RecordKey, at: number, length: number, flags: number): number {
     const word = at >>> 2;
-    this.#words[word + (WRITE_LENGTH_OFFSET >>> 2)] = length;
-    this.#commit(word, WIRE_WRITE, flags, to, WRITE_BYTES + length);
+    this.#words[word + WRITE_LENGTH_WORD] = length;
+    this.#commit(word, WIRE_WRITE, flags, to, WRITE_HEAD_BYTES + length);
     return length;
   }
 
@@ -377,12 +385,12 @@ export class SubmissionWriter {
   }
 
   #commit(word: number, opcode: number, flags: number, to: RecordKey, size: number): void {
-    const aligned = (size + RECORD_ALIGN - 1) & -RECORD_ALIGN;
+    const aligned = (size + ALIGN - 1) & -ALIGN;
     const words = this.#words;
     words[word] = aligned;
     words[word + 1] = opcode | (flags << 16);
     words[word + 2] = to.index;
     words[word + 3] = to.generation;
-    this.#control[TAIL_WORD] = (this.#control[TAIL_WORD] as number) + aligned;
+    this.#control[TAIL] = (this.#control[TAIL] as number) + aligned;
   }
 }

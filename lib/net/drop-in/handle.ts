@@ -15,7 +15,7 @@ import { beginConnection } from '../raw-connections.js';
 import { systemError } from '../system-error.js';
 import { createHandle, type Done, type OnRead, type SocketWithParts } from './node-parts.js';
 import { Outgoing } from './outgoing.js';
-import { emitData } from './short-ways.js';
+import { emitData, refreshTimeouts } from './short-ways.js';
 
 /** Read and not yet told to the engine: a record a read would cost more than it does good. */
 const CONSUME_BYTES = 64 * 1024;
@@ -234,7 +234,7 @@ export class EngineHandle implements ByteListener {
       socket.destroy(systemError(item, item === EPIPE ? 'write' : 'read'));
       return;
     }
-    socket._unrefTimer();
+    refreshTimeouts(socket);
     if (item === 'end') {
       if (socket.readableEnded) return;
       socket.push(null);

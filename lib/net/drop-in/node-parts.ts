@@ -90,6 +90,12 @@ export const nodeListen = NodeServer.prototype._listen2;
 /** `socket[kReinitializeHandle](handle)`: the socket goes on with another handle; the one before is closed. */
 export const kReinitializeHandle = symbolOf(NodeSocket.prototype, 'kReinitializeHandle') as never;
 
+const plain = new NodeSocket();
+/** Where `_handle`, an accessor, has what it gives. */
+export const kHandle = symbolOf(plain, 'kHandle') as never;
+/** The timer of `setTimeout`; null: none was set. */
+export const kTimeout = symbolOf(plain, 'timeout') as never;
+
 /** A symbol of node's, by its description. */
 export function symbolOf(object: object, description: string): symbol {
   const found = Object.getOwnPropertySymbols(object).find((symbol) => symbol.description === description);

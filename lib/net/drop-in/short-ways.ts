@@ -2,7 +2,7 @@
  * The short ways of node's streams: what Readable.push and Writable.write come down to on a plain socket that flows, or that has nothing waiting to be
  * written. Their state is node's and stays as node leaves it; wherever anything is not plain, the way is node's own.
  */
-import { NodeSocket, type SocketWithParts } from './node-parts.js';
+import { kTimeout, NodeSocket, type SocketWithParts } from './node-parts.js';
 
 /** What is looked at of `_readableState` and `_writableState`. */
 interface ReadableParts {
@@ -33,13 +33,15 @@ interface WritableParts {
 interface StreamParts {
   readonly _readableState: ReadableParts;
   readonly _writableState: WritableParts;
+  readonly _events: { readonly data?: unknown };
+  readonly _parent: unknown;
   readonly _read: unknown;
   readonly _write: unknown;
 }
 
 const node = NodeSocket.prototype as SocketWithParts & StreamParts;
 const { push: nodePush, read: nodeRead, _read: nodeReadMore, _write: nodeWriteOne } = node;
-const nodeWrite = node.write;
+const { write: nodeWrite, _unrefTimer: nodeUnrefTimer } = node;
 
 /**
  * As `push`, for a socket that flows: 'data' at once. False: not for this one. Node would begin another read after it, in the next tick; here the one that is
@@ -59,7 +61,7 @@ export function emitData(socket: SocketWithParts, chunk: Buffer): boolean {
     socket.push !== nodePush ||
     socket.read !== nodeRead ||
     (socket as SocketWithParts & StreamParts)._read !== nodeReadMore ||
-    socket.listenerCount('data') === 0
+    (socket as SocketWithParts & StreamParts)._events.data === undefined
   ) {
     return false;
   }
@@ -83,7 +85,18 @@ export function writesAtOnce(socket: SocketWithParts, chunk: unknown): chunk is 
     !state.errored &&
     !state.needDrain &&
     !socket.connecting &&
-    NodeSocket.prototype.write === nodeWrite &&
+    node.write === nodeWrite &&
     (socket as SocketWithParts & StreamParts)._write === nodeWriteOne
   );
+}
+
+/** As `_unrefTimer`, which begins the timeouts anew, where there may be one. */
+export function refreshTimeouts(socket: SocketWithParts): void {
+  if (
+    socket[kTimeout] !== null ||
+    (socket as SocketWithParts & StreamParts)._parent !== null ||
+    socket._unrefTimer !== nodeUnrefTimer
+  ) {
+    socket._unrefTimer();
+  }
 }

@@ -8,6 +8,7 @@ import { EngineHandle } from './handle.js';
 import { countInstancesOf } from './instances.js';
 import {
   type Done,
+  kHandle,
   kReinitializeHandle,
   type NodeHandle,
   NodeSocket,
@@ -16,7 +17,7 @@ import {
   type SocketWithParts,
   usesEngine,
 } from './node-parts.js';
-import { writesAtOnce } from './short-ways.js';
+import { refreshTimeouts, writesAtOnce } from './short-ways.js';
 
 const node = NodeSocket.prototype as SocketWithParts & Record<string, (...args: unknown[]) => unknown>;
 const nodeConnect = node.connect as (...args: unknown[]) => SocketWithParts;
@@ -84,7 +85,7 @@ const methods = {
   },
 
   write(this: Ours, chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
-    const handle: unknown = this._handle;
+    const handle: unknown = this[kHandle];
     if (
       encoding === undefined &&
       callback === undefined &&
@@ -93,7 +94,7 @@ const methods = {
       writesAtOnce(this, chunk) &&
       handle.writeAtOnce(chunk)
     ) {
-      this._unrefTimer();
+      refreshTimeouts(this);
       return true;
     }
     return Reflect.apply(node.write as (...args: never[]) => boolean, this, [chunk, encoding, callback]);

@@ -191,6 +191,28 @@ describe.each(netImplementations)('writes on $name', (implementation) => {
     expect(await received(slow.far, 2)).toBe('12');
   });
 
+  test('and reads begin a timeout anew, set before or in between, and call what a program has put in the place of that', async () => {
+    const { near, far } = await on.pair();
+    far.on('data', (chunk) => far.write(chunk));
+    near.resume();
+    const echo = async () => {
+      const count = near.bytesRead + 1;
+      near.write('x');
+      while (near.bytesRead < count) await turn();
+    };
+    await echo();
+    const log: string[] = [];
+    near.setTimeout(1_000_000);
+    const timer = Object.getOwnPropertySymbols(near).find(({ description }) => description === 'timeout') as symbol;
+    (Reflect.get(near, timer) as { refresh(): unknown }).refresh = () => log.push('refresh');
+    await echo();
+    expect(log).toEqual(['refresh', 'refresh']);
+    near.setTimeout(0);
+    Reflect.set(near, '_unrefTimer', () => log.push('replaced'));
+    await echo();
+    expect(log.slice(2)).toEqual(['replaced', 'replaced']);
+  });
+
   test('of a class of its own, and by a prototype that was changed since', async () => {
     const seen: string[] = [];
     class Own extends net.Socket {
