@@ -14,7 +14,7 @@ import {
 } from './errors/text.js';
 
 export * from './errors/port-errors.js';
-export { describeValue, GammaloopError };
+export { GammaloopError };
 
 /**
  * Why an exchange ended before its response did. `client`: the peer closed or reset the connection. `handler-timeout`:

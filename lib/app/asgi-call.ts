@@ -6,7 +6,8 @@
  *   closed only its sending side may still read: messages that complete the response are passed on, and only streaming on is refused.
  * - After the response is complete `send` does nothing.
  */
-import { AbortedError, AsgiError, describeValue, HeaderError } from '../errors.js';
+import { describeValue } from '../errors/text.js';
+import { AbortedError, AsgiError, HeaderError } from '../errors.js';
 import { onExchangeAbort } from '../http/abort.js';
 import type { AbortReason, Exchange } from '../http/exchange.js';
 import { EMPTY_HEAD, encodeTrailers, HeadBlock } from '../http/header-block.js';

@@ -1,5 +1,6 @@
 /** The lifespan protocol (2.0): one run of the application around all requests. */
-import { AsgiError, describeValue, LifespanError } from '../errors.js';
+import { describeValue } from '../errors/text.js';
+import { AsgiError, LifespanError } from '../errors.js';
 import type { AsgiApplication } from './asgi-app.js';
 import { type AsgiState, lifespanScope } from './asgi-scope.js';
 

@@ -2,7 +2,8 @@
  * One run of an ASGI application for one WebSocket (ASGI's WebSocket message format 2.5): connect, accept, receive, send, disconnect, close, and the
  * denial response. The order of messages is checked as in asgi-call.ts: the application's bug throws in the application.
  */
-import { AbortedError, AsgiError, describeValue } from '../errors.js';
+import { describeValue } from '../errors/text.js';
+import { AbortedError, AsgiError } from '../errors.js';
 import type { Exchange } from '../http/exchange.js';
 import { EMPTY_HEAD, HeadBlock } from '../http/header-block.js';
 import {

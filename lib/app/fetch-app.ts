@@ -3,7 +3,8 @@
  * in the same call; nothing is parsed, no stream and no signal is made before the handler asks.
  */
 
-import { describeValue, ResponseError } from '../errors.js';
+import { describeValue } from '../errors/text.js';
+import { ResponseError } from '../errors.js';
 import type { BodySource } from '../http/body.js';
 import type { App, Exchange } from '../http/exchange.js';
 import { HeadBlock } from '../http/header-block.js';

@@ -2,7 +2,8 @@
  * The task module of serve({ sync }), in each worker: loads the app, whose address is this module's query, calls it for each request, and
  * gives back its response in one piece.
  */
-import { describeValue, OptionError, ResponseError } from '../errors.js';
+import { describeValue } from '../errors/text.js';
+import { OptionError, ResponseError } from '../errors.js';
 import { type BodyInit, type BodySource, checkChunk, readBytes } from '../http/body.js';
 import type { HeadBlock } from '../http/header-block.js';
 import type { HeadersInit } from '../http/headers.js';

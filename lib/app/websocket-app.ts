@@ -1,6 +1,7 @@
 /** serve({ websocket }): takes the handshakes out of the requests of any app interface. */
 
-import { describeValue, OptionError, ResponseError } from '../errors.js';
+import { describeValue } from '../errors/text.js';
+import { OptionError, ResponseError } from '../errors.js';
 import type { App, Exchange } from '../http/exchange.js';
 import { HeadBlock } from '../http/header-block.js';
 import { requestOf } from '../http/request.js';

@@ -170,7 +170,8 @@ export function listenErrorOf(error: unknown, target: ListenTarget): unknown {
   return new ListenError({
     code: getSystemErrorName(errno),
     errno,
-    syscall,
+    // As node, whichever call it was; that is in the cause.
+    syscall: 'listen',
     address: target.path ?? target.hostname,
     port: target.port,
     cause: error,

@@ -191,9 +191,9 @@ export interface NativeInbox {
 export interface NativeDatagram {
   fd(): number;
   ends(): [remote: NativeEndpoint, local: NativeEndpoint];
-  /** As many as wait, and as there is room for in equal parts of `memory`. */
+  /** As many as wait, and as there is room for in equal parts of `memory`: how many, and in the bits above DATAGRAM_COUNT_BITS the errno of what came behind. */
   receive(memory: Uint8Array, words: Uint32Array): number;
-  /** How many of `count` were taken; an errno: the first was refused. */
+  /** The same: how many of `count` were taken, and the errno with which the next one was refused. */
   send(memory: Uint8Array, words: Uint32Array, count: number): number;
   setOption(option: number, value: number): number;
   option(option: number): number;
@@ -206,6 +206,7 @@ export interface NativeDatagram {
 /** Offset in the memory; length, and above it whether it was cut; family (0, 4, 6) << 16 | port; scope; four words of address. */
 export const DATAGRAM_WORDS = 8;
 export const DATAGRAM_TRUNCATED_BIT = 0x8000_0000;
+export const DATAGRAM_COUNT_BITS = 8;
 /** kMaxDatagrams of native/sys/datagrams.h. */
 export const MAX_DATAGRAMS = 32;
 

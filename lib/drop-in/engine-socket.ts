@@ -46,6 +46,7 @@ export class EngineSocket extends Socket implements SocketHooks {
   #isClosed = false;
   #isReset = false;
   #hadError = false;
+  #isEnded = false;
   /** Pushed, and not yet said to be consumed. */
   #heldBytes = 0;
   /** As known when it was asked last; the engine counts. */
@@ -79,6 +80,7 @@ export class EngineSocket extends Socket implements SocketHooks {
   }
 
   [kPeerEnd](): void {
+    this.#isEnded = true;
     this.#countReceived();
     this.#scope.runInAsyncScope(this.#end, this);
   }
@@ -116,8 +118,8 @@ export class EngineSocket extends Socket implements SocketHooks {
   #closed(errno: number): void {
     // After 'error': the end may be told in the very turn that destroys.
     if (this.destroyed) process.nextTick(emitClose, this, this.#hadError);
-    else if (errno === 0) this.destroy();
-    // A FIN that the system would not send any more: node reads on, and hears of the reset.
+    // A FIN that the system would not send any more: node reads on, and hears of the reset, unless it has read to the end.
+    else if (errno === 0 || (errno === constants.errno.ENOTCONN && this.#isEnded)) this.destroy();
     else this.destroy(systemError(errno === constants.errno.ENOTCONN ? constants.errno.ECONNRESET : errno, 'read'));
   }
 
@@ -143,11 +145,11 @@ export class EngineSocket extends Socket implements SocketHooks {
 
   /**
    * What the connection has taken is written, as what the system takes is on node, until that is too much. Between responses the stream must not
-   * hold back a later write for less: it would come after what a response sends meanwhile.
+   * hold back a later write for less: it would come after what a response sends meanwhile. What fails was closed, and that is told first, with its reason.
    */
   #afterSend(callback: WriteCallback): void {
     if (this.#host.writableLength < this.writableHighWaterMark) callback();
-    else this.#host.whenFlushed(callback);
+    else this.#host.whenFlushed((error) => (error ? process.nextTick(callback, error) : callback()));
   }
 
   #send({ chunk, encoding }: Chunk): void {

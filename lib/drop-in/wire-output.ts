@@ -177,13 +177,15 @@ export class WireOutput implements SocketOutput {
     this.#gone = true;
     const failed = this.#pending;
     for (const { done } of this.#queue) if (done !== null) failed.push(done);
-    if (this.#whenShut !== null) failed.push(this.#whenShut);
+    const whenShut = this.#whenShut;
     this.#whenShut = null;
     this.#pending = [];
     this.#queue = [];
     this.#queuedBytes = 0;
     this.#flushed = this.#wire.position;
     for (const write of failed) write.call(writeAfterDestroyError());
+    // As node, which asks not how shutdown ended: the end of the connection is told by itself.
+    whenShut?.call(null);
   }
 
   /** On a fed connection the transport's word counts: to the engine, what it has handed over has left. */

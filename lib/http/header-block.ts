@@ -5,7 +5,8 @@
  * What was checked is remembered per name (validity, kind, the last line), as applications send the same few fields over and over.
  */
 import { HEAD_CLOSE_FLAG, HEAD_HAS_CONNECTION_FLAG, HEAD_HAS_DATE_FLAG } from '../bridge/records.js';
-import { describeValue, HeaderError } from '../errors.js';
+import { describeValue } from '../errors/text.js';
+import { HeaderError } from '../errors.js';
 import type { ResponseHead } from './exchange.js';
 
 export type FieldKind =

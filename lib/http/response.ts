@@ -5,7 +5,8 @@
  * One difference: bytes given as a body are not copied; leave them as they are until the response has been sent.
  */
 import { inspect } from 'node:util';
-import { describeValue, HeaderError, ResponseError } from '../errors.js';
+import { describeValue } from '../errors/text.js';
+import { HeaderError, ResponseError } from '../errors.js';
 import {
   type BodyInit,
   type BodySource,

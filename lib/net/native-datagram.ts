@@ -1,6 +1,7 @@
 /** Datagram endpoints on native sockets, watched by a selector: batches of datagrams in both directions. */
 import { getSystemErrorName } from 'node:util';
 import {
+  DATAGRAM_COUNT_BITS,
   DATAGRAM_TRUNCATED_BIT,
   DATAGRAM_WORDS,
   loadBinding,
@@ -27,6 +28,8 @@ const ROUNDS = 4;
 const SEND_ROUNDS = 32;
 /** Peers whose words and texts are remembered. */
 const MAX_KNOWN = 1024;
+
+const COUNT_MASK = (1 << DATAGRAM_COUNT_BITS) - 1;
 
 interface Waiting {
   readonly data: Buffer;
@@ -128,17 +131,19 @@ export class NativeDatagramTransport extends DatagramTransport {
     incoming ??= scratch();
     const { memory, words } = incoming;
     for (let round = 0; round < ROUNDS && !this.#isShut; round++) {
-      const count = this.#socket.receive(memory, words);
-      if (count < 0) {
-        this.failed(systemError(-count, 'recvmsg'));
-        return;
-      }
+      const moved = this.#socket.receive(memory, words);
+      const count = moved & COUNT_MASK;
+      const errno = moved >>> DATAGRAM_COUNT_BITS;
       // Taken out before any of them is told: a handler may open an endpoint of its own.
       const batch = Array.from({ length: count }, (_, index) => this.#take(index));
       for (const datagram of batch) {
         if (datagram === null) this.datagramsDropped++;
         else if (this.#isReading && this.#held.length === 0) this.received(...datagram);
         else this.#held.push(datagram);
+      }
+      if (errno !== 0) {
+        if (!this.#isShut) this.failed(systemError(errno, 'recvmsg'));
+        return;
       }
       if (count < MAX_DATAGRAMS || !this.#isReading) return;
     }
@@ -186,11 +191,14 @@ export class NativeDatagramTransport extends DatagramTransport {
     this.#isFlushing = true;
     for (let round = 0; round < SEND_ROUNDS && this.#queue.length > 0 && !this.#isShut; round++) {
       const count = this.#pack();
-      const sent = this.#socket.send((outgoing as Scratch).memory, (outgoing as Scratch).words, count);
-      // The first was refused, and would be refused again.
-      const settled = this.#queue.splice(0, sent < 0 ? 1 : sent);
-      for (const { data } of settled) this.settled(data.length, sent < 0 ? systemError(-sent, 'sendmsg') : null);
-      if (sent === 0) break;
+      const moved = this.#socket.send((outgoing as Scratch).memory, (outgoing as Scratch).words, count);
+      if (moved === 0) break;
+      const errno = moved >>> DATAGRAM_COUNT_BITS;
+      const sent = this.#queue.splice(0, moved & COUNT_MASK);
+      // It would be refused again.
+      const refused = errno === 0 ? undefined : this.#queue.shift();
+      for (const { data } of sent) this.settled(data.length, null);
+      if (refused !== undefined) this.settled(refused.data.length, systemError(errno, 'sendmsg'));
     }
     this.#isFlushing = false;
     if (this.#isShut) return;

@@ -14,6 +14,8 @@ namespace {
 
 constexpr uint32_t kTruncatedBit = 0x80000000;
 constexpr size_t kWords = DatagramWrap::kWords;
+constexpr uint32_t kCountBits = 8;
+static_assert(kMaxDatagrams < 1 << kCountBits);
 
 std::span<uint32_t> wordsOf(const Napi::Value& value) {
   auto words = value.As<Napi::Uint32Array>();
@@ -37,9 +39,9 @@ Endpoint endpointAt(const uint32_t* words) {
   return endpoint;
 }
 
-// A count, or a negative errno.
-Napi::Value countOf(Napi::Env env, const Result<size_t>& result) {
-  return Napi::Number::New(env, result ? static_cast<double>(result.value()) : -result.error().code);
+// A count, and above it the errno of what came behind.
+Napi::Value movedValue(Napi::Env env, const Moved& moved) {
+  return Napi::Number::New(env, static_cast<uint32_t>(moved.error.code) << kCountBits | moved.count);
 }
 
 Napi::Value errnoOf(Napi::Env env, const Result<void>& result) {
@@ -98,7 +100,7 @@ Napi::Value DatagramWrap::ends(const Napi::CallbackInfo& info) {
   return both;
 }
 
-// (memory, words): as many as there is room for in equal parts of the memory. To a count, or a negative errno.
+// (memory, words): as many as there is room for in equal parts of the memory. To what became of them.
 Napi::Value DatagramWrap::receive(const Napi::CallbackInfo& info) {
   auto memory = info[0].As<Napi::Uint8Array>();
   const std::span<uint32_t> words = wordsOf(info[1]);
@@ -107,17 +109,17 @@ Napi::Value DatagramWrap::receive(const Napi::CallbackInfo& info) {
   const size_t partBytes = memory.ByteLength() / room;
   std::array<Datagram, kMaxDatagrams> batch;
   for (size_t i = 0; i < room; i++) batch[i].bytes = {memory.Data() + i * partBytes, partBytes};
-  const Result<size_t> count = receiveDatagrams(fd_.get(), std::span(batch).first(room));
-  for (size_t i = 0; count && i < count.value(); i++) {
+  const Moved moved = receiveDatagrams(fd_.get(), std::span(batch).first(room));
+  for (size_t i = 0; i < moved.count; i++) {
     uint32_t* const record = words.data() + i * kWords;
     record[0] = static_cast<uint32_t>(i * partBytes);
     record[1] = static_cast<uint32_t>(batch[i].bytes.size()) | (batch[i].truncated ? kTruncatedBit : 0);
     putEndpoint(batch[i].peer, record);
   }
-  return countOf(info.Env(), count);
+  return movedValue(info.Env(), moved);
 }
 
-// (memory, words, count) to how many were taken, or a negative errno: the first was refused
+// (memory, words, count) to what became of them
 Napi::Value DatagramWrap::send(const Napi::CallbackInfo& info) {
   auto memory = info[0].As<Napi::Uint8Array>();
   const std::span<uint8_t> bytes = {memory.Data(), memory.ByteLength()};
@@ -126,11 +128,11 @@ Napi::Value DatagramWrap::send(const Napi::CallbackInfo& info) {
   std::array<Datagram, kMaxDatagrams> batch;
   for (size_t i = 0; i < count; i++) {
     const uint32_t* const record = words.data() + i * kWords;
-    if (size_t{record[0]} + record[1] > bytes.size()) return Napi::Number::New(info.Env(), -EINVAL);
+    if (size_t{record[0]} + record[1] > bytes.size()) return movedValue(info.Env(), {0, {"sendmsg", EINVAL}});
     batch[i].bytes = bytes.subspan(record[0], record[1]);
     batch[i].peer = endpointAt(record);
   }
-  return countOf(info.Env(), sendDatagrams(fd_.get(), std::span<const Datagram>(batch).first(count)));
+  return movedValue(info.Env(), sendDatagrams(fd_.get(), std::span<const Datagram>(batch).first(count)));
 }
 
 // (option, value) to 0 or a negative errno

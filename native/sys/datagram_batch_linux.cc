@@ -26,11 +26,14 @@ struct Messages {
   }
 };
 
-bool isFull(int code) { return code == EAGAIN || code == EWOULDBLOCK; }
+Moved failed(const char* syscall, int code) {
+  if (code == EAGAIN || code == EWOULDBLOCK) return {};
+  return {0, {syscall, code}};
+}
 
 }  // namespace
 
-Result<size_t> receiveDatagrams(int fd, std::span<Datagram> batch) {
+Moved receiveDatagrams(int fd, std::span<Datagram> batch) {
   Messages messages;
   const size_t count = std::min(batch.size(), kMaxDatagrams);
   for (size_t i = 0; i < count; i++) {
@@ -42,7 +45,7 @@ Result<size_t> receiveDatagrams(int fd, std::span<Datagram> batch) {
   do {
     received = ::recvmmsg(fd, messages.headers.data(), static_cast<unsigned>(count), MSG_DONTWAIT, nullptr);
   } while (received < 0 && errno == EINTR);
-  if (received < 0) return isFull(errno) ? Result<size_t>(size_t{0}) : SysError{"recvmmsg", errno};
+  if (received < 0) return failed("recvmmsg", errno);
   for (size_t i = 0; i < static_cast<size_t>(received); i++) {
     const mmsghdr& header = messages.headers[i];
     messages.addresses[i].size = header.msg_hdr.msg_namelen;
@@ -50,10 +53,10 @@ Result<size_t> receiveDatagrams(int fd, std::span<Datagram> batch) {
     batch[i].peer = toEndpoint(messages.addresses[i]);
     batch[i].truncated = (header.msg_hdr.msg_flags & MSG_TRUNC) != 0;
   }
-  return static_cast<size_t>(received);
+  return {static_cast<size_t>(received), {}};
 }
 
-Result<size_t> sendDatagrams(int fd, std::span<const Datagram> batch) {
+Moved sendDatagrams(int fd, std::span<const Datagram> batch) {
   Messages messages;
   const size_t count = std::min(batch.size(), kMaxDatagrams);
   for (size_t i = 0; i < count; i++) {
@@ -67,8 +70,8 @@ Result<size_t> sendDatagrams(int fd, std::span<const Datagram> batch) {
   do {
     sent = ::sendmmsg(fd, messages.headers.data(), static_cast<unsigned>(count), MSG_DONTWAIT | MSG_NOSIGNAL);
   } while (sent < 0 && errno == EINTR);
-  if (sent < 0) return isFull(errno) ? Result<size_t>(size_t{0}) : SysError{"sendmmsg", errno};
-  return static_cast<size_t>(sent);
+  if (sent < 0) return failed("sendmmsg", errno);
+  return {static_cast<size_t>(sent), {}};
 }
 
 }  // namespace gammaloop

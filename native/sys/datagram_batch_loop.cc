@@ -12,17 +12,15 @@ namespace gammaloop {
 
 namespace {
 
-bool isFull(int code) { return code == EAGAIN || code == EWOULDBLOCK || code == ENOBUFS; }
-
-// What a batch that ends with an error gives: what went before counts, and the error comes again with the next call.
-Result<size_t> ended(size_t done, const char* syscall, int code) {
-  if (done != 0 || isFull(code)) return done;
-  return SysError{syscall, code};
+// What a batch that ends with `code` gives: no room, and nothing to receive, are no errors.
+Moved ended(size_t done, const char* syscall, int code) {
+  if (code == EAGAIN || code == EWOULDBLOCK || code == ENOBUFS) return {done, {}};
+  return {done, {syscall, code}};
 }
 
 }  // namespace
 
-Result<size_t> receiveDatagrams(int fd, std::span<Datagram> batch) {
+Moved receiveDatagrams(int fd, std::span<Datagram> batch) {
   const size_t count = std::min(batch.size(), kMaxDatagrams);
   for (size_t i = 0; i < count; i++) {
     RawAddress peer;
@@ -42,10 +40,10 @@ Result<size_t> receiveDatagrams(int fd, std::span<Datagram> batch) {
     batch[i].peer = toEndpoint(peer);
     batch[i].truncated = (header.msg_flags & MSG_TRUNC) != 0;
   }
-  return count;
+  return {count, {}};
 }
 
-Result<size_t> sendDatagrams(int fd, std::span<const Datagram> batch) {
+Moved sendDatagrams(int fd, std::span<const Datagram> batch) {
   const size_t count = std::min(batch.size(), kMaxDatagrams);
   for (size_t i = 0; i < count; i++) {
     RawAddress peer;
@@ -64,7 +62,7 @@ Result<size_t> sendDatagrams(int fd, std::span<const Datagram> batch) {
     } while (sent < 0 && errno == EINTR);
     if (sent < 0) return ended(i, "sendmsg", errno);
   }
-  return count;
+  return {count, {}};
 }
 
 }  // namespace gammaloop

@@ -36,10 +36,18 @@ struct Datagram {
   bool truncated = false;    // it was longer than the room; the rest is lost
 };
 
-// How many came; 0: none waits. Fails where none came before the error.
-Result<size_t> receiveDatagrams(int fd, std::span<Datagram> batch);
-// How many were taken, from the first on; 0: there is no room now. Fails where the first is refused.
-Result<size_t> sendDatagrams(int fd, std::span<const Datagram> batch);
+// What became of a batch: so many went well, from the first on, and behind them came an error (code 0: none did). The
+// system forgets an error that it has told, so it goes with the datagrams before it and is not left for the next call.
+struct Moved {
+  size_t count = 0;
+  SysError error;
+};
+
+// None and no error: none waits.
+Moved receiveDatagrams(int fd, std::span<Datagram> batch);
+// None and no error: there is no room now. The error is that of the datagram behind those that were taken, which is not
+// sent; a system that takes many in one call may tell of it only where it is the first.
+Moved sendDatagrams(int fd, std::span<const Datagram> batch);
 
 enum class DatagramOption : uint32_t {
   Ttl,

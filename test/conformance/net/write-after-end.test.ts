@@ -115,6 +115,18 @@ describe.each(netImplementations)('after end() on $name', (implementation) => {
     });
     expect(log).toEqual([`write ${AFTER_END}`, `error ${AFTER_END}`, 'first', `end ${AFTER_END}`, 'close true']);
   });
+
+  test('an end() that the system refuses since the connection was reset: nothing, or ECONNRESET', async () => {
+    const server = await on.serve({}, () => {});
+    server.maxConnections = 1;
+    const first = await on.connect(server);
+    for (let round = 0; round < 10; round++) {
+      const dropped = await on.connect(server);
+      const log = await eventsOf(dropped.resume(), () => dropped.write('never read'));
+      expect(log.filter((entry) => entry.startsWith('error') && entry !== 'error ECONNRESET')).toEqual([]);
+    }
+    first.destroy();
+  });
 });
 
 describe.each(implementations)('after end() on a socket of $name', (implementation) => {
@@ -152,5 +164,24 @@ describe.each(implementations)('after end() on a socket of $name', (implementati
     });
     (await on.open(server)).socket.on('error', () => {});
     expect(eventsOnly(await log)).toEqual([`error ${AFTER_END}`, 'close true']);
+  });
+
+  test('a reset while end() waits for the bytes to leave is the only error', async () => {
+    const server = await on.serve(() => {});
+    server.on('clientError', () => {});
+    const log = new Promise<Log>((resolve) => {
+      server.on('connection', (socket: Socket) => {
+        eventsOf(socket, () => {
+          socket.write(Buffer.alloc(16 * 1024 * 1024));
+          socket.end();
+        }).then(resolve);
+      });
+    });
+    const { socket } = await on.open(server);
+    socket.on('error', () => {});
+    socket.resetAndDestroy();
+    const events = eventsOnly(await log);
+    expect(events.filter((entry) => !/^(error (ECONNRESET|EPIPE)|close true)$/.test(entry))).toEqual([]);
+    expect(events).toHaveLength(2);
   });
 });
