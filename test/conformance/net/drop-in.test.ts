@@ -152,20 +152,39 @@ describe.each(netImplementations)('sockets and servers on $name', (implementatio
     expect((await once(far, 'close'))[0]).toBe(true);
   });
 
-  test('setTimeout tells of silence, and not of traffic', async () => {
+  /**
+   * Beside a silent socket whose timeout is armed after its own, the one with traffic is told later: the order of the two says so however slow the machine is.
+   * Returns who was told, in order.
+   */
+  async function timeoutsBesideSilence(traffic: (near: Socket, far: Socket) => Promise<unknown>): Promise<string[]> {
     const { near, far } = await on.pair();
-    far.on('data', (chunk) => far.write(chunk));
-    near.setTimeout(60);
-    let isSilent = false;
-    const silence = once(near, 'timeout').then(() => {
-      isSilent = true;
-    });
-    for (let i = 0; i < 5; i++) {
+    const { near: silent } = await on.pair();
+    const told: string[] = [];
+    const silence = once(silent, 'timeout').then(() => told.push('silent'));
+    const end = once(near, 'timeout').then(() => told.push('near'));
+    near.setTimeout(40);
+    silent.setTimeout(40);
+    while (told.length === 0) await Promise.race([traffic(near, far), silence, end]);
+    await Promise.all([silence, end]);
+    return told;
+  }
+
+  test('setTimeout tells of silence, and not of writing', async () => {
+    const told = await timeoutsBesideSilence(async (near, far) => {
       near.write('ping');
-      await once(near, 'data');
-      expect(isSilent).toBe(false);
-    }
-    await silence;
+      await once(far.resume(), 'data');
+    });
+    expect(told).toEqual(['silent', 'near']);
+  });
+
+  test('setTimeout tells of silence, and not of receiving', async () => {
+    // Where the process stands still until both are due, nothing can have come: then once more.
+    const received = () =>
+      timeoutsBesideSilence(async (near, far) => {
+        far.write('ping');
+        await once(near, 'data');
+      });
+    await expect.poll(received, { timeout: 10_000 }).toEqual(['silent', 'near']);
   });
 
   test('onread fills one buffer, and stops when told', async () => {
