@@ -11,6 +11,9 @@ import { AsyncResource } from 'node:async_hooks';
 /** `emitDestroy` is called by us, so that garbage collection need not be watched. */
 export const MANUAL_DESTROY = { requireManualDestroy: true };
 
+/** With a trigger, so that node need not look for it. */
+const PROBE = { requireManualDestroy: true, triggerAsyncId: 0 };
+
 /** So many calls later it is asked again whether there still are hooks. */
 const HOOKED_CALLS = 1024;
 
@@ -18,23 +21,26 @@ const properties = Object.getOwnPropertySymbols(new AsyncResource('GammaloopProb
 const frameProperty = properties.find((symbol) => symbol.description === 'context_frame');
 const isKnown = properties.length === (frameProperty === undefined ? 2 : 3);
 
-let hookedCalls = 0;
+/** Calls that are not asked whether there are hooks: there were some a moment ago. Endless where a resource looks like neither way. */
+let hookedCalls = isKnown ? 0 : Number.POSITIVE_INFINITY;
 
 /** False: nothing would see that the call's context is not kept. */
 export function hasContext(): boolean {
-  if (!isKnown) return true;
   if (hookedCalls > 0) {
     hookedCalls--;
     return true;
   }
   try {
     // Goes nowhere, so that optimized code does not allocate it.
-    const probe = new AsyncResource('', MANUAL_DESTROY);
-    if (frameProperty !== undefined && (probe as unknown as Record<symbol, unknown>)[frameProperty] !== undefined) {
-      return true;
-    }
+    return isInContext(new AsyncResource('', PROBE));
   } catch {
     hookedCalls = HOOKED_CALLS;
+    return true;
+  }
+}
+
+function isInContext(probe: AsyncResource): boolean {
+  if (frameProperty !== undefined && (probe as unknown as Record<symbol, unknown>)[frameProperty] !== undefined) {
     return true;
   }
   if (emptyContext === null) emptyContext = new AsyncResource('GammaloopTimers', MANUAL_DESTROY);

@@ -16,12 +16,9 @@ const WORDS = SLOTS / 32;
 /** One slot less than the wheel holds, so that the slot of the present never means a round later. */
 const MAX_AHEAD_TICKS = 2 ** 30 - 2 ** BLOCK_BITS - 1;
 
-// A row is 16 bytes: the rows before and after it in the list of its slot (one that is in no list follows itself), and its tick (0: nobody's). The first rows
-// are the lists' ends, one a slot; a free row is followed by the next free one.
+// A row is four words, and known by the place of the first: the rows before and after it in the list of its slot (one that is in no list follows itself), and
+// its tick (a double; 0: nobody's). The first rows are the lists' ends, one a slot; a free row is followed by the next free one.
 const ROW_WORDS = 4;
-const NEXT = 1;
-const ROW_REALS = 2;
-const TICK = 1;
 const HEADS = LEVELS * SLOTS;
 const FIRST_ROWS = HEADS + 4096;
 /** More rows than this are given back when they are empty. */
@@ -44,7 +41,8 @@ export class TimerWheel<T> {
   #clearsSoon = false;
   #shrinksSoon = false;
   #words = new Int32Array(0);
-  #reals = new Float64Array(0);
+  /** The same memory: the second of a row's two is its tick. */
+  #ticks = new Float64Array(0);
   #items: (T | undefined)[] = [];
   #freeRow = 0;
   /** A set bit: the slot may have items. Cleared when found empty. */
@@ -70,21 +68,22 @@ export class TimerWheel<T> {
 
   /** An empty wheel notices only so that time has passed, and sorts less what is added then. `now`: what the caller has read from the clock, if it has. */
   catchUp(now?: number): void {
-    if (this.#size === 0) this.#elapsed = Math.max(this.#elapsed, Math.floor(now ?? this.clock.now()));
+    if (this.#size === 0) this.#elapsed = Math.max(this.#elapsed, Math.ceil(now ?? this.clock.now()) - 1);
   }
 
   /** The tick at which something expires that is added for the instant `at`: at the next alarm where that has passed. */
   tickAt(at: number): number {
-    return Math.max(Math.ceil(at), this.#elapsed + 1);
+    const tick = Math.ceil(at);
+    return tick > this.#elapsed ? tick : this.#elapsed + 1;
   }
 
-  /** `tick`: what `tickAt` has just given. Returns the item's row, from 1; row and tick together are never another item's. */
+  /** `tick`: what `tickAt` has just given. Returns the item's row, more than 0; row and tick together are never another item's. */
   add(item: T, tick: number): number {
     if (this.#freeRow === 0) this.#resize(2 * this.#items.length - HEADS);
     const row = this.#freeRow;
-    this.#freeRow = this.#words[row * ROW_WORDS + NEXT]!;
-    this.#items[row] = item;
-    this.#reals[row * ROW_REALS + TICK] = tick;
+    this.#freeRow = this.#words[row + 1]!;
+    this.#items[row >>> 2] = item;
+    this.#ticks[(row >>> 1) + 1] = tick;
     this.#place(row, tick);
     this.#size++;
     if (tick < this.#alarm) this.#setAlarm(tick);
@@ -93,33 +92,37 @@ export class TimerWheel<T> {
 
   /** Takes an item out, whether it waits or has expired; undefined: it was taken before. */
   take(row: number, tick: number): T | undefined {
-    return this.#reals[row * ROW_REALS + TICK] === tick ? this.takeHeld(row) : undefined;
+    return this.#ticks[(row >>> 1) + 1] === tick ? this.takeHeld(row) : undefined;
   }
 
   /** The same of an item that is known not to have been taken before. */
   takeHeld(row: number): T {
     const words = this.#words;
-    const at = row * ROW_WORDS;
-    const before = words[at]!;
-    const after = words[at + NEXT]!;
-    this.#reals[row * ROW_REALS + TICK] = 0;
-    words[at + NEXT] = this.#freeRow;
+    const before = words[row]!;
+    const after = words[row + 1]!;
+    this.#ticks[(row >>> 1) + 1] = 0;
+    words[row + 1] = this.#freeRow;
     this.#freeRow = row;
-    const item = this.#items[row] as T;
-    this.#items[row] = undefined;
+    const item = this.#items[row >>> 2] as T;
+    this.#items[row >>> 2] = undefined;
     if (after === row) {
       if (--this.#expired === 0) this.#shrinkSoon();
     } else {
-      words[before * ROW_WORDS + NEXT] = after;
-      words[after * ROW_WORDS] = before;
+      words[before + 1] = after;
+      words[after] = before;
       if (--this.#size === 0) this.#emptied();
     }
     return item;
   }
 
+  /** Another item in the place of one that has just been added. */
+  replace(row: number, item: T): void {
+    this.#items[row >>> 2] = item;
+  }
+
   /** The item of a row that onExpired was just given. */
   peek(row: number): T {
-    return this.#items[row] as T;
+    return this.#items[row >>> 2] as T;
   }
 
   #setAlarm(tick: number): void {
@@ -149,21 +152,22 @@ export class TimerWheel<T> {
     const items = this.#items;
     const memory = new ArrayBuffer(rows * ROW_WORDS * 4);
     this.#words = new Int32Array(memory);
-    this.#reals = new Float64Array(memory);
+    this.#ticks = new Float64Array(memory);
     this.#words.set(words);
     this.#items = new Array(rows).fill(undefined);
-    for (let row = 0; row < items.length; row++) this.#items[row] = items[row];
-    this.#freeRow = Math.max(items.length, HEADS);
-    for (let row = this.#freeRow; row < rows - 1; row++) this.#words[row * ROW_WORDS + NEXT] = row + 1;
+    for (let i = 0; i < items.length; i++) this.#items[i] = items[i];
+    this.#freeRow = Math.max(items.length, HEADS) * ROW_WORDS;
+    const last = this.#words.length - ROW_WORDS;
+    for (let row = this.#freeRow; row < last; row += ROW_WORDS) this.#words[row + 1] = row + ROW_WORDS;
   }
 
   #reset(): void {
     this.#words = new Int32Array(0);
     this.#items = [];
     this.#resize(FIRST_ROWS);
-    for (let head = 0; head < HEADS; head++) {
-      this.#words[head * ROW_WORDS] = head;
-      this.#words[head * ROW_WORDS + NEXT] = head;
+    for (let head = 0; head < HEADS * ROW_WORDS; head += ROW_WORDS) {
+      this.#words[head] = head;
+      this.#words[head + 1] = head;
     }
   }
 
@@ -182,28 +186,29 @@ export class TimerWheel<T> {
     // All within 32 bits, which go round: the wheel reaches less far than they do.
     const low = Math.min(wanted, this.#elapsed + MAX_AHEAD_TICKS) | 0;
     const differs = low ^ (this.#elapsed | 0);
-    let head: number;
+    let slot: number;
     if (differs >>> SLOT_BITS === 0) {
-      head = low & SLOT_MASK;
+      slot = low & SLOT_MASK;
     } else if (differs >>> BLOCK_BITS === 0) {
-      head = SLOTS + ((low >>> SLOT_BITS) & SLOT_MASK);
+      slot = SLOTS + ((low >>> SLOT_BITS) & SLOT_MASK);
     } else {
-      head = 2 * SLOTS + ((low >>> BLOCK_BITS) & SLOT_MASK);
+      slot = 2 * SLOTS + ((low >>> BLOCK_BITS) & SLOT_MASK);
     }
-    const last = words[head * ROW_WORDS]!;
-    words[row * ROW_WORDS] = last;
-    words[row * ROW_WORDS + NEXT] = head;
-    words[last * ROW_WORDS + NEXT] = row;
-    words[head * ROW_WORDS] = row;
-    this.#occupied[head >>> 5]! |= 1 << (head & 31);
+    const head = slot * ROW_WORDS;
+    const last = words[head]!;
+    words[row] = last;
+    words[row + 1] = head;
+    words[last + 1] = row;
+    words[head] = row;
+    this.#occupied[slot >>> 5]! |= 1 << (slot & 31);
   }
 
   #unlink(row: number): void {
     const words = this.#words;
-    const before = words[row * ROW_WORDS]!;
-    const after = words[row * ROW_WORDS + NEXT]!;
-    words[before * ROW_WORDS + NEXT] = after;
-    words[after * ROW_WORDS] = before;
+    const before = words[row]!;
+    const after = words[row + 1]!;
+    words[before + 1] = after;
+    words[after] = before;
   }
 
   #onAlarm(): void {
@@ -263,8 +268,8 @@ export class TimerWheel<T> {
       if (slot >= to) {
         return -1;
       }
-      const head = level * SLOTS + slot;
-      if (this.#words[head * ROW_WORDS + NEXT] !== head) {
+      const head = (level * SLOTS + slot) * ROW_WORDS;
+      if (this.#first(head) !== head) {
         return slot;
       }
       this.#occupied[word]! &= ~(1 << (slot & 31));
@@ -275,21 +280,21 @@ export class TimerWheel<T> {
   #expireTick(tick: number): void {
     const low = tick | 0;
     if ((low & (2 ** BLOCK_BITS - 1)) === 0) {
-      this.#sortDown(2 * SLOTS + ((low >>> BLOCK_BITS) & SLOT_MASK));
+      this.#sortDown((2 * SLOTS + ((low >>> BLOCK_BITS) & SLOT_MASK)) * ROW_WORDS);
     }
     if ((low & SLOT_MASK) === 0) {
-      this.#sortDown(SLOTS + ((low >>> SLOT_BITS) & SLOT_MASK));
+      this.#sortDown((SLOTS + ((low >>> SLOT_BITS) & SLOT_MASK)) * ROW_WORDS);
     }
-    const head = low & SLOT_MASK;
+    const head = (low & SLOT_MASK) * ROW_WORDS;
     // What is added meanwhile goes to a later tick, so this ends. It may also replace the memory.
     for (let row = this.#first(head); row !== head; row = this.#first(head)) {
       this.#unlink(row);
-      const wanted = this.#reals[row * ROW_REALS + TICK]!;
+      const wanted = this.#ticks[(row >>> 1) + 1]!;
       if (wanted > tick) {
         this.#place(row, wanted);
         continue;
       }
-      this.#words[row * ROW_WORDS + NEXT] = row;
+      this.#words[row + 1] = row;
       this.#size--;
       this.#expired++;
       this.#onExpired(row, wanted);
@@ -300,11 +305,11 @@ export class TimerWheel<T> {
   #sortDown(head: number): void {
     for (let row = this.#first(head); row !== head; row = this.#first(head)) {
       this.#unlink(row);
-      this.#place(row, this.#reals[row * ROW_REALS + TICK]!);
+      this.#place(row, this.#ticks[(row >>> 1) + 1]!);
     }
   }
 
   #first(head: number): number {
-    return this.#words[head * ROW_WORDS + NEXT]!;
+    return this.#words[head + 1]!;
   }
 }
