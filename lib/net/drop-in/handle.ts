@@ -72,6 +72,7 @@ export class EngineHandle implements ByteListener {
   #isGivenUp = false;
   #isOver = false;
   #onClosed: (() => void) | null = null;
+  /** Those who wait to write hear of the closing as with libuv: not in the call that closes, but before 'close'. */
   #tellCancelled: (() => void) | null = null;
 
   /** `wire`: one that was accepted; null: `connect` will begin one. */
@@ -337,7 +338,7 @@ export class EngineHandle implements ByteListener {
       setImmediate(() => this.#closed());
       return;
     }
-    this.#cancel(outgoing);
+    this.#tellCancelled = outgoing.abandon(systemError(ECANCELED, 'write'));
     if (this.#request !== null || outgoing.flush()) {
       wire.destroy();
       return;
@@ -353,15 +354,10 @@ export class EngineHandle implements ByteListener {
   reset(callback?: () => void): number {
     if (this.#isClosing) return 0;
     this.#beginClosing(callback);
-    if (this.#outgoing !== null) this.#cancel(this.#outgoing);
+    this.#tellCancelled = this.#outgoing?.abandon(systemError(ECANCELED, 'write')) ?? null;
     if (this.#wire !== null && this.#gone === -1) this.#wire.destroy(true);
     else setImmediate(() => this.#closed());
     return 0;
-  }
-
-  /** Those who wait hear of it as with libuv: not in the call that closes, but before 'close'. */
-  #cancel(outgoing: Outgoing): void {
-    this.#tellCancelled = outgoing.abandon(systemError(ECANCELED, 'write'));
   }
 
   #beginClosing(callback: (() => void) | undefined): void {
@@ -398,9 +394,12 @@ export class EngineHandle implements ByteListener {
     this.#isOver = true;
     const callback = this.#onClosed;
     this.#onClosed = null;
-    if (this.#tellCancelled !== null) this.#scope.runInAsyncScope(this.#tellCancelled);
-    if (callback !== null) this.#scope.runInAsyncScope(callback);
-    this.#scope.emitDestroy();
+    try {
+      if (this.#tellCancelled !== null) this.#scope.runInAsyncScope(this.#tellCancelled);
+    } finally {
+      if (callback !== null) this.#scope.runInAsyncScope(callback);
+      this.#scope.emitDestroy();
+    }
   }
 
   // The rest of what node calls.

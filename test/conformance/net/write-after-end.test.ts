@@ -116,6 +116,26 @@ describe.each(netImplementations)('after end() on $name', (implementation) => {
     expect(log).toEqual([`write ${AFTER_END}`, `error ${AFTER_END}`, 'first', `end ${AFTER_END}`, 'close true']);
   });
 
+  test("a write's callback that throws when its socket is destroyed: an uncaughtException, and 'close' comes all the same", async () => {
+    const { near, far } = await on.pair();
+    far.pause().on('error', () => {});
+    const listeners = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    try {
+      const uncaught = new Promise((resolve) => process.once('uncaughtException', resolve));
+      const log = await eventsOf(near, () => {
+        near.write(Buffer.alloc(32 * 1024 * 1024), () => {
+          throw new Error('mine');
+        });
+        near.destroy();
+      });
+      expect(await uncaught).toMatchObject({ message: 'mine' });
+      expect(log).toEqual(['close false']);
+    } finally {
+      for (const listener of listeners) process.on('uncaughtException', listener);
+    }
+  });
+
   test('an end() that the system refuses since the connection was reset: nothing, or ECONNRESET', async () => {
     const server = await on.serve({}, () => {});
     server.maxConnections = 1;
