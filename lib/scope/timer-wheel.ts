@@ -80,11 +80,29 @@ export class TimerWheel<T> {
   /** `tick`: what `tickAt` has just given. Returns the item's row, more than 0; row and tick together are never another item's. */
   add(item: T, tick: number): number {
     if (this.#freeRow === 0) this.#resize(2 * this.#items.length - HEADS);
+    const words = this.#words;
     const row = this.#freeRow;
-    this.#freeRow = this.#words[row + 1]!;
+    this.#freeRow = words[row + 1]!;
     this.#items[row >>> 2] = item;
     this.#ticks[(row >>> 1) + 1] = tick;
-    this.#place(row, tick);
+    // All within 32 bits, which go round: the wheel reaches less far than they do.
+    const low = Math.min(tick, this.#elapsed + MAX_AHEAD_TICKS) | 0;
+    const differs = low ^ (this.#elapsed | 0);
+    let slot: number;
+    if (differs >>> SLOT_BITS === 0) {
+      slot = low & SLOT_MASK;
+    } else if (differs >>> BLOCK_BITS === 0) {
+      slot = SLOTS + ((low >>> SLOT_BITS) & SLOT_MASK);
+    } else {
+      slot = 2 * SLOTS + ((low >>> BLOCK_BITS) & SLOT_MASK);
+    }
+    const head = slot * ROW_WORDS;
+    const last = words[head]!;
+    words[row] = last;
+    words[row + 1] = head;
+    words[last + 1] = row;
+    words[head] = row;
+    this.#occupied[slot >>> 5]! |= 1 << (slot & 31);
     this.#size++;
     if (tick < this.#alarm) this.#setAlarm(tick);
     return row;
@@ -181,28 +199,6 @@ export class TimerWheel<T> {
     });
   }
 
-  #place(row: number, wanted: number): void {
-    const words = this.#words;
-    // All within 32 bits, which go round: the wheel reaches less far than they do.
-    const low = Math.min(wanted, this.#elapsed + MAX_AHEAD_TICKS) | 0;
-    const differs = low ^ (this.#elapsed | 0);
-    let slot: number;
-    if (differs >>> SLOT_BITS === 0) {
-      slot = low & SLOT_MASK;
-    } else if (differs >>> BLOCK_BITS === 0) {
-      slot = SLOTS + ((low >>> SLOT_BITS) & SLOT_MASK);
-    } else {
-      slot = 2 * SLOTS + ((low >>> BLOCK_BITS) & SLOT_MASK);
-    }
-    const head = slot * ROW_WORDS;
-    const last = words[head]!;
-    words[row] = last;
-    words[row + 1] = head;
-    words[last + 1] = row;
-    words[head] = row;
-    this.#occupied[slot >>> 5]! |= 1 << (slot & 31);
-  }
-
   #unlink(row: number): void {
     const words = this.#words;
     const before = words[row]!;
@@ -288,12 +284,12 @@ export class TimerWheel<T> {
     const head = (low & SLOT_MASK) * ROW_WORDS;
     // What is added meanwhile goes to a later tick, so this ends. It may also replace the memory.
     for (let row = this.#first(head); row !== head; row = this.#first(head)) {
-      this.#unlink(row);
       const wanted = this.#ticks[(row >>> 1) + 1]!;
       if (wanted > tick) {
-        this.#place(row, wanted);
+        this.#sort(row, wanted);
         continue;
       }
+      this.#unlink(row);
       this.#words[row + 1] = row;
       this.#size--;
       this.#expired++;
@@ -304,9 +300,13 @@ export class TimerWheel<T> {
   /** Moves the items of a slot to where they belong now. */
   #sortDown(head: number): void {
     for (let row = this.#first(head); row !== head; row = this.#first(head)) {
-      this.#unlink(row);
-      this.#place(row, this.#ticks[(row >>> 1) + 1]!);
+      this.#sort(row, this.#ticks[(row >>> 1) + 1]!);
     }
+  }
+
+  /** To where it belongs now. It keeps its row, which is the next free one when it has been taken. */
+  #sort(row: number, tick: number): void {
+    this.add(this.takeHeld(row), tick);
   }
 
   #first(head: number): number {
