@@ -17,6 +17,8 @@ export interface Postponed {
   postpone(at: number): void;
 }
 
+const NONE: null[] = [];
+
 /** Whether the last call shared a reading, and is to be told of by `shareReading`. */
 export let sharesReading = false;
 
@@ -28,7 +30,8 @@ let windowCalls = 0;
 let endsSoon = false;
 /** Of those that share the reading of the first of them; filled from the end. */
 let sharesLeft = 0;
-const sharing: (Postponed | null)[] = new Array(SHARING_CALLS).fill(null);
+/** Another array each millisecond of a burst: it costs less to store a young timer in a young array than in an old one. */
+let sharing: (Postponed | null)[] = NONE;
 const sharingDelays = new Float64Array(SHARING_CALLS);
 
 /** The time of this call, by up to MAX_AGE_MS later in a burst; never earlier than what the call before was told. */
@@ -52,7 +55,9 @@ function readClock(): void {
   if (now - windowStart >= 1) {
     windowStart = now;
     windowCalls = 0;
+    sharing = NONE;
   } else if (++windowCalls > BURST_CALLS) {
+    if (sharing === NONE) sharing = new Array(SHARING_CALLS).fill(null);
     sharesReading = true;
     sharesLeft = SHARING_CALLS - 1;
     told = now + MAX_AGE_MS;
@@ -81,5 +86,5 @@ function endBurst(): void {
   if (sharesReading) settle(performance.now());
   sharesReading = false;
   sharesLeft = 0;
-  sharing.fill(null);
+  sharing = NONE;
 }
