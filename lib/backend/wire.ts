@@ -44,6 +44,7 @@ import {
   WIRE_OPEN,
   WIRE_OPEN_SERVER_OFFSET,
   WIRE_OUTPUT,
+  WIRE_READABLE,
   WIRE_REQUEST,
   WIRE_TRANSPORT,
   WIRE_TRANSPORT_COMMAND_OFFSET,
@@ -58,6 +59,8 @@ export interface ByteListener {
   onConnected?(): void;
   /** Without HTTP: bytes where they stand (PlaceReceiver). `consume` as many once they have been taken. */
   onBytes?: PlaceReceiver['onBytes'];
+  /** Where reading is by hand: `receive` will bring something, at last the end. */
+  onReadable?(): void;
   /** The peer has sent FIN: nothing more will come. `inMessage`: in the middle of a request. */
   onEnd(inMessage: boolean): void;
   /** The connection is gone. `errno` is positive, or 0: in order, or destroyed from here. */
@@ -108,6 +111,9 @@ const PIECE_BYTES = MAX_SUBMISSION_BYTES / 4;
 // Of every record. The compiler folds the constants of a module, and looks up those that are imported each time.
 const INDEX_WORD = EXCHANGE_INDEX_OFFSET >>> 2;
 const GENERATION_WORD = EXCHANGE_GENERATION_OFFSET >>> 2;
+
+/** So much is worth a system call of its own, which spares copying it. */
+const LARGE_BYTES = 8 * 1024;
 
 interface KnownConnection {
   generation: number;
@@ -167,6 +173,16 @@ export class WireConnection {
     return sent;
   }
 
+  /**
+   * Writes bytes: what is large and has nothing before it goes to the system at once, from where it stands; the rest to native memory. Returns how many have
+   * left.
+   */
+  send(bytes: Uint8Array): number {
+    const sent = bytes.length >= LARGE_BYTES ? this.sendNow(bytes) : 0;
+    if (sent < bytes.length) this.write('', sent === 0 ? bytes : bytes.subarray(sent), 0);
+    return sent;
+  }
+
   /** How many bytes have left so far, modulo 2^32; -1: the connection is gone. */
   sentBytes(): number {
     return this.loop.engine.wireSent(this.index, this.generation);
@@ -201,8 +217,14 @@ export class WireConnection {
     this.loop.submissions.wireDestroy(this, reset);
   }
 
-  setReading(on: boolean): void {
-    this.loop.submissions.wireReading(this, on);
+  /** `byHand`: what comes is not read before `receive`; onReadable tells, as long as there is something. Without HTTP only. */
+  setReading(on: boolean, byHand = false): void {
+    this.loop.submissions.wireReading(this, on, byHand);
+  }
+
+  /** Receives into `memory`, in onReadable. How many bytes; 0: none, and what else happened is told as ever. */
+  receive(memory: Uint8Array): number {
+    return this.loop.engine.wireReceive(this.index, this.generation, memory);
   }
 
   /** onIdle(false) after each such time without a byte in either direction. 0: never. */
@@ -333,6 +355,9 @@ export class WireReader {
         listener.onBodyEnd(count === 0 ? [] : rawHeadersOf(this.#bytes.latin1Slice(start, start + length), count, 0));
         break;
       }
+      case WIRE_READABLE:
+        listener.onReadable?.();
+        break;
       case WIRE_END:
         listener.onEnd((flags & WIRE_END_IN_MESSAGE_FLAG) !== 0);
         break;

@@ -50,6 +50,8 @@ export interface NativeEngine {
   wireSent(index: number, generation: number): number;
   /** Of `bytes`, how many have left at once: none where `position` has not, which is before them. */
   wireSendNow(index: number, generation: number, position: number, bytes: Uint8Array): number;
+  /** Receives into `memory`, after WIRE_READABLE. How many bytes; 0: nothing, and what else happened comes by the ring. */
+  wireReceive(index: number, generation: number, memory: Uint8Array): number;
   /** Bytes that have come on the connection so far; -1: it is gone. */
   wireReceived(index: number, generation: number): number;
   /** In the middle of a request, or with a part of the next one's head, after a look at what has come. */

@@ -38,6 +38,7 @@ export const WIRE_IDLE = 16;
 export const WIRE_OUTPUT = 17;
 export const WIRE_TRANSPORT = 18;
 export const WIRE_CONNECTED = 19;
+export const WIRE_READABLE = 20;
 
 // kRequest
 export const REQUEST_SERVER_OFFSET = 16;
@@ -166,6 +167,7 @@ export const WIRE_PROCEED_UPGRADE_FLAG = 1;
 export const WIRE_PROCEED_BODY_FLAG = 2;
 export const WIRE_DESTROY_RESET_FLAG = 1;
 export const WIRE_READING_ON_FLAG = 1;
+export const WIRE_READING_BY_HAND_FLAG = 2;
 
 // kEnd
 export const END_TRAILER_LENGTH_OFFSET = 16;
@@ -177,15 +179,15 @@ export const CONSUME_COUNT_OFFSET = 16;
 export const CONSUME_BYTES = 24;
 
 // WebSockets.
-export const WS_MESSAGE = 20;
-export const WS_PING = 21;
-export const WS_PONG = 22;
-export const WS_PEER_CLOSE = 23;
-export const WS_FAILURE = 24;
-export const WS_DRAINED = 25;
-export const WS_FLUSHED = 26;
-export const WS_CLOSED = 27;
-export const WS_ATTACHED = 28;
+export const WS_MESSAGE = 21;
+export const WS_PING = 22;
+export const WS_PONG = 23;
+export const WS_PEER_CLOSE = 24;
+export const WS_FAILURE = 25;
+export const WS_DRAINED = 26;
+export const WS_FLUSHED = 27;
+export const WS_CLOSED = 28;
+export const WS_ATTACHED = 29;
 export const WS_BINARY_FLAG = 1;
 export const WS_ASCII_FLAG = 2;
 export const WS_FIRST_FLAG = 4;

@@ -34,6 +34,7 @@ import {
   WIRE_PROCEED_BODY_FLAG,
   WIRE_PROCEED_UPGRADE_FLAG,
   WIRE_READING,
+  WIRE_READING_BY_HAND_FLAG,
   WIRE_READING_ON_FLAG,
   WIRE_SENT,
   WIRE_SHUTDOWN,
@@ -227,8 +228,8 @@ export class SubmissionWriter {
     this.#plain(WIRE_DESTROY, reset ? WIRE_DESTROY_RESET_FLAG : 0, to);
   }
 
-  wireReading(to: RecordKey, on: boolean): void {
-    this.#plain(WIRE_READING, on ? WIRE_READING_ON_FLAG : 0, to);
+  wireReading(to: RecordKey, on: boolean, byHand: boolean): void {
+    this.#plain(WIRE_READING, (on ? WIRE_READING_ON_FLAG : 0) | (byHand ? WIRE_READING_BY_HAND_FLAG : 0), to);
   }
 
   wireInactivity(to: RecordKey, timeoutMs: number): void {

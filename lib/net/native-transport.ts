@@ -68,7 +68,8 @@ export class NativeTransport extends Transport implements ByteListener {
 
   protected send(data: string | Uint8Array): number {
     const before = this.#wire.position;
-    this.#wire.write('', data, 0);
+    if (typeof data === 'string') this.#wire.write('', data, 0);
+    else this.#wire.send(data);
     return (this.#wire.position - before) >>> 0;
   }
 
@@ -84,8 +85,12 @@ export class NativeTransport extends Transport implements ByteListener {
     this.#wire.destroy(reset);
   }
 
-  protected setReading(on: boolean): void {
-    this.#wire.setReading(on);
+  protected setReading(on: boolean, byHand: boolean): void {
+    this.#wire.setReading(on, byHand);
+  }
+
+  protected receive(memory: Uint8Array): number {
+    return this.#wire.receive(memory);
   }
 
   protected watchDrain(low: number): void {
@@ -104,6 +109,10 @@ export class NativeTransport extends Transport implements ByteListener {
   onBytes(memory: Buffer, start: number, end: number, isOwn: boolean): void {
     this.#take(end - start);
     this.received(memory, start, end, isOwn);
+  }
+
+  onReadable(): void {
+    this.readable();
   }
 
   #take(byteCount: number): void {

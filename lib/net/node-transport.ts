@@ -98,6 +98,11 @@ export class NodeTransport extends Transport {
     else this.#socket.pause();
   }
 
+  /** Never asked: node reads into memory of its own. */
+  protected receive(): number {
+    return 0;
+  }
+
   protected watchDrain(low: number): void {
     this.#low = low;
   }

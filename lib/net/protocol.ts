@@ -22,7 +22,10 @@ export interface Protocol extends BaseProtocol {
 
 /** Gives its own memory to receive into, so that nothing is allocated a read. */
 export interface BufferedProtocol extends BaseProtocol {
-  /** Where to put what has come: at least one byte. `sizeHint`: how much that is, at the moment. */
+  /**
+   * Where to put what has come: at least one byte. Called before each read, which takes no more than fits; the memory is free again after bufferUpdated, or
+   * with the next call. `sizeHint`: how much would be good; what comes may be less.
+   */
   getBuffer(sizeHint: number): Uint8Array;
   /** `byteCount` bytes stand at the beginning of what getBuffer gave. */
   bufferUpdated(byteCount: number): void;

@@ -6,7 +6,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { ownBytes, viewOf } from '../bridge/lent-buffers.js';
 import { HANDLER } from '../diagnostics.js';
 import { ClosedError, OptionError } from '../errors.js';
-import { type AnyProtocol, type BufferedProtocol, isBuffered } from './protocol.js';
+import { type AnyProtocol, type BufferedProtocol, isBuffered, type Protocol } from './protocol.js';
 
 /** The other end or this one, as node's sockets name them; all undefined for unix sockets. */
 export interface Endpoint {
@@ -15,6 +15,11 @@ export interface Endpoint {
   family: 'IPv4' | 'IPv6' | undefined;
 }
 
+/** What is suggested where nobody knows how much there is to receive: what libuv suggests. */
+const RECEIVE_BYTES = 64 * 1024;
+/** Of one connection, before others have their turn. */
+const MAX_READS = 16;
+
 export const DEFAULT_HIGH_WATER_BYTES = 256 * 1024;
 
 export abstract class Transport extends AsyncResource {
@@ -22,6 +27,8 @@ export abstract class Transport extends AsyncResource {
   bytesRead = 0;
   bytesWritten = 0;
   #protocol: AnyProtocol | null = null;
+  /** The same, where it has memory of its own. */
+  #buffered: BufferedProtocol | null = null;
   /** What came while reading was paused, in order; null: the end. */
   #held: (Buffer | null)[] = [];
   /** The connection is gone; the protocol hears of it once it has had what is held. */
@@ -60,7 +67,10 @@ export abstract class Transport extends AsyncResource {
   /** Close after what was written. */
   protected abstract startClosing(): void;
   protected abstract destroy(reset: boolean): void;
-  protected abstract setReading(on: boolean): void;
+  /** `byHand`: `readable` instead of `received`, where the half can. */
+  protected abstract setReading(on: boolean, byHand: boolean): void;
+  /** Receives into `memory`, in `readable`. How many bytes; 0: none, and what else happened is told as ever. */
+  protected abstract receive(memory: Uint8Array): number;
   /** `drained` once less than `low` bytes wait. */
   protected abstract watchDrain(low: number): void;
 
@@ -71,6 +81,10 @@ export abstract class Transport extends AsyncResource {
   /** From the next call on `protocol` is called; its connectionMade is not. */
   setProtocol(protocol: AnyProtocol): void {
     this.#protocol = checkProtocol(protocol);
+    const buffered = isBuffered(protocol) ? protocol : null;
+    const isOtherKind = (buffered === null) !== (this.#buffered === null);
+    this.#buffered = buffered;
+    if (isOtherKind && !this.#closing) this.#read(this.#reading && this.#held.length === 0);
   }
 
   get isClosing(): boolean {
@@ -85,14 +99,18 @@ export abstract class Transport extends AsyncResource {
   pauseReading(): void {
     if (!this.#reading || this.#closing) return;
     this.#reading = false;
-    this.setReading(false);
+    this.#read(false);
   }
 
   resumeReading(): void {
     if (this.#reading || this.#closing) return;
     this.#reading = true;
     if (this.#held.length > 0) process.nextTick(() => this.#releaseHeld());
-    else this.setReading(true);
+    else this.#read(true);
+  }
+
+  #read(on: boolean): void {
+    this.setReading(on, this.#buffered !== null);
   }
 
   /**
@@ -168,7 +186,8 @@ export abstract class Transport extends AsyncResource {
   begin(factory: () => AnyProtocol): AnyProtocol {
     let protocol: AnyProtocol;
     try {
-      protocol = this.#protocol = checkProtocol(this.runInAsyncScope(factory));
+      protocol = this.runInAsyncScope(factory);
+      this.setProtocol(protocol);
     } catch (error) {
       this.abort();
       throw error;
@@ -182,6 +201,29 @@ export abstract class Transport extends AsyncResource {
     if (this.#closing) return;
     if (!this.#reading || this.#held.length > 0) this.#held.push(ownBytes(bytes, start, end, isOwn));
     else this.#deliver(bytes, start, end, isOwn);
+  }
+
+  /** There is something to receive, and a protocol with memory of its own. */
+  protected readable(): void {
+    const protocol = this.#buffered;
+    if (protocol === null || !this.isReading || this.#held.length > 0) return;
+    try {
+      this.runInAsyncScope(this.#receive, this, protocol);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Again where the memory was filled: there may be more. */
+  #receive(protocol: BufferedProtocol): void {
+    for (let reads = 0; reads < MAX_READS && this.isReading && this.#buffered === protocol; reads++) {
+      const memory = memoryOf(protocol, RECEIVE_BYTES);
+      const byteCount = this.isReading ? this.receive(memory) : 0;
+      if (byteCount === 0) return;
+      this.bytesRead += byteCount;
+      protocol.bufferUpdated(byteCount);
+      if (byteCount < memory.length) return;
+    }
   }
 
   protected ended(): void {
@@ -242,21 +284,43 @@ export abstract class Transport extends AsyncResource {
     }
     if (!this.#reading || this.#closing) return;
     if (this.#goneMeanwhile) this.#lose(null);
-    else this.setReading(true);
+    else this.#read(true);
   }
 
   #deliver(bytes: Buffer, start: number, end: number, isOwn: boolean): void {
-    this.bytesRead += end - start;
-    const protocol = this.#protocol as AnyProtocol;
+    const protocol = this.#protocol as Protocol;
     try {
-      if (isBuffered(protocol)) {
-        this.runInAsyncScope(fill, this, protocol, bytes, start, end);
-      } else if (protocol.dataReceived !== undefined) {
+      if (this.#buffered !== null) {
+        this.#lend(this.#buffered, bytes, start, end, isOwn);
+      } else {
+        this.bytesRead += end - start;
+        if (protocol.dataReceived === undefined) return;
         this.runInAsyncScope(protocol.dataReceived, protocol, ownBytes(bytes, start, end, isOwn));
       }
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** What is left where the protocol pauses, or is another now, waits, or is that one's. */
+  #lend(protocol: BufferedProtocol, bytes: Buffer, start: number, end: number, isOwn: boolean): void {
+    const at = this.runInAsyncScope(this.#fill, this, protocol, bytes, start, end);
+    if (at === end || this.#closing) return;
+    if (this.#reading) this.#deliver(bytes, at, end, isOwn);
+    else this.#held.unshift(ownBytes(bytes, at, end, isOwn));
+  }
+
+  #fill(protocol: BufferedProtocol, bytes: Buffer, start: number, end: number): number {
+    let at = start;
+    while (at < end && this.isReading && this.#buffered === protocol) {
+      const memory = memoryOf(protocol, end - at);
+      const taken = Math.min(memory.length, end - at);
+      memory.set(viewOf(bytes, at, at + taken));
+      at += taken;
+      this.bytesRead += taken;
+      protocol.bufferUpdated(taken);
+    }
+    return at;
   }
 
   #call<R>(callback: () => R): R | undefined {
@@ -276,17 +340,10 @@ export abstract class Transport extends AsyncResource {
   }
 }
 
-function fill(this: Transport, protocol: BufferedProtocol, bytes: Buffer, start: number, end: number): void {
-  for (let at = start; at < end; ) {
-    const lent = protocol.getBuffer(end - at);
-    if (!(lent instanceof Uint8Array) || lent.length === 0) {
-      throw new OptionError('getBuffer()', 'a Uint8Array of at least one byte', lent);
-    }
-    const taken = Math.min(lent.length, end - at);
-    lent.set(viewOf(bytes, at, at + taken));
-    at += taken;
-    protocol.bufferUpdated(taken);
-  }
+function memoryOf(protocol: BufferedProtocol, sizeHint: number): Uint8Array {
+  const memory = protocol.getBuffer(sizeHint);
+  if (memory instanceof Uint8Array && memory.length > 0) return memory;
+  throw new OptionError('getBuffer()', 'a Uint8Array of at least one byte', memory);
 }
 
 function checkProtocol(protocol: AnyProtocol): AnyProtocol {

@@ -54,6 +54,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::feedClosed>("feedClosed"),
                          InstanceMethod<&EngineWrap::wireSent>("wireSent"),
                          InstanceMethod<&EngineWrap::wireSendNow>("wireSendNow"),
+                         InstanceMethod<&EngineWrap::wireReceive>("wireReceive"),
                          InstanceMethod<&EngineWrap::wireReceived>("wireReceived"),
                          InstanceMethod<&EngineWrap::wireReceiving>("wireReceiving"),
                          InstanceMethod<&EngineWrap::release>("release"),

@@ -55,6 +55,7 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   void feedClosed(const Napi::CallbackInfo& info);
   Napi::Value wireSent(const Napi::CallbackInfo& info);
   Napi::Value wireSendNow(const Napi::CallbackInfo& info);
+  Napi::Value wireReceive(const Napi::CallbackInfo& info);
   Napi::Value wireReceived(const Napi::CallbackInfo& info);
   Napi::Value wireReceiving(const Napi::CallbackInfo& info);
   Napi::Value release(const Napi::CallbackInfo& info);

@@ -121,6 +121,14 @@ Napi::Value EngineWrap::wireSendNow(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(sent));
 }
 
+// (index, generation, memory)
+Napi::Value EngineWrap::wireReceive(const Napi::CallbackInfo& info) {
+  if (engine_ == nullptr) return Napi::Number::New(info.Env(), 0);
+  auto memory = info[2].As<Napi::Uint8Array>();
+  const size_t count = engine_->receive(keyOf(info), std::span(memory.Data(), memory.ByteLength()));
+  return Napi::Number::New(info.Env(), static_cast<double>(count));
+}
+
 Napi::Value EngineWrap::wireReceived(const Napi::CallbackInfo& info) {
   const Connection* connection = connectionOf(info);
   const double count = connection == nullptr ? -1.0 : static_cast<double>(connection->receivedBytes());

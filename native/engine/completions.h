@@ -40,6 +40,7 @@ class Completions final : public SinkRoom, public ExchangeSink, public WireSink,
   void onWireBodyEnd(SlabKey connection, std::span<const HeaderField> trailers,
                      std::span<const uint8_t> bytes) override;
   void onWireData(SlabKey connection, std::span<const uint8_t> bytes) override;
+  void onWireReadable(SlabKey connection) override { putBare(records::kWireReadable, 0, connection); }
   void onWireEnd(SlabKey connection, bool inMessage) override;
   void onWireError(SlabKey connection, uint32_t code, std::span<const uint8_t> bytes, size_t position) override;
   void onWireClosed(SlabKey connection, int error) override;

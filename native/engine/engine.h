@@ -21,6 +21,8 @@
 
 namespace gammaloop {
 
+class WireSession;
+
 struct ListenTarget {
   std::string address;  // literal, or "" for the dual-stack wildcard
   uint16_t port = 0;
@@ -94,6 +96,9 @@ class Engine final : public ReactorDelegate {
   bool isReceiving(SlabKey connection);
   // Sends at once what comes after `position`, where all before it has left. Returns how many bytes have left.
   size_t sendNow(SlabKey connection, uint32_t position, std::span<const uint8_t> bytes);
+  // Receives at once, where kWireReadable came. Returns how many bytes; 0: none, and what else happened is told as
+  // ever.
+  size_t receive(SlabKey connection, std::span<uint8_t> into);
   void setConnectionReferenced(SlabKey connection, bool referenced);
   // A connection with a socket is handed over: a duplicate of its descriptor, which is the caller's, and in `input`
   // what was read and not told. Nothing more is read; to close it is the caller's next step.
@@ -145,6 +150,7 @@ class Engine final : public ReactorDelegate {
   void attach(Connection& connection, const uint8_t* record, uint32_t flags);
   void publish(const uint8_t* record, uint32_t flags);
   Connection* fedConnection(SlabKey key);
+  WireSession* wireSession(SlabKey key);
   void stopListening(Server& server);
   void reportClosed();
   void updateDriver();

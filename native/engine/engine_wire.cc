@@ -34,7 +34,7 @@ void Engine::carryOutWire(const uint8_t* record, uint32_t opcode, uint32_t flags
     case kWireDestroy:
       return session.destroy(flags & kWireDestroyResetFlag);
     case kWireReading:
-      return session.setReading(flags & kWireReadingOnFlag);
+      return session.setReading(flags & kWireReadingOnFlag, flags & kWireReadingByHandFlag);
     case kWireInactivity:
       return session.setInactivity(loadWord(record, kConsumeCountOffset));
     case kWireSent:
@@ -131,15 +131,30 @@ Result<int> Engine::release(SlabKey key, std::vector<uint8_t>& input) {
   return copy;
 }
 
-size_t Engine::sendNow(SlabKey key, uint32_t position, std::span<const uint8_t> bytes) {
+WireSession* Engine::wireSession(SlabKey key) {
   Connection* found = connection(key);
-  if (found == nullptr || found->fd() < 0 || found->session()->isWebSocket()) return 0;
-  if (!static_cast<ServedSession*>(found->session())->isWire() || found->sentBytes() != position) return 0;
+  if (found == nullptr || found->fd() < 0 || found->session()->isWebSocket()) return nullptr;
+  auto* session = static_cast<ServedSession*>(found->session());
+  return session->isWire() ? static_cast<WireSession*>(session) : nullptr;
+}
+
+size_t Engine::sendNow(SlabKey key, uint32_t position, std::span<const uint8_t> bytes) {
+  WireSession* session = wireSession(key);
+  if (session == nullptr || session->connection().sentBytes() != position) return 0;
   reactor_.updateNow();
   const PhaseScope writing(reactor_.phases(), Phase::Write);
-  const size_t sent = static_cast<WireSession*>(found->session())->sendNow(bytes);
+  const size_t sent = session->sendNow(bytes);
   if (sent == 0) updateDriver();
   return sent;
+}
+
+size_t Engine::receive(SlabKey key, std::span<uint8_t> into) {
+  WireSession* session = wireSession(key);
+  if (session == nullptr) return 0;
+  const PhaseScope reading(reactor_.phases(), Phase::Read);
+  const size_t count = session->receive(into);
+  if (count == 0) updateDriver();
+  return count;
 }
 
 void Engine::setConnectionReferenced(SlabKey key, bool referenced) {

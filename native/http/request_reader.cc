@@ -28,6 +28,10 @@ size_t RequestReader::beforeRead() {
     return kNoRead;
   }
   if (tapped_ || !input_.empty()) return 0;
+  if (byHand_ && read_ == ReadState::Data) {
+    onReadable();
+    return kNoRead;
+  }
   return read_ == ReadState::Fixed ? static_cast<size_t>(std::min<uint64_t>(bodyRemaining_, kNoRead - 1)) : kNoRead - 1;
 }
 

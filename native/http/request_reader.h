@@ -45,6 +45,8 @@ class RequestReader : public ServedSession, public Stallable {
 
   // All that is read, where tapped_.
   virtual void onTap(std::span<const uint8_t>) {}
+  // There is something to read, where byHand_.
+  virtual void onReadable() {}
   // Hooks: what was read. Bytes are void after the call.
   // False: no room towards the application; the same request comes again. May set stopAfterRequest_.
   virtual bool onRequest(const ArrivedRequest& request) = 0;
@@ -102,6 +104,7 @@ class RequestReader : public ServedSession, public Stallable {
   bool stopAfterRequest_ = false;
   bool inputEnded_ = false;
   bool tapped_ = false;
+  bool byHand_ = false;  // what comes in Data is received by the application itself
 
  private:
   // In the order of the flow. Each takes the unread bytes and returns how many it used; 0: it needs more, or cannot go

@@ -107,6 +107,19 @@ size_t WireSession::sendNow(std::span<const uint8_t> bytes) {
   return sent;
 }
 
+// What native code has read already comes first, as data.
+size_t WireSession::receive(std::span<uint8_t> into) {
+  if (!byHand_ || read_ != ReadState::Data || blocked_ || !input_.empty()) return 0;
+  const size_t count = connection_.receive(into);
+  server_.counters.bytesReceived += count;
+  return count;
+}
+
+void WireSession::setReading(bool reading, bool byHand) {
+  byHand_ = byHand;
+  setPaused(!reading);
+}
+
 void WireSession::endResponse() {
   if (inFlight_ == 0) return;
   inFlight_--;

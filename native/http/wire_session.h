@@ -27,11 +27,13 @@ class WireSession final : public RequestReader {
   void write(std::span<const uint8_t> bytes, uint32_t flags);
   // Returns how many have left; for what has not left, write() is next.
   size_t sendNow(std::span<const uint8_t> bytes);
+  // Receives at once; how many bytes. For an application that does so by hand.
+  size_t receive(std::span<uint8_t> into);
   void consume(uint32_t byteCount) { openWindow(byteCount); }
   void proceedWith(bool upgraded, bool afterBody);
   void shutdown() { connection_.endOutput(); }
   void destroy(bool reset) { connection_.destroy(CloseReason::Local, reset); }
-  void setReading(bool reading) { setPaused(!reading); }
+  void setReading(bool reading, bool byHand);
   void setInactivity(uint32_t timeoutMs);
   // The application wants the bytes of HTTP too, as they come; until an upgrade.
   void tap() { tapped_ = read_ != ReadState::Data; }
@@ -50,6 +52,7 @@ class WireSession final : public RequestReader {
  private:
   // From the reader.
   void onTap(std::span<const uint8_t> bytes) override;
+  void onReadable() override { context_.wire.onWireReadable(key()); }
   bool onRequest(const ArrivedRequest& request) override;
   void onBody(std::span<const uint8_t> bytes) override;
   void onBodyEnd(std::span<const HeaderField> trailers, std::span<const uint8_t> bytes) override;

@@ -24,6 +24,7 @@ class WireSink {
   virtual void onWireBodyEnd(SlabKey connection, std::span<const HeaderField> trailers,
                              std::span<const uint8_t> bytes) = 0;
   virtual void onWireData(SlabKey connection, std::span<const uint8_t> bytes) = 0;
+  virtual void onWireReadable(SlabKey connection) = 0;
   virtual void onWireEnd(SlabKey connection, bool inMessage) = 0;
   // `code` as in the record. Only the first bytes are handed over, where there are many. What still comes after refused
   // bytes is told with the same code, once a read.

@@ -63,25 +63,37 @@ void Connection::onHangup(uint8_t readiness) {
 
 void Connection::readOnce() {
   if (state_ == ConnectionState::PeerEnded || state_ == ConnectionState::Closed) return;
+  filled_ = false;
   const size_t bulkBytes = state_ == ConnectionState::Open ? session_->beforeRead() : 0;
   if (bulkBytes == Session::kNoRead) return;
   const std::span<uint8_t> buffer = reactor_.readBuffer(bulkBytes);
+  const size_t count = receiveInto(buffer);
+  filled_ = bulkBytes != 0 && count == buffer.size();
+  if (count != 0 && state_ == ConnectionState::Open) session_->onBytes(buffer.first(count));
+}
+
+size_t Connection::receive(std::span<uint8_t> into) {
+  return reading_ && state_ == ConnectionState::Open ? receiveInto(into) : 0;
+}
+
+size_t Connection::receiveInto(std::span<uint8_t> buffer) {
   const IoOutcome outcome = transport_->receive(buffer);
-  filled_ = bulkBytes != 0 && outcome.kind == IoOutcome::Kind::Ok && outcome.bytes == buffer.size();
   switch (outcome.kind) {
     case IoOutcome::Kind::Ok:
       reactor_.bytesReceived += outcome.bytes;
       receivedBytes_ += outcome.bytes;
       lastActivityMs_ = reactor_.nowMs();
-      if (state_ == ConnectionState::Open) session_->onBytes(buffer.first(outcome.bytes));
-      return;
+      return outcome.bytes;
     case IoOutcome::Kind::WouldBlock:
-      return;
+      return 0;
     case IoOutcome::Kind::EndOfStream:
-      return onEndOfStream();
+      onEndOfStream();
+      return 0;
     case IoOutcome::Kind::Failed:
-      return breakWith(outcome.error.code);
+      breakWith(outcome.error.code);
+      return 0;
   }
+  return 0;
 }
 
 void Connection::onFed(std::span<const uint8_t> bytes) {

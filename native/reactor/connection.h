@@ -110,6 +110,9 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   // At once, from where they stand: how many the kernel has taken. 0 where something waits before them, or that broke
   // the connection.
   size_t sendNow(std::span<const uint8_t> bytes);
+  // Into the session's own memory, past onBytes: how many have come. 0: none, now or ever; the session is told as of
+  // any read.
+  size_t receive(std::span<uint8_t> into);
   // Written and not yet handed to the kernel.
   size_t queuedBytes() const { return (backlog_ == nullptr ? 0 : backlog_->size()) + segmentBytes_; }
 
@@ -155,6 +158,7 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
 
   bool mayWrite() const { return isWritable() && !closeAfterFlush_ && !endAfterFlush_; }
   void addSegment(std::span<const uint8_t> bytes, SharedFrame* shared);
+  size_t receiveInto(std::span<uint8_t> buffer);
   void keepUnsent(size_t sent);
   void consumeBacklog(size_t byteCount);
   void setReading(bool reading);

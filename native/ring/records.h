@@ -47,18 +47,20 @@ inline constexpr uint32_t kWireIdle = 16;       // keep-alive or inactivity time
 inline constexpr uint32_t kWireOutput = 17;     // fed connections: bytes for the transport [kBody]
 inline constexpr uint32_t kWireTransport = 18;  // fed connections: a command for the transport
 inline constexpr uint32_t kWireConnected = 19;  // a connection that was asked for is there; header only
+inline constexpr uint32_t kWireReadable =
+    20;  // there is something to receive, which the application does by itself; header only
 
 // Completions of WebSockets (ws/ws_session.h): the key is the connection's.
-inline constexpr uint32_t kWsMessage = 20;    // a message, or a piece of one [kBody]
-inline constexpr uint32_t kWsPing = 21;       // [kBody]
-inline constexpr uint32_t kWsPong = 22;       // [kBody]
-inline constexpr uint32_t kWsPeerClose = 23;  // the peer's close frame
-inline constexpr uint32_t kWsFailure = 24;    // the connection is being failed
-inline constexpr uint32_t kWsDrained = 25;    // what was to be sent has fallen to the low watermark; header only
-inline constexpr uint32_t kWsFlushed = 26;    // up to the notification of that number, all has left [kWireClosed]
-inline constexpr uint32_t kWsClosed = 27;     // the connection is gone, or ends: the last record [kWireClosed]
+inline constexpr uint32_t kWsMessage = 21;    // a message, or a piece of one [kBody]
+inline constexpr uint32_t kWsPing = 22;       // [kBody]
+inline constexpr uint32_t kWsPong = 23;       // [kBody]
+inline constexpr uint32_t kWsPeerClose = 24;  // the peer's close frame
+inline constexpr uint32_t kWsFailure = 25;    // the connection is being failed
+inline constexpr uint32_t kWsDrained = 26;    // what was to be sent has fallen to the low watermark; header only
+inline constexpr uint32_t kWsFlushed = 27;    // up to the notification of that number, all has left [kWireClosed]
+inline constexpr uint32_t kWsClosed = 28;     // the connection is gone, or ends: the last record [kWireClosed]
 inline constexpr uint32_t kWsAttached =
-    28;  // a wire session gave way: of it come only kWireClosed after this, and kWireData where tapped; header only
+    29;  // a wire session gave way: of it come only kWireClosed after this, and kWireData where tapped; header only
 
 // kRequest
 inline constexpr uint32_t kRequestServerOffset = 16;                // u32: server index
@@ -229,6 +231,8 @@ inline constexpr uint32_t kWireProceedUpgradeFlag = 1;  // what follows the head
 inline constexpr uint32_t kWireProceedBodyFlag = 2;     // with it: what follows the body is
 inline constexpr uint32_t kWireDestroyResetFlag = 1;    // with RST
 inline constexpr uint32_t kWireReadingOnFlag = 1;       // go on
+inline constexpr uint32_t kWireReadingByHandFlag =
+    2;  // the application receives by itself: kWireReadable tells it when
 
 // kWsAccept, kWsAttach
 inline constexpr uint32_t kWsConnectionIndexOffset = 16;       // u32: kWsAccept: the connection's key

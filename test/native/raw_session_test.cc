@@ -136,6 +136,58 @@ TEST("raw: bytes are sent at once where all before them has left, as far as the 
   expectNothingLeft(world);
 }
 
+TEST("raw: what comes is received by hand where the application says so, and as data again when it does not") {
+  for (const bool poll : {false, true}) {
+    const DescriptorCheck descriptors;
+    WireWorld world(rawOptions(poll, false), ServerKind::Raw);
+    std::vector<uint8_t> memory(1000);
+    std::string received;
+    bool takes = true;
+    world.onReadable = [&](Wire& wire) {
+      if (!takes) return;
+      const size_t count = world.engine.receive(wire.key, memory);
+      received.append(memory.begin(), memory.begin() + static_cast<std::ptrdiff_t>(count));
+    };
+    Client client = world.connect();
+    client.send("as data");
+    world.run({&client});
+    Wire& wire = *world.wires.at(0);
+    EXPECT_EQ(world.engine.receive(wire.key, memory), 0u);  // nobody said so yet
+    world.setReading(wire, true, true);
+    const std::string block = pattern(100'000);
+    for (size_t sent = 0; sent < block.size() || received.size() < block.size();) {
+      sent += client.send(std::string_view(block).substr(sent));
+      world.turn();
+    }
+    EXPECT_EQ(received, block);
+    takes = false;  // told again as long as something is there
+    client.send("late");
+    for (int i = 0; i < 3; i++) world.turn();
+    EXPECT_EQ(received, block);
+    world.setReading(wire, false, true);
+    world.run({&client});
+    EXPECT_EQ(world.engine.receive(wire.key, memory), 0u);  // paused
+    takes = true;
+    world.setReading(wire, true, true);
+    world.run({&client});
+    EXPECT_EQ(received, block + "late");
+    EXPECT_EQ(world.engine.receive(wire.key, memory), 0u);  // nothing there
+    world.setReading(wire, true, false);
+    client.send(" again");
+    world.run({&client});
+    EXPECT_EQ(wire.log, "data as data again\n");
+    world.setReading(wire, true, true);
+    world.run({&client});
+    client.halfClose();
+    world.run({&client});
+    EXPECT_EQ(wire.log, "data as data again\nend\n");
+    EXPECT_EQ(world.engine.receive(wire.key, memory), 0u);  // over
+    world.destroy(wire);
+    expectNothingLeft(world);
+    EXPECT_EQ(world.engine.receive(wire.key, memory), 0u);
+  }
+}
+
 TEST("connections that the engine makes: refused, given up, and impossible ones") {
   const DescriptorCheck descriptors;
   WireWorld world(rawOptions(false, true), ServerKind::Raw);

@@ -121,6 +121,7 @@ class WireWorld {
   std::vector<std::unique_ptr<Wire>> wires;
   std::function<void(Wire&, std::string_view target, uint32_t flags)> onRequest;
   std::function<void(Wire&, size_t)> onBody;  // and data
+  std::function<void(Wire&)> onReadable;
   std::function<void(Wire&)> onBodyEnd;
   std::function<void(Wire&)> onEnd;
   std::function<void(Wire&)> onError;
@@ -151,8 +152,9 @@ class WireWorld {
   void destroy(Wire& wire, bool reset = false) {
     submitBare(records::kWireDestroy, wire, reset ? records::kWireDestroyResetFlag : 0);
   }
-  void setReading(Wire& wire, bool on) {
-    submitBare(records::kWireReading, wire, on ? records::kWireReadingOnFlag : 0);
+  void setReading(Wire& wire, bool on, bool byHand = false) {
+    submitBare(records::kWireReading, wire,
+               (on ? records::kWireReadingOnFlag : 0) | (byHand ? records::kWireReadingByHandFlag : 0));
   }
   void setInactivity(Wire& wire, uint32_t ms) { submitNumber(records::kWireInactivity, wire, ms); }
   void acknowledge(Wire& wire, uint32_t count) {
@@ -253,6 +255,9 @@ inline void WireWorld::dispatch(uint32_t opcode, uint32_t flags, const uint8_t* 
   switch (opcode) {
     case kWireConnected:
       wire.log += "connected\n";
+      return;
+    case kWireReadable:
+      if (onReadable) onReadable(wire);
       return;
     case kWireRequest:
       return request(wire, flags, record);

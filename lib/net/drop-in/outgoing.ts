@@ -8,8 +8,6 @@ import type { Done } from './node-parts.js';
 /** In native memory and not yet with the system, at most (about). */
 const WINDOW_BYTES = 256 * 1024;
 const PIECE_BYTES = 64 * 1024;
-/** So much is worth a system call of its own, which takes it from where it stands. */
-const LARGE_BYTES = 8 * 1024;
 
 interface Piece {
   readonly bytes: Uint8Array;
@@ -97,13 +95,8 @@ export class Outgoing {
     };
   }
 
-  /** What is large to the system, as far as that takes it at once; the rest to native memory. */
   #hand(bytes: Uint8Array): void {
-    const wire = this.#wire;
-    const sent = bytes.length >= LARGE_BYTES ? wire.sendNow(bytes) : 0;
-    if (sent === 0) wire.write('', bytes, 0);
-    else if (sent < bytes.length) wire.write('', bytes.subarray(sent), 0);
-    else this.#sent = wire.position;
+    if (this.#wire.send(bytes) === bytes.length) this.#sent = this.#wire.position;
   }
 
   #hasRoom(): boolean {
