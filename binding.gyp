@@ -18,7 +18,8 @@
     # Node's common.gypi brings its own standard, which differs from version to version.
     'cflags_cc!': ['-std=gnu++14', '-std=gnu++1y', '-std=gnu++17', '-std=gnu++20', '-std=gnu++23'],
     'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti', '-fvisibility=hidden', '-fvisibility-inlines-hidden'],
-    'cflags': ['-Wall', '-Wextra', '-Wno-unused-parameter', '-fno-plt'],
+    'cflags': ['-Wall', '-Wextra', '-Wno-unused-parameter', '-fno-plt', '-flto=auto'],
+    'ldflags': ['-flto=auto', '-O3'],
     'xcode_settings': {
       'CLANG_CXX_LANGUAGE_STANDARD': 'c++20',
       'CLANG_CXX_LIBRARY': 'libc++',

@@ -112,6 +112,9 @@ const PIECE_BYTES = MAX_SUBMISSION_BYTES / 4;
 const INDEX_WORD = EXCHANGE_INDEX_OFFSET >>> 2;
 const GENERATION_WORD = EXCHANGE_GENERATION_OFFSET >>> 2;
 
+/** Of one read: others are to have their turn. */
+const MAX_RECEIVE_BYTES = 1024 * 1024;
+
 /** So much is worth a system call of its own, which spares copying it. */
 const LARGE_BYTES = 8 * 1024;
 
@@ -168,7 +171,7 @@ export class WireConnection {
    * for `write`.
    */
   sendNow(bytes: Uint8Array): number {
-    const sent = this.loop.engine.wireSendNow(this.index, this.generation, this.position, bytes);
+    const sent = this.loop.engine.wireSendNow(this.index, this.generation, bytes, this.position);
     this.position = (this.position + sent) >>> 0;
     return sent;
   }
@@ -224,7 +227,7 @@ export class WireConnection {
 
   /** Receives into `memory`, in onReadable. How many bytes; 0: none, and what else happened is told as ever. */
   receive(memory: Uint8Array): number {
-    return this.loop.engine.wireReceive(this.index, this.generation, memory);
+    return this.loop.engine.wireReceive(this.index, this.generation, memory, MAX_RECEIVE_BYTES);
   }
 
   /** onIdle(false) after each such time without a byte in either direction. 0: never. */

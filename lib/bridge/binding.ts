@@ -49,9 +49,9 @@ export interface NativeEngine {
   /** Bytes that have left on the connection so far, modulo 2^32; -1: it is gone. */
   wireSent(index: number, generation: number): number;
   /** Of `bytes`, how many have left at once: none where `position` has not, which is before them. */
-  wireSendNow(index: number, generation: number, position: number, bytes: Uint8Array): number;
-  /** Receives into `memory`, after WIRE_READABLE. How many bytes; 0: nothing, and what else happened comes by the ring. */
-  wireReceive(index: number, generation: number, memory: Uint8Array): number;
+  wireSendNow(index: number, generation: number, bytes: Uint8Array, position: number): number;
+  /** Receives up to `most` bytes into `memory`, after WIRE_READABLE. How many; 0: none, and what else happened comes by the ring. */
+  wireReceive(index: number, generation: number, memory: Uint8Array, most: number): number;
   /** Bytes that have come on the connection so far; -1: it is gone. */
   wireReceived(index: number, generation: number): number;
   /** In the middle of a request, or with a part of the next one's head, after a look at what has come. */

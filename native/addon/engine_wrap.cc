@@ -53,8 +53,6 @@ Napi::Function EngineWrap::define(Napi::Env env) {
                          InstanceMethod<&EngineWrap::feedEnd>("feedEnd"),
                          InstanceMethod<&EngineWrap::feedClosed>("feedClosed"),
                          InstanceMethod<&EngineWrap::wireSent>("wireSent"),
-                         InstanceMethod<&EngineWrap::wireSendNow>("wireSendNow"),
-                         InstanceMethod<&EngineWrap::wireReceive>("wireReceive"),
                          InstanceMethod<&EngineWrap::wireReceived>("wireReceived"),
                          InstanceMethod<&EngineWrap::wireReceiving>("wireReceiving"),
                          InstanceMethod<&EngineWrap::release>("release"),
@@ -96,6 +94,7 @@ EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Engine
     return;
   }
   engine_->attach(*driver_);
+  defineQuickFunctions(info.This().As<Napi::Object>());
   Ref();  // the loop's callbacks point here: no garbage collection before tearDown
   napi_add_async_cleanup_hook(
       env,

@@ -11,6 +11,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <span>
 
 #include "engine/engine.h"
 #include "reactor/inline_driver.h"
@@ -54,8 +55,11 @@ class EngineWrap final : public Napi::ObjectWrap<EngineWrap> {
   void feedEnd(const Napi::CallbackInfo& info);
   void feedClosed(const Napi::CallbackInfo& info);
   Napi::Value wireSent(const Napi::CallbackInfo& info);
-  Napi::Value wireSendNow(const Napi::CallbackInfo& info);
-  Napi::Value wireReceive(const Napi::CallbackInfo& info);
+  using QuickFunction = uint32_t (EngineWrap::*)(SlabKey key, std::span<uint8_t> memory, uint32_t number);
+  void defineQuickFunctions(Napi::Object self);
+  static napi_value quickly(napi_env env, napi_callback_info info, QuickFunction function);
+  uint32_t sendNow(SlabKey key, std::span<uint8_t> bytes, uint32_t position);
+  uint32_t receive(SlabKey key, std::span<uint8_t> memory, uint32_t most);
   Napi::Value wireReceived(const Napi::CallbackInfo& info);
   Napi::Value wireReceiving(const Napi::CallbackInfo& info);
   Napi::Value release(const Napi::CallbackInfo& info);

@@ -1,6 +1,8 @@
 // The half of EngineWrap that the drop-in for node:http uses: servers apart from their listeners, wire sessions, and
 // connections that come from elsewhere. A server or a connection that is unknown, or has gone: nothing happens, or the
 // result says so.
+#include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "addon/engine_wrap.h"
@@ -112,21 +114,48 @@ Napi::Value EngineWrap::wireSent(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), connection == nullptr ? -1.0 : static_cast<double>(connection->sentBytes()));
 }
 
-// (index, generation, position, bytes)
-Napi::Value EngineWrap::wireSendNow(const Napi::CallbackInfo& info) {
-  if (engine_ == nullptr) return Napi::Number::New(info.Env(), 0);
-  const auto bytes = info[3].As<Napi::Uint8Array>();
-  const uint32_t position = info[2].As<Napi::Number>().Uint32Value();
-  const size_t sent = engine_->sendNow(keyOf(info), position, std::span(bytes.Data(), bytes.ByteLength()));
-  return Napi::Number::New(info.Env(), static_cast<double>(sent));
+// What a message may cost a call of: functions that know their engine, past the look-ups of a method.
+
+void EngineWrap::defineQuickFunctions(Napi::Object self) {
+  const auto define = [&](const char* name, napi_callback callback) {
+    napi_value function;
+    if (napi_create_function(Env(), name, NAPI_AUTO_LENGTH, callback, this, &function) == napi_ok)
+      self.Set(name, function);
+  };
+  define("wireSendNow", [](napi_env env, napi_callback_info info) { return quickly(env, info, &EngineWrap::sendNow); });
+  define("wireReceive", [](napi_env env, napi_callback_info info) { return quickly(env, info, &EngineWrap::receive); });
 }
 
-// (index, generation, memory)
-Napi::Value EngineWrap::wireReceive(const Napi::CallbackInfo& info) {
-  if (engine_ == nullptr) return Napi::Number::New(info.Env(), 0);
-  auto memory = info[2].As<Napi::Uint8Array>();
-  const size_t count = engine_->receive(keyOf(info), std::span(memory.Data(), memory.ByteLength()));
-  return Napi::Number::New(info.Env(), static_cast<double>(count));
+// (index, generation, memory, a number) to a count
+napi_value EngineWrap::quickly(napi_env env, napi_callback_info info, QuickFunction function) {
+  size_t count = 4;
+  std::array<napi_value, 4> arguments{};
+  void* self = nullptr;
+  uint32_t result = 0;
+  SlabKey key;
+  uint8_t* memory = nullptr;
+  size_t byteCount = 0;
+  uint32_t number = 0;
+  if (napi_get_cb_info(env, info, &count, arguments.data(), nullptr, &self) == napi_ok &&
+      napi_get_value_uint32(env, arguments[0], &key.index) == napi_ok &&
+      napi_get_value_uint32(env, arguments[1], &key.generation) == napi_ok &&
+      napi_get_typedarray_info(env, arguments[2], nullptr, &byteCount, reinterpret_cast<void**>(&memory), nullptr,
+                               nullptr) == napi_ok &&
+      napi_get_value_uint32(env, arguments[3], &number) == napi_ok) {
+    auto* wrap = static_cast<EngineWrap*>(self);
+    if (wrap->engine_ != nullptr) result = (wrap->*function)(key, {memory, byteCount}, number);
+  }
+  napi_value value = nullptr;
+  return napi_create_uint32(env, result, &value) == napi_ok ? value : nullptr;
+}
+
+// `bytes` are those behind `position`.
+uint32_t EngineWrap::sendNow(SlabKey key, std::span<uint8_t> bytes, uint32_t position) {
+  return static_cast<uint32_t>(engine_->sendNow(key, position, bytes));
+}
+
+uint32_t EngineWrap::receive(SlabKey key, std::span<uint8_t> memory, uint32_t most) {
+  return static_cast<uint32_t>(engine_->receive(key, memory.first(std::min<size_t>(memory.size(), most))));
 }
 
 Napi::Value EngineWrap::wireReceived(const Napi::CallbackInfo& info) {

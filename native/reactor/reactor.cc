@@ -29,8 +29,8 @@ Result<size_t> Reactor::runOnce(int timeoutMs) {
   const PhaseScope turn(phases_, Phase::Poll);
   const Result<size_t> ready = poller_->wait(events_, timeoutMs);
   if (!ready) return ready;
-  inTurn_ = true;
   updateNow();
+  inTurn_ = true;
   phases_.enter(Phase::Read);
   dispatchReadiness({events_.data(), ready.value()});
   phases_.enter(Phase::Timers);
@@ -42,8 +42,8 @@ Result<size_t> Reactor::runOnce(int timeoutMs) {
 
 void Reactor::settle() {
   if (inTurn_) return;
-  inTurn_ = true;
   updateNow();
+  inTurn_ = true;
   runRounds();
   inTurn_ = false;
 }

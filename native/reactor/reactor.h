@@ -89,7 +89,10 @@ class Reactor {
 
   Poller& poller() { return *poller_; }
   uint64_t nowMs() const { return nowMs_; }
-  void updateNow() { nowMs_ = clock_(); }
+  // Not within a turn, which has read it.
+  void updateNow() {
+    if (!inTurn_) nowMs_ = clock_();
+  }
   // When the next turn is wanted on account of timers: a delay in ms, or -1.
   int64_t nextTimerDelayMs();
   uint64_t bytesReceived = 0;
