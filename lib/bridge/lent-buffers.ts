@@ -18,6 +18,8 @@ import type { RingMemory } from './submission-writer.js';
 /** A body of which so much comes in one piece is worth lending for, and data. */
 const BULK_BYTES = LENT_BUFFER_BYTES / 4;
 const DATA_BYTES = 1024;
+/** What is lent while pieces come that fill half of a buffer: a message in one piece costs less than one in two. */
+const LARGE_BUFFER_BYTES = 4 * LENT_BUFFER_BYTES;
 
 // Of a BODY record. The compiler folds the constants of a module, and looks up those that are imported each time.
 const HEAD_BYTES = BODY_BYTES;
@@ -67,6 +69,8 @@ export class LentBuffers {
   readonly #lent: Buffer[] = [];
   /** Slots to lend for, in the order in which they were used up. */
   readonly #wanted: number[] = [];
+  /** Of the pieces that came since the latest lending, the largest's length. */
+  #largest = 0;
 
   constructor(engine: NativeEngine, completions: RingMemory) {
     this.#engine = engine;
@@ -83,7 +87,7 @@ export class LentBuffers {
       return ownBytes(this.#bytes, at + HEAD_BYTES, at + HEAD_BYTES + length, false);
     }
     const start = words[word + START_WORD] as number;
-    return viewOf(this.#bufferOf(flags, word), start, start + length);
+    return viewOf(this.#bufferOf(flags, word, length), start, start + length);
   }
 
   /** The same without a copy: tells `receiver` where they stand. */
@@ -95,11 +99,12 @@ export class LentBuffers {
       return;
     }
     const start = this.#words[word + START_WORD] as number;
-    receiver.onBytes(this.#bufferOf(flags, word), start, start + length, true);
+    receiver.onBytes(this.#bufferOf(flags, word, length), start, start + length, true);
   }
 
   /** Where a piece stands that was received in a buffer that was lent. */
-  #bufferOf(flags: number, word: number): Buffer {
+  #bufferOf(flags: number, word: number, length: number): Buffer {
+    if (length > this.#largest) this.#largest = length;
     const slot = this.#words[word + SLOT_WORD] as number;
     if ((flags & LAST_FLAG) !== 0) this.#wanted.push(slot);
     return this.#lent[slot] as Buffer;
@@ -117,7 +122,9 @@ export class LentBuffers {
   }
 
   #lend(slot: number): void {
-    const buffer = Buffer.allocUnsafeSlow(LENT_BUFFER_BYTES);
+    const isLarge = this.#largest >= LENT_BUFFER_BYTES / 2;
+    const buffer = Buffer.allocUnsafeSlow(isLarge ? LARGE_BUFFER_BYTES : LENT_BUFFER_BYTES);
+    this.#largest = 0;
     this.#lent[slot] = buffer;
     this.#engine.lend(slot, buffer);
   }

@@ -94,20 +94,25 @@ void Completions::replenish() {
 // Layouts that several records share.
 
 void Completions::putBytes(uint32_t opcode, uint32_t flags, SlabKey key, std::span<const uint8_t> bytes) {
+  if (putPlace(opcode, flags, key, bytes)) return;
   const auto size = static_cast<uint32_t>(bytes.size());
-  const size_t enough = opcode == kWireData ? LentBuffers::kMinDataBytes : LentBuffers::kMinPieceBytes;
-  if (const std::optional<LentBuffers::Piece> piece = lent_.take(bytes, enough)) {
-    flags |= kBodyLentFlag | (piece->isLast ? kBodyLentLastFlag : 0);
-    uint8_t* record = mustReserve(opcode, flags, kBodyLentBytes, key);
-    storeWord(record, kBodyLengthOffset, size);
-    storeWord(record, kBodyLentSlotOffset, piece->slot);
-    storeWord(record, kBodyLentStartOffset, piece->start);
-    return commit();
-  }
   uint8_t* record = mustReserve(opcode, flags, kBodyBytes + size, key);
   storeWord(record, kBodyLengthOffset, size);
   if (size != 0) std::memcpy(record + kBodyBytes, bytes.data(), size);
   commit();
+}
+
+bool Completions::putPlace(uint32_t opcode, uint32_t flags, SlabKey key, std::span<const uint8_t> bytes) {
+  const size_t enough = opcode == kWireData ? LentBuffers::kMinDataBytes : LentBuffers::kMinPieceBytes;
+  const std::optional<LentBuffers::Piece> piece = lent_.take(bytes, enough);
+  if (!piece) return false;
+  flags |= kBodyLentFlag | (piece->isLast ? kBodyLentLastFlag : 0);
+  uint8_t* record = mustReserve(opcode, flags, kBodyLentBytes, key);
+  storeWord(record, kBodyLengthOffset, static_cast<uint32_t>(bytes.size()));
+  storeWord(record, kBodyLentSlotOffset, piece->slot);
+  storeWord(record, kBodyLentStartOffset, piece->start);
+  commit();
+  return true;
 }
 
 void Completions::putTrailers(uint32_t opcode, SlabKey key, std::span<const HeaderField> trailers,

@@ -75,6 +75,8 @@ class Completions final : public SinkRoom, public ExchangeSink, public WireSink,
   bool putRequest(uint32_t opcode, uint32_t flags, SlabKey key, uint32_t server, SlabKey connection,
                   const ArrivedRequest& request);
   void putBytes(uint32_t opcode, uint32_t flags, SlabKey key, std::span<const uint8_t> bytes);
+  // By place, where they stand in a buffer that was lent; false: they do not.
+  bool putPlace(uint32_t opcode, uint32_t flags, SlabKey key, std::span<const uint8_t> bytes);
   // In records that the ring can take.
   void putPieces(uint32_t opcode, SlabKey key, std::span<const uint8_t> bytes);
   void putTrailers(uint32_t opcode, SlabKey key, std::span<const HeaderField> trailers, std::span<const uint8_t> bytes);

@@ -90,6 +90,7 @@ void Completions::onWireTransport(SlabKey connection, TransportCommand command) 
 }
 
 void Completions::putPieces(uint32_t opcode, SlabKey key, std::span<const uint8_t> bytes) {
+  if (putPlace(opcode, 0, key, bytes)) return;
   const size_t most = std::min<size_t>(kMaxPieceBytes, capacity_ / 4);
   for (size_t at = 0; at < bytes.size(); at += most) {
     putBytes(opcode, 0, key, bytes.subspan(at, std::min(most, bytes.size() - at)));

@@ -90,7 +90,7 @@ void Reactor::dispatchReadiness(std::span<const ReadyEvent> events) {
 // application takes what has piled up while it is still in the cache.
 void Reactor::readOn(SlabKey key) {
   for (size_t reads = 0; reads < kBulkReadsPerEvent; reads++) {
-    if (delegate_.lentBuffers().isUsedUp()) runRounds();
+    if (delegate_.lentBuffers().wantTurn()) runRounds();
     Connection* connection = connections_.get(key);
     if (connection == nullptr || !connection->mayReadOn()) return;
     connection->readOnce();

@@ -24,6 +24,8 @@ class LentBuffers {
   // pieces, and of data, which may be a message of its own.
   static constexpr size_t kMinPieceBytes = 16 * 1024;
   static constexpr size_t kMinDataBytes = 1024;
+  // So much is a turn of the application's worth.
+  static constexpr size_t kTurnBytes = 64 * 1024;
 
   struct Piece {
     uint32_t slot;
@@ -53,7 +55,8 @@ class LentBuffers {
     if (at < start + used_ || at + bytes.size() > start + memory.size()) return std::nullopt;
     Piece piece{slot_, static_cast<uint32_t>(at - start), false};
     used_ = static_cast<uint32_t>(at - start + bytes.size());
-    if (memory.size() - used_ < std::clamp(2 * bytes.size(), kMinRoomBytes, kEnoughRoomBytes)) {
+    takenBytes_ += bytes.size();
+    if (memory.size() - used_ < std::clamp(2 * bytes.size(), kMinRoomBytes, memory.size() / 2)) {
       piece.isLast = true;
       slots_[slot_] = {};
       slot_ = (slot_ + 1) % slots_.size();
@@ -63,20 +66,25 @@ class LentBuffers {
     return piece;
   }
 
-  // All that was lent has gone back: the application's turn.
-  bool isUsedUp() const { return wasUsedUp_; }
+  // The application's turn: all that was lent has gone back, or there is so much for it that what it does with it
+  // should still find it in the cache.
+  bool wantTurn() const { return wasUsedUp_ || takenBytes_ >= kTurnBytes; }
   // It has had its turn; without anything lent, bodies are copied.
-  void onTurn() { wasUsedUp_ = false; }
+  void onTurn() {
+    wasUsedUp_ = false;
+    takenBytes_ = 0;
+  }
 
  private:
-  // Less room than for two more of its size would cut what follows a piece into small reads.
+  // Less room than for two more of its size, and than half of the buffer, would cut what follows a piece into small
+  // reads.
   static constexpr size_t kMinRoomBytes = 4 * 1024;
-  static constexpr size_t kEnoughRoomBytes = 32 * 1024;
 
   std::array<std::span<uint8_t>, records::kLentBufferCount> slots_;
   uint32_t slot_ = 0;  // the one in use
   uint32_t used_ = 0;  // of it, from its start
   uint32_t lentCount_ = 0;
+  size_t takenBytes_ = 0;  // since the application's last turn
   bool wasUsedUp_ = false;
 };
 

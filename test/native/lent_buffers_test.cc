@@ -26,7 +26,7 @@ struct Lent {
 TEST("lent buffers: without any there is no room, and nothing is taken") {
   LentBuffers buffers;
   EXPECT(buffers.next().empty());
-  EXPECT(!buffers.isUsedUp());
+  EXPECT(!buffers.wantTurn());
   const std::vector<uint8_t> bytes(kBytes);
   EXPECT(!buffers.take(bytes, kPiece).has_value());
 }
@@ -62,16 +62,42 @@ TEST("lent buffers: a buffer goes back with the piece that leaves too little, an
   Lent lent;
   for (uint32_t round = 0; round < 3; round++) {
     for (uint32_t slot = 0; slot < records::kLentBufferCount; slot++) {
-      EXPECT(!lent.buffers.isUsedUp());
+      lent.buffers.onTurn();
+      EXPECT(!lent.buffers.wantTurn());
       const auto piece = lent.buffers.take(lent.buffers.next().first(kBytes - kPiece), kPiece);
       EXPECT(piece.has_value() && piece->slot == slot && piece->start == 0 && piece->isLast);
     }
-    EXPECT(lent.buffers.isUsedUp());
+    EXPECT(lent.buffers.wantTurn());
     EXPECT(lent.buffers.next().empty());
     lent.buffers.onTurn();
-    EXPECT(!lent.buffers.isUsedUp());  // nobody is rung for again before something is lent
+    EXPECT(!lent.buffers.wantTurn());  // nobody is rung for again before something is lent
     for (uint32_t slot = 0; slot < records::kLentBufferCount; slot++) lent.lend(slot);
   }
+}
+
+TEST("lent buffers: the application is to have its turn before it has more than fits in a cache") {
+  Lent lent;
+  size_t taken = 0;
+  for (bool wanted = false; !wanted; wanted = lent.buffers.wantTurn()) {
+    EXPECT(taken < LentBuffers::kTurnBytes);
+    EXPECT(lent.buffers.take(lent.buffers.next().first(kPiece), kPiece).has_value());
+    taken += kPiece;
+  }
+  EXPECT_EQ(taken, LentBuffers::kTurnBytes);
+  lent.buffers.onTurn();
+  EXPECT(!lent.buffers.wantTurn());
+}
+
+TEST("lent buffers: a buffer that a message fills half of is given back once another would not fit twice") {
+  std::vector<uint8_t> memory(4 * kBytes);
+  LentBuffers buffers;
+  buffers.lend(0, memory);
+  constexpr size_t kMessage = 100 * 1024;
+  const auto first = buffers.take(buffers.next().first(kMessage), kPiece);
+  EXPECT(first.has_value() && !first->isLast);
+  const auto second = buffers.take(buffers.next().first(kMessage), kPiece);
+  EXPECT(second.has_value() && second->start == kMessage && second->isLast);
+  EXPECT(buffers.next().empty());
 }
 
 TEST("lent buffers: small pieces of data fill a buffer as far as there is room for more") {
