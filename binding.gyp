@@ -5,6 +5,8 @@
     'gammaloop_tests%': 0,
     # 1 turns warnings into errors: CI does.
     'gammaloop_werror%': 0,
+    # 1 optimizes across files.
+    'gammaloop_lto%': '<!(node scripts/link-time-optimization.mjs <(OS))',
   },
   'target_defaults': {
     'include_dirs': [
@@ -18,8 +20,7 @@
     # Node's common.gypi brings its own standard, which differs from version to version.
     'cflags_cc!': ['-std=gnu++14', '-std=gnu++1y', '-std=gnu++17', '-std=gnu++20', '-std=gnu++23'],
     'cflags_cc': ['-std=c++20', '-fno-exceptions', '-fno-rtti', '-fvisibility=hidden', '-fvisibility-inlines-hidden'],
-    'cflags': ['-Wall', '-Wextra', '-Wno-unused-parameter', '-fno-plt', '-flto=auto'],
-    'ldflags': ['-flto=auto', '-O3'],
+    'cflags': ['-Wall', '-Wextra', '-Wno-unused-parameter', '-fno-plt'],
     'xcode_settings': {
       'CLANG_CXX_LANGUAGE_STANDARD': 'c++20',
       'CLANG_CXX_LIBRARY': 'libc++',
@@ -27,10 +28,15 @@
       'GCC_ENABLE_CPP_RTTI': 'NO',
       'GCC_OPTIMIZATION_LEVEL': '3',
       'GCC_SYMBOLS_PRIVATE_EXTERN': 'YES',
+      'LLVM_LTO': 'YES',
       'MACOSX_DEPLOYMENT_TARGET': '11.0',
       'OTHER_CFLAGS': ['-Wall', '-Wextra', '-Wno-unused-parameter'],
     },
     'conditions': [
+      ['gammaloop_lto==1', {
+        'cflags': ['-flto=auto'],
+        'ldflags': ['-flto=auto', '-O3'],
+      }],
       ['gammaloop_werror==1', {
         'cflags': ['-Werror'],
         'xcode_settings': {'GCC_TREAT_WARNINGS_AS_ERRORS': 'YES'},
