@@ -62,6 +62,18 @@ export function ownBytes(memory: Buffer, start: number, end: number, isOwn: bool
   return copy;
 }
 
+/** Less than 32 MiB, above which glibc learns nothing. */
+const FREED_BLOCK_BYTES = 24 * 1024 * 1024;
+
+/**
+ * Used buffers go back to malloc by the garbage collector, tens of megabytes at a time. glibc gives so much back to the system, and faults it in again page by
+ * page, until a block of such a size has been freed: its thresholds follow (mallopt(3), M_MMAP_THRESHOLD), unless they were set by hand. This is one, which nobody
+ * touches, so that it never is in memory. Another malloc takes no notice.
+ */
+function keepFreedMemory(): void {
+  Buffer.allocUnsafeSlow(FREED_BLOCK_BYTES);
+}
+
 export class LentBuffers {
   readonly #engine: NativeEngine;
   readonly #bytes: Buffer;
@@ -118,6 +130,7 @@ export class LentBuffers {
   /** With the first piece that is worth it: a server that gets none needs no buffers. */
   #begin(): void {
     if (this.#lent.length > 0) return;
+    keepFreedMemory();
     for (let slot = 0; slot < LENT_BUFFER_COUNT; slot++) this.#lend(slot);
   }
 
