@@ -3,6 +3,7 @@
  * and report; the order of the protocol's calls, pausing and the watermarks are decided here.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { isUint8Array } from 'node:util/types';
 import { ownBytes, viewOf } from '../bridge/lent-buffers.js';
 import { HANDLER } from '../diagnostics.js';
 import { ClosedError, OptionError } from '../errors.js';
@@ -342,7 +343,7 @@ export abstract class Transport extends AsyncResource {
 
 function memoryOf(protocol: BufferedProtocol, sizeHint: number): Uint8Array {
   const memory = protocol.getBuffer(sizeHint);
-  if (memory instanceof Uint8Array && memory.length > 0) return memory;
+  if (isUint8Array(memory) && memory.length > 0) return memory;
   throw new OptionError('getBuffer()', 'a Uint8Array of at least one byte', memory);
 }
 

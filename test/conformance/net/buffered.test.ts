@@ -157,6 +157,7 @@ describe.each(backends)('buffered protocols on the %s backend', (backend) => {
         return memory;
       },
     ],
+    ['what only looks like memory', () => Object.create(Uint8Array.prototype, { length: { value: 8 } })],
     [
       'an exception',
       () => {
