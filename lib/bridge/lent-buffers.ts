@@ -2,6 +2,7 @@
  * Buffers that native code receives large bodies into, so that these come without a copy: a record says where in which buffer a piece stands. What is
  * handed out is the program's own: a buffer is never written to again where a piece of it was, and is replaced after its last piece.
  */
+import { markAsUntransferable } from 'node:worker_threads';
 import type { NativeEngine } from './binding.js';
 import {
   BODY_BYTES,
@@ -138,6 +139,8 @@ export class LentBuffers {
     const isLarge = this.#largest >= LENT_BUFFER_BYTES / 2;
     const buffer = Buffer.allocUnsafeSlow(isLarge ? LARGE_BUFFER_BYTES : LENT_BUFFER_BYTES);
     this.#largest = 0;
+    // Native code goes on receiving into it while a program has pieces: it may not move to another thread with one of them.
+    markAsUntransferable(buffer.buffer);
     this.#lent[slot] = buffer;
     this.#engine.lend(slot, buffer);
   }

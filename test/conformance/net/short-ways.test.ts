@@ -302,6 +302,24 @@ describe.each(netImplementations)('reads on $name', (implementation) => {
     expect(at).toBe(whole.length);
   });
 
+  test('go on where a program has tried to move the memory of one to another thread', async () => {
+    const { near, far } = await on.pair();
+    let byteCount = 0;
+    far.on('data', (chunk: Buffer<ArrayBuffer>) => {
+      byteCount += chunk.length;
+      try {
+        structuredClone(chunk, { transfer: [chunk.buffer] });
+      } catch (error) {
+        expect((error as Error).name).toBe('DataCloneError');
+      }
+    });
+    for (let round = 1; round <= 100; round++) {
+      near.write(Buffer.alloc(4000, round));
+      while (far.bytesRead < round * 4000) await turn();
+    }
+    expect(byteCount).toBe(400_000);
+  });
+
   test('stop with pause(), and with what is put back', async () => {
     const { near, far } = await on.pair();
     const log: string[] = [];
