@@ -75,6 +75,30 @@ function keepFreedMemory(): void {
   Buffer.allocUnsafeSlow(FREED_BLOCK_BYTES);
 }
 
+/** Node 22 marks memory for messages only: ArrayBuffer.prototype.transfer moves it all the same. */
+const isMovedByTransfer = (() => {
+  const trial = new ArrayBuffer(1);
+  markAsUntransferable(trial);
+  try {
+    (trial as { transfer?(): ArrayBuffer }).transfer?.();
+  } catch {} // refused, as it should be
+  return trial.byteLength === 0;
+})();
+
+function refuseTransfer(): never {
+  throw new TypeError(
+    'ArrayBuffer is not detachable: what the engine receives stands in it. Copy the part that is to move',
+  );
+}
+
+/** Native code goes on receiving into `memory` while a program has pieces: it may not move away with one of them. */
+function keepInPlace(memory: ArrayBufferLike): void {
+  markAsUntransferable(memory);
+  if (!isMovedByTransfer) return;
+  const refusing = { value: refuseTransfer };
+  Object.defineProperties(memory, { transfer: refusing, transferToFixedLength: refusing });
+}
+
 export class LentBuffers {
   readonly #engine: NativeEngine;
   readonly #bytes: Buffer;
@@ -139,8 +163,7 @@ export class LentBuffers {
     const isLarge = this.#largest >= LENT_BUFFER_BYTES / 2;
     const buffer = Buffer.allocUnsafeSlow(isLarge ? LARGE_BUFFER_BYTES : LENT_BUFFER_BYTES);
     this.#largest = 0;
-    // Native code goes on receiving into it while a program has pieces: it may not move to another thread with one of them.
-    markAsUntransferable(buffer.buffer);
+    keepInPlace(buffer.buffer);
     this.#lent[slot] = buffer;
     this.#engine.lend(slot, buffer);
   }
