@@ -168,7 +168,9 @@ std::unique_ptr<Session> Engine::Server::makeSession(Connection& connection) {
 Result<void> Engine::turn() {
   http_.date.update(std::time(nullptr));
   Result<size_t> ready = reactor_.runOnce(0);
-  for (int looks = 0; ready && looks_.wanted(ready.value(), looks); looks++) ready = reactor_.runOnce(0);
+  for (int looks = 0; ready && looks_.wanted(ready.value(), looks, reactor_.nowMs()); looks++) {
+    ready = reactor_.runOnce(0);
+  }
   updateDriver();
   if (!ready) return ready.error();
   return {};

@@ -13,11 +13,18 @@ namespace gammaloop {
 
 class RepeatedLooks {
  public:
-  // After a turn that found `ready` descriptors, the `looks`-th at once.
-  bool wanted(size_t ready, int looks) {
-    if (looks > 0) ready == 0 ? pauseLonger() : endPause();
-    // Many share the loop's round anyway; and what else the loop has to do waits for a fraction of a millisecond only.
-    if (ready == 0 || ready > kFew || looks == kMostLooks) return false;
+  // After a turn that began at `nowMs` and found `ready` descriptors, the `looks`-th at once.
+  bool wanted(size_t ready, int looks, uint64_t nowMs) {
+    if (looks > 0) {
+      ready == 0 ? pauseLonger() : endPause();
+    } else {
+      beganMs_ = nowMs;
+      found_ = 0;
+    }
+    found_ += ready;
+    // Many share the loop's round anyway; and what else the loop has to do waits for a millisecond at most, or for one
+    // turn where that takes longer.
+    if (ready == 0 || ready > kFew || found_ >= kMost || nowMs != beganMs_) return false;
     if (skip_ == 0) return true;
     skip_--;
     return false;
@@ -25,7 +32,7 @@ class RepeatedLooks {
 
  private:
   static constexpr size_t kFew = 8;
-  static constexpr int kMostLooks = 8;
+  static constexpr size_t kMost = 48;  // that a turn and its looks find
   static constexpr uint32_t kLongestPause = 64;
 
   void pauseLonger() {
@@ -36,6 +43,8 @@ class RepeatedLooks {
 
   uint32_t pause_ = 0;  // turns without another look after the latest that found nothing
   uint32_t skip_ = 0;   // of them to come
+  size_t found_ = 0;    // by the turn and its looks
+  uint64_t beganMs_ = 0;
 };
 
 }  // namespace gammaloop
