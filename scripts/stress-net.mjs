@@ -2,7 +2,7 @@
 //
 //   npm run build:ts && npm run stress:net -- [--connections 10000] [--seconds 60] [--backend native]
 //
-// A connection sends blocks of random sizes, gets them back, and ends in one of four ways: close, half-close, abort, reset. What came back of it has to be what was
+// A connection, with a plain or a buffered protocol on either side, sends blocks of random sizes, gets them back, and ends in one of four ways: close, half-close, abort, reset. What came back of it has to be what was
 // sent, all of it where it ended in order. At the end no connection, and no descriptor, is open on either side.
 import { fork } from 'node:child_process';
 import { createHash, randomBytes, randomInt } from 'node:crypto';
@@ -34,6 +34,17 @@ async function descriptorsLeft(before) {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   return openSockets() - before;
+}
+
+const memory = Buffer.alloc(64 * 1024);
+
+/** Every other one receives in memory that all of them share. */
+function inEitherWay(protocol) {
+  if (randomInt(2) === 0) return protocol;
+  return Object.assign(protocol, {
+    getBuffer: () => memory,
+    bufferUpdated: (byteCount) => protocol.dataReceived(memory.subarray(0, byteCount)),
+  });
 }
 
 /** Sends back what comes; an end of input is answered with an end. */
@@ -114,7 +125,7 @@ class Visitor {
 
 async function serve() {
   const before = openSockets();
-  const server = await listen({ hostname: '0.0.0.0', backend, backlog: 4096 }, () => new Echo());
+  const server = await listen({ hostname: '0.0.0.0', backend, backlog: 4096 }, () => inEitherWay(new Echo()));
   process.send({ port: server.port });
   await once(process, 'message');
   await server.close();
@@ -144,7 +155,7 @@ async function visit() {
       try {
         // Many addresses: the ports of one would be used up by connections that have just ended.
         const hostname = `127.0.${randomInt(256)}.${randomInt(1, 255)}`;
-        const { protocol } = await connectProtocol({ port, hostname, backend }, () => new Visitor());
+        const { protocol } = await connectProtocol({ port, hostname, backend }, () => inEitherWay(new Visitor()));
         await protocol.gone;
       } catch (error) {
         failed++;
