@@ -149,7 +149,9 @@ export class LentBuffers {
 
   /** After a batch. */
   replenish(): void {
+    if (this.#wanted.length === 0) return;
     while (this.#wanted.length > 0) this.#lend(this.#wanted.shift() as number);
+    this.#largest = 0;
   }
 
   /** With the first piece that is worth it: a server that gets none needs no buffers. */
@@ -162,7 +164,6 @@ export class LentBuffers {
   #lend(slot: number): void {
     const isLarge = this.#largest >= LENT_BUFFER_BYTES / 2;
     const buffer = Buffer.allocUnsafeSlow(isLarge ? LARGE_BUFFER_BYTES : LENT_BUFFER_BYTES);
-    this.#largest = 0;
     keepInPlace(buffer.buffer);
     this.#lent[slot] = buffer;
     this.#engine.lend(slot, buffer);

@@ -124,10 +124,10 @@ bool Engine::isReceiving(SlabKey key) {
 }
 
 Result<int> Engine::release(SlabKey key, std::vector<uint8_t>& input) {
-  Connection* found = connection(key);
-  if (found == nullptr || found->fd() < 0 || found->session()->isWebSocket()) return SysError{"dup", EBADF};
-  Result<int> copy = duplicateFd(found->fd());
-  if (copy) input = static_cast<WireSession*>(found->session())->handOver();
+  WireSession* session = wireSession(key);
+  if (session == nullptr) return SysError{"dup", EBADF};
+  Result<int> copy = duplicateFd(session->connection().fd());
+  if (copy) input = session->handOver();
   return copy;
 }
 
