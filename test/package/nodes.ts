@@ -1,6 +1,6 @@
 /** Node binaries of other versions: from the npm package node-<os>-<arch>, kept in .cache/node. */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -32,18 +32,27 @@ export async function nodeBinary(root: string, major: number): Promise<NodeBinar
   const name = `node-linux-${process.arch}`;
   const path = join(prefix, 'node_modules', name, 'bin/node');
   if (!existsSync(path)) {
-    mkdirSync(prefix, { recursive: true });
+    // Test files that run side by side see all of it, or nothing; the first to have it has it for all.
+    mkdirSync(join(root, '.cache/node'), { recursive: true });
+    const fresh = mkdtempSync(join(root, '.cache/node/install-'));
     const args = [
       'install',
       '--prefix',
-      prefix,
+      fresh,
       '--no-save',
       '--ignore-scripts',
       '--no-audit',
       '--no-fund',
       `${name}@${major}`,
     ];
-    await exec('npm', args, { cwd: prefix, env: cleanEnvironment() });
+    await exec('npm', args, { cwd: fresh, env: cleanEnvironment() });
+    if (!existsSync(path)) rmSync(prefix, { recursive: true, force: true });
+    try {
+      renameSync(fresh, prefix);
+    } catch (error) {
+      rmSync(fresh, { recursive: true });
+      if (!existsSync(path)) throw error;
+    }
   }
   const { stdout } = await exec(path, ['-p', 'process.versions.node'], { env: cleanEnvironment() });
   if (!stdout.startsWith(`${major}.`)) throw new Error(`${path} is ${stdout.trim()}`);
