@@ -9,7 +9,6 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { Socket, type SocketConstructorOpts } from 'node:net';
-import { constants } from 'node:os';
 import type { NativeEndpoint } from '../bridge/binding.js';
 import { systemError } from '../net/system-error.js';
 import {
@@ -46,7 +45,6 @@ export class EngineSocket extends Socket implements SocketHooks {
   #isClosed = false;
   #isReset = false;
   #hadError = false;
-  #isEnded = false;
   /** Pushed, and not yet said to be consumed. */
   #heldBytes = 0;
   /** As known when it was asked last; the engine counts. */
@@ -80,7 +78,6 @@ export class EngineSocket extends Socket implements SocketHooks {
   }
 
   [kPeerEnd](): void {
-    this.#isEnded = true;
     this.#countReceived();
     this.#scope.runInAsyncScope(this.#end, this);
   }
@@ -118,9 +115,8 @@ export class EngineSocket extends Socket implements SocketHooks {
   #closed(errno: number): void {
     // After 'error': the end may be told in the very turn that destroys.
     if (this.destroyed) process.nextTick(emitClose, this, this.#hadError);
-    // A FIN that the system would not send any more: node reads on, and hears of the reset, unless it has read to the end.
-    else if (errno === 0 || (errno === constants.errno.ENOTCONN && this.#isEnded)) this.destroy();
-    else this.destroy(systemError(errno === constants.errno.ENOTCONN ? constants.errno.ECONNRESET : errno, 'read'));
+    else if (errno === 0) this.destroy();
+    else this.destroy(systemError(errno, 'read'));
   }
 
   // What node's streams call.

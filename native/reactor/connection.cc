@@ -300,7 +300,7 @@ void Connection::finishClosing() {
   const bool closesAtOnce = lingerMs_ == 0 || state_ == ConnectionState::PeerEnded || !transport_->lingers();
   if (closesAtOnce) return close(CloseReason::Local, TransportClose::AfterOutput);
   if (!outputEnded_) {
-    if (const Result<void> ended = transport_->shutdownWrite(); !ended) return breakWith(ended.error().code);
+    if (const Result<void> ended = transport_->shutdownWrite(); !ended) return breakOutput(ended.error().code);
     outputEnded_ = true;
   }
   reactor_.timers().schedule(*this, reactor_.nowMs() + lingerMs_);
@@ -316,9 +316,16 @@ void Connection::endOutput() {
 }
 
 void Connection::finishOutput() {
-  if (const Result<void> ended = transport_->shutdownWrite(); !ended) return breakWith(ended.error().code);
+  if (const Result<void> ended = transport_->shutdownWrite(); !ended) return breakOutput(ended.error().code);
   outputEnded_ = true;
   session_->onFinSent();
+}
+
+// ENOTCONN: the peer is gone in both directions. Who had read to the end has missed nothing; anybody else hears of the reset, as by reading on.
+void Connection::breakOutput(int error) {
+  if (error != ENOTCONN) return breakWith(error);
+  if (state_ != ConnectionState::PeerEnded) return breakWith(ECONNRESET);
+  close(CloseReason::PeerClosed, TransportClose::AtOnce);
 }
 
 void Connection::breakWith(int error) {

@@ -167,6 +167,7 @@ class Connection : public ListNode<DirtyTag>, public ListNode<ClosedTag>, public
   void onEndOfStream();
   void onHangup(uint8_t readiness);
   void breakWith(int error);
+  void breakOutput(int error);
   void finishOutput();
   void finishClosing();
   void close(CloseReason reason, TransportClose how);

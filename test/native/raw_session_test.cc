@@ -188,6 +188,27 @@ TEST("raw: what comes is received by hand where the application says so, and as 
   }
 }
 
+TEST("raw: a FIN that has nobody to go to any more is a reset, and nothing where the peer's end was read") {
+  for (const bool wasRead : {false, true}) {
+    const DescriptorCheck descriptors;
+    WireWorld world(rawOptions(false, true), ServerKind::Raw);
+    Client client = world.connect();
+    world.run({&client});
+    Wire& wire = *world.wires.at(0);
+    if (wasRead) {
+      client.halfClose();
+      world.run({&client});
+      EXPECT_EQ(wire.log, "end\n");
+    }
+    client.reset();
+    world.shutdown(wire);
+    world.engine.settleIfNeeded();  // before the poller has told of it
+    world.run();
+    EXPECT_EQ(wire.log, wasRead ? "end\nclosed 0\n" : "closed " + std::to_string(ECONNRESET) + "\n");
+    expectNothingLeft(world);
+  }
+}
+
 TEST("connections that the engine makes: refused, given up, and impossible ones") {
   const DescriptorCheck descriptors;
   WireWorld world(rawOptions(false, true), ServerKind::Raw);

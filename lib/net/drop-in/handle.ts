@@ -21,7 +21,7 @@ import { emitData, refreshTimeouts } from './short-ways.js';
 const CONSUME_BYTES = 64 * 1024;
 /** A socket that was destroyed before the system took all of what it had accepted: how long nothing may leave until that is given up. */
 const GIVE_UP_MS = 30_000;
-const { EBADF, ECANCELED, ECONNREFUSED, ECONNRESET, ENOTCONN, EPIPE } = constants.errno;
+const { EBADF, ECANCELED, ECONNREFUSED, ENOTCONN, EPIPE } = constants.errno;
 
 /** Node's TCPConnectWrap or PipeConnectWrap. */
 interface ConnectRequest {
@@ -380,10 +380,8 @@ export class EngineHandle implements ByteListener {
     } else if (this.#request !== null) {
       this.#connected(-errno);
     } else {
-      // A FIN that the system would not send any more: node reads on, and hears of the reset, unless it has read to the end.
-      const broken = errno !== ENOTCONN ? errno : this.#isEnded ? 0 : ECONNRESET;
-      this.#outgoing?.abandon(systemError(broken === 0 ? EPIPE : broken, 'write'))();
-      if (broken !== 0) this.#receive(broken);
+      this.#outgoing?.abandon(systemError(errno === 0 ? EPIPE : errno, 'write'))();
+      if (errno !== 0) this.#receive(errno);
       else if (!this.#isEnded) this.#receive('end');
     }
   }
