@@ -1,11 +1,12 @@
 // All tests with one command: brings the build up to date, then vitest (unit, conformance, architecture, package) and the native tests, which are
 // compiled meanwhile.
-// Ends with `N passed, N failed`, the sum of both. With arguments (npm test -- keep-alive) only vitest runs, and gets them.
+// Ends with a line `FAILED ...` for each failure, told once more, and `N passed, N failed`, the sum of both. With arguments (npm test -- keep-alive)
+// only vitest runs, and gets them.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants, setPriority } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { root } from './node-headers.mjs';
 
 const require = createRequire(import.meta.url);
@@ -15,12 +16,17 @@ const filters = process.argv.slice(2);
 /** Runs a node script, showing what it prints; resolves with its exit code and output. */
 function run(args) {
   return new Promise((done, fail) => {
-    const child = spawn(process.execPath, args, { cwd: root, stdio: ['inherit', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['inherit', 'pipe', 'pipe'] });
     let output = '';
-    child.stdout.on('data', (chunk) => {
-      output += chunk;
-      process.stdout.write(chunk);
-    });
+    for (const [from, to] of [
+      [child.stdout, process.stdout],
+      [child.stderr, process.stderr],
+    ]) {
+      from.setEncoding('utf8').on('data', (text) => {
+        output += text;
+        to.write(text);
+      });
+    }
     child.once('error', fail);
     child.once('close', (code, signal) => done({ code: signal ?? code, output }));
   });
@@ -33,19 +39,16 @@ function buildNative() {
   return new Promise((done) => child.once('close', done));
 }
 
-/** Counts of the native tests: their own last line; a build that failed counts as one failure. */
+/** The native tests: `passed` is their number, `failed` names those that failed; a build that failed is one. */
 async function runNative() {
   const { code, output } = await run(['scripts/test-native.mjs']);
   const summary = [...output.matchAll(/^(\d+) passed, (\d+) failed$/gm)].at(-1);
-  const passed = Number(summary?.[1] ?? 0);
-  const failed = Number(summary?.[2] ?? 0);
-  if (!summary || (code !== 0 && failed === 0)) {
-    console.error(`native tests: ended with ${code} without a failed test`);
-    return { passed, failed: failed + 1 };
-  }
-  return { passed, failed };
+  const failed = [...output.matchAll(/^FAILED (.+)$/gm)].map((match) => `native: ${match[1]}`);
+  if (!summary || (code !== 0 && failed.length === 0)) failed.push(`native tests: ended with ${code}`);
+  return { passed: Number(summary?.[1] ?? 0), failed };
 }
 
+/** As `runNative`. A file that cannot be loaded, or whose hooks fail, has no failed test of its own, and counts as one. */
 async function runVitest() {
   rmSync(reportPath, { force: true });
   const vitest = join(require.resolve('vitest/package.json'), '../vitest.mjs');
@@ -56,28 +59,36 @@ async function runVitest() {
   try {
     report = JSON.parse(readFileSync(reportPath, 'utf8'));
   } catch {
-    console.error(`vitest: ended with ${code} without a report`);
-    return { passed: 0, failed: 1 };
+    return { passed: 0, failed: [`vitest: ended with ${code} without a report`] };
   }
-  const passed = report.numPassedTests;
-  let failed = report.numFailedTests;
-  // A file that cannot be loaded, or whose hooks fail, has no failed test of its own.
+  const failed = [];
   for (const file of report.testResults) {
-    if (file.status === 'failed' && !file.assertionResults.some((test) => test.status === 'failed')) failed++;
+    const name = relative(root, file.name);
+    const tests = file.assertionResults.filter((test) => test.status === 'failed');
+    for (const test of tests) failed.push(`${name}: ${test.fullName}: ${briefly(test.failureMessages?.[0])}`);
+    if (file.status === 'failed' && tests.length === 0) failed.push(`${name}: ${briefly(file.message)}`);
   }
   const left = report.numPendingTests + (report.numTodoTests ?? 0);
   if (left > 0) console.error(`vitest: ${left} tests did not run`);
-  // An unhandled error outside of any test.
-  if (code !== 0 && failed === 0) failed = 1;
-  return { passed, failed };
+  if (code !== 0 && failed.length === 0) failed.push(`vitest: ended with ${code}: an error outside of any test`);
+  return { passed: report.numPassedTests, failed };
+}
+
+/** What a failure says, on one line: its message, and where in the tests. */
+function briefly(message = '') {
+  const lines = message.split('\n').map((line) => line.trim());
+  const where = lines.find((line) => line.startsWith('at ') && line.includes(join(root, 'test')));
+  const what = lines.filter((line) => line !== '' && !line.startsWith('at ')).join(' ');
+  return (what.slice(0, 300) + (where ? ` (${where.replaceAll(root, '.')})` : '')).replaceAll(/\x1b\[[\d;]*m/g, '');
 }
 
 mkdirSync(join(root, '.cache'), { recursive: true });
 const prepared = await run(['scripts/prepare.mjs']);
-const counts = { passed: 0, failed: prepared.code === 0 ? 0 : 1 };
-function count({ passed, failed }) {
-  counts.passed += passed;
-  counts.failed += failed;
+const failures = prepared.code === 0 ? [] : [`scripts/prepare.mjs: ended with ${prepared.code}`];
+let passed = 0;
+function count(result) {
+  passed += result.passed;
+  failures.push(...result.failed);
 }
 const built = filters.length === 0 ? buildNative() : null;
 count(await runVitest());
@@ -85,5 +96,6 @@ if (built !== null) {
   await built;
   count(await runNative());
 }
-console.log(`${counts.passed} passed, ${counts.failed} failed`);
-process.exitCode = counts.failed === 0 ? 0 : 1;
+for (const failure of failures) console.log(`FAILED ${failure}`);
+console.log(`${passed} passed, ${failures.length} failed`);
+process.exitCode = failures.length === 0 ? 0 : 1;
