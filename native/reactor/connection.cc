@@ -321,7 +321,8 @@ void Connection::finishOutput() {
   session_->onFinSent();
 }
 
-// ENOTCONN: the peer is gone in both directions. Who had read to the end has missed nothing; anybody else hears of the reset, as by reading on.
+// ENOTCONN: the peer is gone in both directions. Who had read to the end has missed nothing; anybody else hears of the
+// reset, as by reading on.
 void Connection::breakOutput(int error) {
   if (error != ENOTCONN) return breakWith(error);
   if (state_ != ConnectionState::PeerEnded) return breakWith(ECONNRESET);
