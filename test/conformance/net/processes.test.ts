@@ -73,10 +73,11 @@ describe.each(wantedHooks)('node:net, %s', (hook) => {
       [near, far] = await pair();
       far.pause();
       const worker = fork(fileURLToPath(import.meta.url), ['child']);
+      const exited = once(worker, 'exit');
       worker.send('sent', far._handle);
       console.log(await text(near));
       far.destroy();
-      await once(worker, 'exit');
+      await exited;
 
       const { HTTPParser } = createRequire(import.meta.url)('_http_common');
       const heads = [];

@@ -118,6 +118,7 @@ describe.runIf(hasStrace || process.env['CI'] !== undefined)('under strace', () 
       ['-f', '-s', '8', '-e', 'trace=write,writev,sendto,sendmsg', '-o', trace, process.execPath, ...childArgs(code)],
       { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, GAMMALOOP_BACKEND: backend } },
     );
+    const exited = once(child, 'exit');
     const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
     const client = await WsClient.open(Number(line));
     for (const message of ['a', 'b', 'c']) {
@@ -126,7 +127,7 @@ describe.runIf(hasStrace || process.env['CI'] !== undefined)('under strace', () 
     }
     client.send(closeFrame(1000));
     expect((await client.closed())?.code).toBe(1000);
-    await once(child, 'exit');
+    await exited;
     expect(existsSync(trace)).toBe(true);
     // A text frame of two bytes ("a0"), the first of its turn.
     const writes = readFileSync(trace, 'utf8')
