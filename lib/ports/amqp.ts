@@ -10,6 +10,7 @@
 import { Writable } from 'node:stream';
 import type { ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib';
 import { type Envelope, INBOX_PREFIX } from '../correlation/envelope.js';
+import { AmqpGroup } from './amqp-group.js';
 import { amqpName, DIRECT_REPLY, rightsRefused, tellOfLoss } from './amqp-names.js';
 import { AmqpWork } from './amqp-work.js';
 import { BrokerPort } from './broker.js';
@@ -48,6 +49,7 @@ export class AmqpPort extends BrokerPort {
   readonly kind = 'amqp';
   readonly #url: string;
   readonly #client: Record<string, unknown>;
+  readonly #routes = new Map<string, string>();
   #maxBytes = MAX_BYTES;
 
   /** Throws PackageMissingError without amqplib. */
@@ -69,7 +71,7 @@ export class AmqpPort extends BrokerPort {
       const publishers = await this.#open(open, owner);
       // See amqp-work.ts.
       const consumers = this.options.durable === null ? null : await this.#open(open, owner);
-      return await AmqpSession.open(publishers, consumers, owner, this.options, this.#maxBytes);
+      return await AmqpSession.open({ publishers, consumers }, owner, this.options, this.#routes, this.#maxBytes);
     } catch (error) {
       for (const connection of open) connection.close().catch(ignore);
       throw rightsRefused(error as Error) ?? error;
@@ -114,9 +116,11 @@ class AmqpSession implements Session {
   readonly #queue: string;
   /** What is bound to it, by subject. */
   readonly #bound = new Map<string, Channel>();
-  /** Tags of consumers; null before the broker has named them. */
-  readonly #consumers = new Map<Channel, string | null>();
-  readonly #routes = new Map<string, string>();
+  readonly #groups = new Map<Channel, AmqpGroup>();
+  /** Groups that are being left. */
+  readonly #leaving = new Set<Promise<void>>();
+  /** Of the port: requesters wait on connections of their own, and are answered also where this one is new. */
+  readonly #routes: Map<string, string>;
   readonly #cork: TurnCork | null;
 
   private constructor(
@@ -125,9 +129,11 @@ class AmqpSession implements Session {
     queue: string,
     owner: SessionOwner,
     prefix: string,
+    routes: Map<string, string>,
     maxBytes: number,
   ) {
     this.maxBytes = maxBytes;
+    this.#routes = routes;
     this.#connections = connections;
     this.#channel = channel;
     this.#queue = queue;
@@ -145,10 +151,10 @@ class AmqpSession implements Session {
   }
 
   static async open(
-    publishers: ChannelModel,
-    consumers: ChannelModel | null,
+    { publishers, consumers }: { publishers: ChannelModel; consumers: ChannelModel | null },
     owner: SessionOwner,
     { prefix, durable }: CheckedBrokerOptions,
+    routes: Map<string, string>,
     maxBytes: number,
   ): Promise<AmqpSession> {
     const channel = await publishers.createConfirmChannel();
@@ -156,7 +162,7 @@ class AmqpSession implements Session {
     await channel.assertExchange(prefix, 'direct', { durable: true });
     const { queue } = await channel.assertQueue('', { exclusive: true, autoDelete: true });
     const connections = consumers === null ? [publishers] : [publishers, consumers];
-    const session = new AmqpSession(connections, channel, queue, owner, prefix, maxBytes);
+    const session = new AmqpSession(connections, channel, queue, owner, prefix, routes, maxBytes);
     const onOwn = (message: ConsumeMessage | null): void => session.#onOwn(message);
     await channel.consume(DIRECT_REPLY, onOwn, { noAck: true });
     await channel.consume(queue, onOwn, { noAck: true });
@@ -178,18 +184,17 @@ class AmqpSession implements Session {
         await this.#channel.bindQueue(this.#queue, this.#prefix, amqpName(subject));
       return;
     }
-    this.#consumers.set(channel, null);
-    const name = amqpName(`${this.#prefix}.${subject}.${group}`);
-    await this.#channel.assertQueue(name, { durable: false, autoDelete: true });
-    await this.#channel.bindQueue(name, this.#prefix, amqpName(subject));
-    const receive = (message: ConsumeMessage | null): void => {
-      if (message === null) this.#owner.lost(new Error(`the queue ${name} was deleted`));
-      else this.#owner.received(channel, message.content, message.properties.replyTo);
+    const queue = {
+      name: amqpName(`${this.#prefix}.${subject}.${group}`),
+      exchange: this.#prefix,
+      routingKey: amqpName(subject),
     };
-    const { consumerTag } = await this.#channel.consume(name, receive, { noAck: true });
-    // Given up meanwhile.
-    if (!this.#consumers.has(channel)) this.#try(() => this.#channel.cancel(consumerTag));
-    else this.#consumers.set(channel, consumerTag);
+    const [publishers] = this.#connections as [ChannelModel];
+    const membership = new AmqpGroup(publishers, queue, this.#owner, ({ content, properties }) =>
+      this.#owner.received(channel, content, properties.replyTo),
+    );
+    this.#groups.set(channel, membership);
+    await membership.join();
   }
 
   consume(channel: Channel): Promise<void> {
@@ -204,10 +209,16 @@ class AmqpSession implements Session {
         this.#try(() => this.#channel.unbindQueue(this.#queue, this.#prefix, amqpName(subject)));
       return;
     }
-    const tag = this.#consumers.get(channel);
-    this.#consumers.delete(channel);
-    if (typeof tag === 'string') this.#try(() => this.#channel.cancel(tag));
+    const membership = this.#groups.get(channel);
+    this.#groups.delete(channel);
+    if (membership !== undefined) this.#leave(membership);
     this.#work?.stop(channel);
+  }
+
+  #leave(membership: AmqpGroup): void {
+    const left = membership.leave();
+    this.#leaving.add(left);
+    void left.then(() => this.#leaving.delete(left));
   }
 
   send(messages: readonly Sending[]): void {
@@ -255,8 +266,9 @@ class AmqpSession implements Session {
     if (this.#routes.size > MAX_ROUTES) this.#routes.delete(this.#routes.keys().next().value as string);
   }
 
-  /** What was confirmed the broker has; the question after it is answered last. */
+  /** What was confirmed the broker has; the question after it is answered last. Groups are on channels of their own. */
   async flush(): Promise<void> {
+    await Promise.all(this.#leaving);
     await this.#channel.waitForConfirms().catch((error: Error) => {
       // Work that a queue refused: who enqueued it knows.
       if (!/nacked/.test(error.message)) throw error;

@@ -2,18 +2,18 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { createEnvelope, Requester, Responder } from '../../../lib/correlation/index.js';
 import { PayloadError, TimeoutError } from '../../../lib/errors.js';
-import type { BrokerPort } from '../../../lib/ports/broker.js';
 import type { BrokerPortOptions } from '../../../lib/ports/broker-options.js';
 import { brokerKinds, openPort } from '../../support/broker-ports.js';
+import { openRelay } from '../../support/tcp-relay.js';
 import { useBroker } from '../../support/use-broker.js';
 
 describe.each(brokerKinds)('%s', (kind) => {
   const server = useBroker(kind);
-  const open: BrokerPort[] = [];
+  const open: { close(): Promise<unknown> }[] = [];
 
   /** A port with a requester, and a responder of its own subject. */
-  const side = (subject: string, options: BrokerPortOptions = {}) => {
-    const port = openPort(kind, server.url, options);
+  const side = (subject: string, options: BrokerPortOptions = {}, url = server.url) => {
+    const port = openPort(kind, url, options);
     open.push(port);
     const started: unknown[] = [];
     let onHeld = (): void => {};
@@ -66,6 +66,39 @@ describe.each(brokerKinds)('%s', (kind) => {
     expect(await there.requester.request('there', 'again')).toBe('again');
     expect(there.port.stats()).toMatchObject({ connections: 2 });
   }, 90_000);
+
+  test('an answer arrives also by a connection that is newer than its request', async () => {
+    const relay = await openRelay(server.url);
+    const [asking, working] = [side('asking'), side('working', {}, relay.url)];
+    open.push(relay);
+    await Promise.all([asking.port.ready(), working.port.ready()]);
+    const answer = asking.requester.request('working', 'hold', { timeout: 15_000 });
+    await working.held;
+    relay.cut();
+    await expect.poll(() => working.port.stats().connections).toBe(2);
+    await working.port.ready();
+    working.release();
+    expect(await answer).toBe('held');
+  }, 30_000);
+
+  test('who comes as the last member of its group goes keeps its connection', async () => {
+    const { port, requester, responder } = side('turns');
+    await port.ready();
+    let last: { close(): Promise<unknown> } = responder;
+    for (let n = 0; n < 100; n++) {
+      const next = openPort(kind, server.url);
+      open.push(next);
+      await next.ready();
+      new Responder(next, 'turns', ({ payload }) => payload);
+      for (let turns = n % 20; turns > 0; turns--) await new Promise(setImmediate);
+      const leaving = last.close();
+      await next.ready();
+      expect(next.stats().connections).toBe(1);
+      expect(await requester.request('turns', n)).toBe(n);
+      await leaving;
+      last = next;
+    }
+  }, 60_000);
 
   test('silent: found out, and used again when it answers', async () => {
     const { port, requester } = side('silent', { heartbeat: 300 });
@@ -160,10 +193,10 @@ describe.each(brokerKinds)('%s', (kind) => {
     open.push(leaving);
     await leaving.ready();
     for (let n = 0; n < 5; n++) void new Responder(leaving, 'given-up', () => 'wrong').close();
-    for (let n = 0; n < 200; n++) expect(await staying.requester.request('given-up', n)).toBe(n);
+    for (let n = 0; n < 100; n++) expect(await staying.requester.request('given-up', n)).toBe(n);
     await leaving.ready();
     const { published } = leaving.stats();
-    for (let n = 0; n < 200; n++) expect(await staying.requester.request('given-up', n)).toBe(n);
+    for (let n = 0; n < 100; n++) expect(await staying.requester.request('given-up', n)).toBe(n);
     expect(leaving.stats().published).toBe(published);
   }, 30_000);
 });
