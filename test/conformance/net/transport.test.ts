@@ -10,6 +10,7 @@ import { describe, expect, test } from 'vitest';
 import { type BufferedProtocol, connectProtocol, listen, type Transport } from '../../../lib/net/index.js';
 import { moveOnAfter } from '../../../lib/scope/index.js';
 import { backends } from '../../support/backends.js';
+import { UNRESOLVABLE } from '../../support/unresolvable.js';
 import { Recorder, world } from './support.js';
 
 describe.each(backends)('transports on the %s backend', (backend) => {
@@ -289,8 +290,9 @@ describe.each(backends)('transports on the %s backend', (backend) => {
     await expect(connectProtocol({ path: '/nowhere/socket', backend }, factory)).rejects.toMatchObject({
       code: 'ENOENT',
     });
-    await expect(connectProtocol({ port, hostname: 'no-such-name.invalid', backend }, factory)).rejects.toMatchObject({
+    await expect(connectProtocol({ port, hostname: UNRESOLVABLE, backend }, factory)).rejects.toMatchObject({
       name: 'ConnectError',
+      code: 'ENOTFOUND',
       syscall: 'getaddrinfo',
     });
     for (const options of [

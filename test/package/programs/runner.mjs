@@ -1,16 +1,17 @@
 // Tasks of a module and of the program itself, in worker threads, and a native one. Prints what came back as JSON.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Runner } from 'gammaloop/runner';
 
+const folder = mkdtempSync(join(tmpdir(), 'gammaloop-native-'));
+
 /** Built against the header of the package. */
 function nativeLibrary() {
   const include = dirname(createRequire(import.meta.url).resolve('gammaloop/gammaloop_task.h'));
-  const folder = mkdtempSync(join(tmpdir(), 'gammaloop-native-'));
   writeFileSync(
     join(folder, 'task.c'),
     `#include <string.h>
@@ -39,4 +40,5 @@ const called = await runner.call(async (text) => text.toUpperCase(), ['called'])
 const late = await runner.run('spin', [], { timeout: 50 }).catch((error) => error.code);
 const native = Buffer.from(await runner.native(nativeLibrary(), 'repeat', Buffer.from('a native task'))).toString();
 await runner.close();
+rmSync(folder, { recursive: true });
 console.log(JSON.stringify({ sums: sums.every((sum, i) => sum === i + 1), called, late, native }));
