@@ -19,7 +19,11 @@ type Channel = Pick<ChildProcess, 'connected' | 'send' | 'channel'> & EventEmitt
 
 /** A process that dies is not always seen to end at once when its channel has ended. */
 const EXIT_WAIT_MS = 100;
-const exitOwner: WaiterOwner<void> = { onAbort: () => true, onExpire: (waiter) => void waiter.resolve() };
+const exitOwner: WaiterOwner<void> = {
+  onAbort: () => true,
+  // After a look for what has come meanwhile: where this process was held up, 'exit' may be among it.
+  onExpire: (waiter) => void setImmediate(() => waiter.resolve()),
+};
 
 export class ProcessPort extends LinkPort {
   readonly kind = 'process';

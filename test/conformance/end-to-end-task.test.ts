@@ -69,6 +69,8 @@ describe.each(backends)('from a socket of %s', (backend) => {
           });
         },
       });
+      // Its worker begins before the handler's time does.
+      await peer.requester.request('work.prepare');
       const client = await RawClient.open(server);
       client.send(GET);
       await peer.requester.request('work.started');

@@ -40,7 +40,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
     });
 
     test('timeouts.handler: 503 for the client, and the other side stops', async () => {
-      const server = await hanging({ timeouts: { handler: 150 } });
+      const server = await hanging({ timeouts: { handler: 800 } });
       const client = await RawClient.open(server);
       client.send(GET);
       expect((await client.response()).status).toBe(503);
@@ -55,7 +55,7 @@ describe.each(backends)('from a socket of %s', (backend) => {
           ctx.scope.run(async (scope) => {
             scope.deadline = performance.now() + 5000;
             const { remaining } = (await peer.requester.request('describe')) as { remaining: number };
-            const { cancelled } = await moveOnAfter(100, () => peer.requester.request('hang'));
+            const { cancelled } = await moveOnAfter(500, () => peer.requester.request('hang'));
             return Response.json([remaining, cancelled], { status: 504 });
           }),
       });
@@ -76,8 +76,10 @@ describe.each(backends)('from a socket of %s', (backend) => {
         onError: (error) => reported.push(error),
         fetch: (_request, ctx) =>
           ctx.scope.run(async (scope) => {
-            scope.deadline = performance.now() + 100;
-            await peer.requester.request('hang');
+            const hanging = peer.requester.request('hang');
+            await peer.requester.request('reached', ['hang.started', 1]);
+            scope.deadline = performance.now() + 10;
+            await hanging;
             return new Response('never');
           }),
       });

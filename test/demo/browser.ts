@@ -45,7 +45,7 @@ if (!mayLaunch) {
 }
 
 /** Below the limit of a test: so what it waited for in vain is named. */
-const WAIT_MS = 15_000;
+const WAIT_MS = 30_000;
 
 /** One browser for the tests of a file. */
 export function useBrowser(): { newPage(options: BrowserContextOptions): Promise<Page> } {

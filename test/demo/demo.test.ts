@@ -237,12 +237,12 @@ describe.each(backends)('demo on %s', (backend) => {
       async (signal) => {
         const demo = await startDemo(backend);
         const events = fetch(`${demo.url}/events`).then((response) => response.text());
-        const slow = fetch(`${demo.url}/slow?ms=500`);
+        const slow = fetch(`${demo.url}/slow?ms=2500`);
         await demo.active(2);
         demo.kill(signal);
         await demo.printed(/draining 1 request \(at most 5 s\), ending event streams: 1\n/);
         const response = await slow;
-        expect([response.status, await response.text()]).toEqual([200, 'Waited 500 ms\n']);
+        expect([response.status, await response.text()]).toEqual([200, 'Waited 2500 ms\n']);
         expect(await events).toContain('data: ');
         expect([await demo.exited, demo.stderr]).toEqual([0, '']);
         expect(demo.stdout).toMatch(/\nStopped: 2 in flight finished, 0 cut\n$/);
@@ -251,12 +251,12 @@ describe.each(backends)('demo on %s', (backend) => {
 
     it('the same Ctrl-C twice, as npm gives it, is one', async () => {
       const demo = await startDemo(backend);
-      const slow = curl(`${demo.url}/slow?ms=200`);
+      const slow = curl(`${demo.url}/slow?ms=2500`);
       await demo.active(1);
       demo.kill('SIGINT');
       await demo.printed(/draining/);
       demo.kill('SIGINT');
-      expect([await slow, await demo.exited]).toEqual(['Waited 200 ms\n', 0]);
+      expect([await slow, await demo.exited]).toEqual(['Waited 2500 ms\n', 0]);
     });
 
     it('a second Ctrl-C exits at once', async () => {
@@ -274,11 +274,11 @@ describe.each(backends)('demo on %s', (backend) => {
 
     it('drains where nobody reads its output any more', async () => {
       const demo = await startDemo(backend);
-      const slow = curl(`${demo.url}/slow?ms=300`);
+      const slow = curl(`${demo.url}/slow?ms=2500`);
       await demo.active(1);
       demo.closeStdout();
       demo.kill('SIGTERM');
-      expect([await slow, await demo.exited, demo.stderr]).toEqual(['Waited 300 ms\n', 0, '']);
+      expect([await slow, await demo.exited, demo.stderr]).toEqual(['Waited 2500 ms\n', 0, '']);
     });
 
     it('what takes too long is cut', async () => {

@@ -36,7 +36,7 @@ describe.each(backends)('the gateway on %s', (backend) => {
   });
 
   it('streams a reply part by part', async () => {
-    const response = await fetch(`${gateway.url}/report?lines=3&every=100`);
+    const response = await fetch(`${gateway.url}/report?lines=3&every=1000`);
     expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
     const events: ReportEvent[] = [];
     for await (const event of eventsOf(response)) {
@@ -55,7 +55,7 @@ describe.each(backends)('the gateway on %s', (backend) => {
 
   it('a client that hangs up stops the task of its request, and no other', async () => {
     const controller = new AbortController();
-    const staying = gateway.get('/wait?ms=1000');
+    const staying = gateway.get('/wait?ms=5000');
     const leaving = gateway.get('/wait?ms=60000&timeout=60000', { signal: controller.signal });
     await gateway.countersWhere(({ tasks }) => tasks.running === 2);
     controller.abort();
@@ -84,9 +84,9 @@ describe.each(backends)('the gateway on %s', (backend) => {
   });
 
   it('a deadline that passes: 504, and the task stops', async () => {
-    const { status, body } = await gateway.get('/wait?ms=60000&timeout=100');
+    const { status, body } = await gateway.get('/wait?ms=60000&timeout=1500');
     expect([status, body['message']]).toEqual([504, expect.stringContaining("'wait'")]);
-    const late = await fetch(`${gateway.url}/report?lines=1000&every=30&timeout=100`);
+    const late = await fetch(`${gateway.url}/report?lines=1000&every=100&timeout=1500`);
     const names = [];
     let last: ReportEvent | undefined;
     for await (const event of eventsOf(late)) {
@@ -94,7 +94,7 @@ describe.each(backends)('the gateway on %s', (backend) => {
       last = event;
     }
     expect([names[0], names.at(-1), last?.data['status']]).toEqual(['part', 'failed', 504]);
-    expect((await gateway.get('/report?every=10000&timeout=100')).status).toBe(504);
+    expect((await gateway.get('/report?every=10000&timeout=1500')).status).toBe(504);
     expect(await gateway.idle()).toMatchObject({
       requests: { outOfTime: 3 },
       tasks: { started: 3, finished: 0, cancelled: 3 },
@@ -106,7 +106,7 @@ describe.each(backends)('the gateway on %s', (backend) => {
     const [victim, survivor] = gateway.workers as [number, number];
     const answers: unknown[] = [];
     const all = Array.from({ length: 6 }, async () => {
-      const { status, body } = await gateway.get('/wait?ms=2000');
+      const { status, body } = await gateway.get('/wait?ms=5000');
       answers.push([status, body['worker']]);
     });
     const { workers } = await gateway.countersWhere(({ tasks }) => tasks.running === 6);
@@ -157,8 +157,8 @@ describe.each(backends)('the gateway on %s', (backend) => {
 
   it('SIGTERM: what is in flight is finished, streams of counters end, no process is left', async () => {
     const events = (await fetch(`${gateway.url}/events`)).text();
-    const waiting = gateway.get('/wait?ms=1000');
-    const report = fetch(`${gateway.url}/report?lines=5&every=100`).then((response) => response.text());
+    const waiting = gateway.get('/wait?ms=2500');
+    const report = fetch(`${gateway.url}/report?lines=5&every=500`).then((response) => response.text());
     await gateway.countersWhere(({ tasks }) => tasks.running === 2);
     gateway.kill('SIGTERM');
     expect((await waiting).status).toBe(200);

@@ -46,12 +46,11 @@ export async function nodeBinary(root: string, major: number): Promise<NodeBinar
       `${name}@${major}`,
     ];
     await exec('npm', args, { cwd: fresh, env: cleanEnvironment() });
-    if (!existsSync(path)) rmSync(prefix, { recursive: true, force: true });
     try {
       renameSync(fresh, prefix);
     } catch (error) {
       rmSync(fresh, { recursive: true });
-      if (!existsSync(path)) throw error;
+      if (!existsSync(path)) throw new Error(`${prefix} has no node, and is in the way: remove it`, { cause: error });
     }
   }
   const { stdout } = await exec(path, ['-p', 'process.versions.node'], { env: cleanEnvironment() });

@@ -2,7 +2,7 @@
  * The library as JavaScript, for worker threads: they cannot load TypeScript on every node. Compiled once for each test file, into a folder
  * of its own beside the build; runners and synchronous apps of the sources take their workers' code from there.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { transformSync } from 'rolldown/utils';
@@ -12,7 +12,8 @@ import { setProcessEntry } from '../../lib/runner/worker-processes.js';
 import { setWorkerEntry } from '../../lib/runner/worker-threads.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const compiled = join(root, '.cache', `compiled-library-${process.pid}`);
+mkdirSync(join(root, '.cache'), { recursive: true });
+const compiled = mkdtempSync(join(root, '.cache/compiled-library-'));
 
 for (const name of readdirSync(join(root, 'lib'), { recursive: true, encoding: 'utf8' })) {
   if (!name.endsWith('.ts') || name.endsWith('.d.ts')) continue;

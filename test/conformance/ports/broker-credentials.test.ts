@@ -140,7 +140,7 @@ describe('AMQP with users', () => {
   test('a vhost that is not there is waited for, and ready() says so', async () => {
     const port = new AmqpPort({ url: `${at('al:secret')}/later` });
     open.push(port);
-    await expect(port.ready(300)).rejects.toThrow('the vhost is not there');
+    await expect(port.ready(3000)).rejects.toThrow('the vhost is not there');
     define({ vhosts: [{ name: 'later' }], permissions: [{ user: 'al', vhost: 'later', ...all }] });
     await works(port);
   });

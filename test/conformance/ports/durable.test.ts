@@ -18,7 +18,7 @@ import { brokerKinds, openPort } from '../../support/broker-ports.js';
 import type { BrokerKind } from '../../support/brokers.js';
 import { useBroker } from '../../support/use-broker.js';
 
-const QUICK: DurableOptions = { ackWait: 600, retryDelay: 20, maxDeliveries: 3 };
+const QUICK: DurableOptions = { ackWait: 1500, retryDelay: 20, maxDeliveries: 3 };
 const main = new URL('worker-main.mjs', import.meta.url);
 let prefixes = 0;
 

@@ -18,6 +18,12 @@ function open(): Runner {
   return new Runner({ module: new URL('./peer-tasks.mjs', import.meta.url), threads: 1, workerData: { compiled } });
 }
 
+/** Its worker is there when this resolves. */
+export function prepareRunner(): Promise<void> {
+  runner ??= open();
+  return runner.start();
+}
+
 /** A task that waits until it is stopped. */
 export function runWaitingTask(shared: SharedArrayBuffer): Promise<unknown> {
   runner ??= open();

@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { controlSubject } from '../../../lib/correlation/envelope.js';
 import { createEnvelope, type Envelope, type Port, Responder } from '../../../lib/correlation/index.js';
 import { openNursery } from '../../../lib/scope/index.js';
-import { reportOf, runWaitingTask } from './peer-runner.js';
+import { prepareRunner, reportOf, runWaitingTask } from './peer-runner.js';
 
 /** An instant that all processes of the machine share, in ms. */
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
@@ -77,6 +77,7 @@ export function startPeer(port: Port): Responder[] {
   });
   return [
     work,
+    new Responder(port, 'work.prepare', () => prepareRunner()),
     new Responder(port, 'work.started', async () => {
       const { waitAsync } = Atomics as unknown as { waitAsync(...args: unknown[]): { value: unknown } };
       await waitAsync(new Int32Array(shared), 0, 0).value;

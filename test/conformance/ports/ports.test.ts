@@ -150,7 +150,7 @@ describe.each(fixtures)('$name', (fixture) => {
 
   describe('giving up', () => {
     test('at the deadline: the handler is stopped too', async () => {
-      const error = await failure(peer.requester.request('hang', null, { timeout: 30 }));
+      const error = await failure(peer.requester.request('hang', null, { timeout: 500 }));
       expect(error).toBeInstanceOf(TimeoutError);
       expect(error.message).toContain("'hang'");
       expect(await peer.requester.request('reached', ['hang.ended', 1])).toBe(1);
@@ -169,8 +169,11 @@ describe.each(fixtures)('$name', (fixture) => {
 
     test('by the scope', async () => {
       let inner: unknown;
-      const outcome = await moveOnAfter(30, async () => {
-        inner = await failure(peer.requester.request('hang'));
+      const outcome = await moveOnAfter(20_000, async (scope) => {
+        const waiting = failure(peer.requester.request('hang'));
+        await peer.requester.request('reached', ['hang.started', 1]);
+        scope.deadline = performance.now() + 10;
+        inner = await waiting;
         throw inner;
       });
       expect(outcome.cancelled).toBe(true);
@@ -241,7 +244,7 @@ describe.each(fixtures)('$name', (fixture) => {
     });
 
     test('end at their deadline', async () => {
-      const stream = peer.requester.stream('count', { length: 1e9 }, { timeout: 50, window: 4 });
+      const stream = peer.requester.stream('count', { length: 1e9 }, { timeout: 500, window: 4 });
       await stream.next();
       await peer.requester.request('reached', ['count.ended', 1]);
       expect(await failure(collect(stream))).toBeInstanceOf(TimeoutError);

@@ -121,7 +121,7 @@ test('a member that leaves, or is killed, costs no request that it has not begun
 });
 
 test('after FLUSHALL responders are found again within a heartbeat', async () => {
-  const port = openPort(200);
+  const port = openPort(2000);
   new Responder(port, 'flushed', () => 'here');
   await port.ready();
   const requester = new Requester(openPort());

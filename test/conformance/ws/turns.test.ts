@@ -115,7 +115,18 @@ describe.runIf(hasStrace || process.env['CI'] !== undefined)('under strace', () 
     const trace = join(folder, 'trace');
     const child = spawn(
       'strace',
-      ['-f', '-s', '8', '-e', 'trace=write,writev,sendto,sendmsg', '-o', trace, process.execPath, ...childArgs(code)],
+      [
+        '-f',
+        '--seccomp-bpf',
+        '-s',
+        '8',
+        '-e',
+        'trace=write,writev,sendto,sendmsg',
+        '-o',
+        trace,
+        process.execPath,
+        ...childArgs(code),
+      ],
       { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, GAMMALOOP_BACKEND: backend } },
     );
     const exited = once(child, 'exit');

@@ -78,7 +78,7 @@ describe('a running task', () => {
     const runner = makeRunner();
     await runner.start();
     const gate = makeGate();
-    const task = errorOf(runner.run('poll', [gate.token], { timeout: 200 }));
+    const task = errorOf(runner.run('poll', [gate.token], { timeout: 1000 }));
     expect(await gate.left()).toBe(2);
     expect(await task).toMatchObject({ code: 'ERR_GAMMALOOP_TIMEOUT' });
   });
@@ -106,7 +106,7 @@ describe('a running task', () => {
       await runner.start();
       const gate = makeGate();
       const controller = new AbortController();
-      const options = i % 2 === 0 ? { signal: controller.signal } : { timeout: 200 };
+      const options = i % 2 === 0 ? { signal: controller.signal } : { timeout: 1000 };
       const running = errorOf(runner.run('spinForever', [gate.token], options));
       await gate.reached();
       const behind = [runner.run('add', [i, 1]), runner.run('add', [i, 2])];
@@ -171,9 +171,9 @@ describe('scopes', () => {
     const runner = makeRunner();
     await runner.start();
     const gates = [makeGate(), makeGate()];
-    const outcome = await moveOnAfter(200, () => runner.run('poll', [gates[0]!.token]));
+    const outcome = await moveOnAfter(1000, () => runner.run('poll', [gates[0]!.token]));
     expect(outcome.cancelled).toBe(true);
-    const failure = await errorOf(failAfter(200, () => runner.run('poll', [gates[1]!.token])));
+    const failure = await errorOf(failAfter(1000, () => runner.run('poll', [gates[1]!.token])));
     expect(failure).toMatchObject({ code: 'ERR_GAMMALOOP_TIMEOUT' });
     expect(await Promise.all(gates.map((gate) => gate.left()))).toEqual([2, 2]);
   });

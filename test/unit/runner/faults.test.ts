@@ -152,7 +152,7 @@ describe('a worker that cannot start', () => {
       // Hanging is the longer wait: each fault is a runner's own.
       const codes = ['', 'ERR_GAMMALOOP_WORKER_START', 'ERR_GAMMALOOP_WORKER_START', 'ERR_GAMMALOOP_WORKER_HANG'];
       for (const kind of [1, 2, 3]) {
-        const options = kind === 3 ? { startTimeout: 1000 } : {};
+        const options = kind === 3 ? { startTimeout: 2000 } : {};
         const runner = makeRunner({ module, workerData: { fault }, ...options });
         for (let i = 0; i < (kind === 3 ? Math.ceil(TIMES / 10) : TIMES); i++) {
           Atomics.store(fault, 0, kind);

@@ -25,13 +25,13 @@ describe.each([1, 3])('with %i tasks in a thread', (tasksPerThread) => {
     const alone = await tasks.run<Seen>(name);
     expect(alone).toMatchObject({ isCurrent: true, left: Number.POSITIVE_INFINITY, cancelled: false });
     for (const [scopeMs, timeout] of [
-      [5000, undefined],
-      [5000, 60_000],
-      [60_000, 5000],
+      [60_000, undefined],
+      [60_000, 600_000],
+      [600_000, 60_000],
     ] as const) {
       const { left, deadline } = await failAfter(scopeMs, () => tasks.run<Seen>(name, [], timeout ? { timeout } : {}));
-      expect(left).toBeGreaterThan(3000);
-      expect(left).toBeLessThanOrEqual(5000);
+      expect(left).toBeGreaterThan(30_000);
+      expect(left).toBeLessThanOrEqual(60_000);
       expect(Math.abs(deadline - left)).toBeLessThan(100);
     }
   });
@@ -119,7 +119,7 @@ describe('out of time', () => {
     const gate = makeGate();
     const tasks = makeRunner({ module, workerData: { gate: gate.token } });
     await tasks.start();
-    const error = errorOf(tasks.run('untilOutOfTime', [], { timeout: 100 }));
+    const error = errorOf(tasks.run('untilOutOfTime', [], { timeout: 1000 }));
     await gate.reached();
     block(gate);
     expect(await error).toMatchObject({ code: 'ERR_GAMMALOOP_TIMEOUT' });
@@ -130,7 +130,7 @@ describe('out of time', () => {
     const gate = makeGate();
     const tasks = makeRunner({ module, workerData: { gate: gate.token } });
     await tasks.start();
-    const outcome = moveOnAfter(100, () => tasks.run('untilOutOfTime'));
+    const outcome = moveOnAfter(1000, () => tasks.run('untilOutOfTime'));
     await gate.reached();
     block(gate);
     expect(await outcome).toEqual({ cancelled: true, value: undefined });

@@ -134,7 +134,7 @@ test('a tty is read; the process lives as long as there is a reader, and no long
     if (!output.includes('waiting') && (output + text).includes('waiting')) child.stdin.write('line\n');
     output += text;
   });
-  const [code] = await once(child, 'exit');
+  const [code] = await once(child, 'close');
   expect(output).toContain('got line tty true');
   expect(code).toBe(0);
 });
