@@ -3,7 +3,7 @@
  * which the broker closes the channel: each membership has one of its own, and begins anew on another.
  */
 import type { Channel as AmqpChannel, ChannelModel, ConsumeMessage } from 'amqplib';
-import { tellOfLoss } from './amqp-names.js';
+import { closeQuietly, tellOfLoss } from './amqp-names.js';
 import type { SessionOwner } from './broker-session.js';
 
 const MAX_ATTEMPTS = 20;
@@ -82,8 +82,7 @@ export class AmqpGroup {
       if (membership === null) return;
       const { channel, consumerTag } = membership;
       await channel.cancel(consumerTag);
-      channel.removeAllListeners('close');
-      await channel.close();
+      closeQuietly(channel);
     } catch {
       // As above.
     }

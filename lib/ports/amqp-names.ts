@@ -23,6 +23,16 @@ export function tellOfLoss(channel: Channel, owner: SessionOwner): void {
   channel.on('close', () => owner.lost(new Error('a channel was closed')));
 }
 
+/** Ends a channel, and nothing else. */
+export function closeQuietly(channel: Channel): void {
+  channel.removeAllListeners('close');
+  try {
+    channel.close().catch(() => {});
+  } catch {
+    // It has ended already.
+  }
+}
+
 /** What comes again with every connection; null for anything else, and what is such already. */
 export function rightsRefused(error: Error): RefusedError | null {
   if (error instanceof RefusedError) {

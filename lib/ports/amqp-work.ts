@@ -6,7 +6,7 @@
  * that RabbitMQ does not stop reading when memory or disk run out, as it does with connections that publish.
  */
 import type { Channel as AmqpChannel, ChannelModel, ConsumeMessage, Options } from 'amqplib';
-import { amqpName, tellOfLoss } from './amqp-names.js';
+import { amqpName, closeQuietly, tellOfLoss } from './amqp-names.js';
 import { AmqpPublisher } from './amqp-publisher.js';
 import type { Channel, DeadFrame, SessionOwner } from './broker-session.js';
 import { takeUpTo } from './dead-letter.js';
@@ -81,13 +81,31 @@ export class AmqpWork {
     const amqp = await consumers.createChannel();
     tellOfLoss(amqp, owner);
     await amqp.prefetch(this.#options.prefetch);
+    let isLeft = false;
+    let outCount = 0;
+    // Deliveries that are out may still be acknowledged; after the last one the channel is of no use.
+    const closeIfDone = (): void => {
+      if (isLeft && outCount === 0) closeQuietly(amqp);
+    };
+    const onEnd = (): void => {
+      outCount--;
+      closeIfDone();
+    };
     const receive = (message: ConsumeMessage | null): void => {
-      if (message === null) owner.lost(new Error(`the queue ${queue} was deleted`));
-      else owner.delivered(channel, message.content, this.#delivery(amqp, message), message.properties.replyTo);
+      if (message === null) {
+        owner.lost(new Error(`the queue ${queue} was deleted`));
+        return;
+      }
+      outCount++;
+      owner.delivered(channel, message.content, this.#delivery(amqp, message, onEnd), message.properties.replyTo);
     };
     const { consumerTag } = await amqp.consume(queue, receive);
-    // Deliveries that are out may still be acknowledged.
-    const stop = (): void => void amqp.cancel(consumerTag).catch(ignore);
+    const stop = (): void => {
+      amqp.cancel(consumerTag).then(() => {
+        isLeft = true;
+        closeIfDone();
+      }, ignore);
+    };
     if (stopped) stop();
     else this.#consuming.set(channel, stop);
   }
@@ -130,7 +148,7 @@ export class AmqpWork {
     return queue;
   }
 
-  #delivery(channel: AmqpChannel, message: ConsumeMessage): Delivery {
+  #delivery(channel: AmqpChannel, message: ConsumeMessage, onEnd: () => void): Delivery {
     let over = false;
     const end = (act: () => void): void => {
       if (over) return;
@@ -140,6 +158,7 @@ export class AmqpWork {
       } catch {
         // The channel is closed: the broker delivers again.
       }
+      onEnd();
     };
     return {
       attempt: Number(message.properties.headers?.[DELIVERY_COUNT] ?? 0) + 1,

@@ -103,6 +103,22 @@ describe('NATS', () => {
   });
 });
 
+describe('AMQP with few channels', () => {
+  const server = useBroker('amqp', 'channel_max = 12');
+
+  test('responders that come and go leave none', async () => {
+    const port = portOf('amqp', server.url, { prefix: 'channels', durable: true });
+    const requester = new Requester(port);
+    for (let n = 0; n < 30; n++) {
+      const responder = new Responder(port, 'work', ({ payload }) => payload);
+      expect(await requester.request('work', n)).toBe(n);
+      await responder.close();
+    }
+    await port.ready();
+    expect(port.stats()).toMatchObject({ connected: true, connections: 1 });
+  });
+});
+
 describe.each<[BrokerKind, string]>([
   ['nats', 'max_pending: 16777216\nwrite_deadline: "1s"'],
   ['redis', ''],

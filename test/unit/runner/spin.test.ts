@@ -6,6 +6,8 @@ import type { Runner } from '../../../lib/runner/index.js';
 import { checkRunnerOptions } from '../../../lib/runner/options.js';
 import { makeRunner } from './support.js';
 
+const PATIENCE_MS = 30_000;
+
 const burn = (ms: number) => {
   const end = performance.now() + ms;
   while (performance.now() < end);
@@ -27,7 +29,10 @@ describe('spinUs', () => {
     const runner = makeRunner({ spinUs: 2000 });
     for (let i = 0; i < 40; i++) await runner.call(burn, [4]);
     let found = false;
-    for (let i = 0; i < 400 && !found; i++) found = await isFoundByLooking(runner);
+    // Where other work has both processors, a worker seldom answers while its caller looks.
+    for (const end = performance.now() + PATIENCE_MS; !found && performance.now() < end; ) {
+      found = await isFoundByLooking(runner);
+    }
     expect(found).toBe(true);
   });
 
@@ -49,7 +54,8 @@ describe('spinUs', () => {
     await runner.run('add', [1, 2]);
     let inARow = 0;
     let most = 0;
-    for (let i = 0; i < 400; i++) {
+    const end = performance.now() + PATIENCE_MS;
+    for (let i = 0; i < 400 || (most <= 1 && performance.now() < end); i++) {
       inARow = (await isFoundByLooking(runner)) ? inARow + 1 : 0;
       most = Math.max(most, inARow);
     }
