@@ -12,6 +12,7 @@ constexpr size_t kStackBytes = 128 * 1024;
 Napi::Function ChildControl::define(Napi::Env env) { return DefineClass(env, "ChildControl", {}); }
 
 ChildControl::ChildControl(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ChildControl>(info) {
+  if (IsEmpty()) return;  // nothing can be wrapped any more: the environment is being terminated
   if (!open(info.Env(), info[4].As<Napi::Function>())) return;
   Napi::Object memory = Napi::Object::New(info.Env());
   memory.Set(0u, info[1]);

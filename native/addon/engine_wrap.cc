@@ -66,6 +66,7 @@ Napi::Function EngineWrap::define(Napi::Env env) {
 }
 
 EngineWrap::EngineWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<EngineWrap>(info) {
+  if (IsEmpty()) return;  // nothing can be wrapped any more: the environment is being terminated
   const Napi::Env env = info.Env();
   uv_loop_s* loop = nullptr;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) {

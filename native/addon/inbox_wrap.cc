@@ -22,6 +22,7 @@ Napi::Value InboxWrap::post(const Napi::CallbackInfo& info) {
 }
 
 InboxWrap::InboxWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<InboxWrap>(info) {
+  if (IsEmpty()) return;  // nothing can be wrapped any more: the environment is being terminated
   if (!open(info.Env(), info[0].As<Napi::Function>())) return;
   inbox_ = std::make_unique<Inbox>(doorbell_);
   doorbell_->setReferenced(true);

@@ -41,6 +41,7 @@ Napi::Function NativeLane::define(Napi::Env env) {
 }
 
 NativeLane::NativeLane(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeLane>(info) {
+  if (IsEmpty()) return;  // nothing can be wrapped any more: the environment is being terminated
   std::shared_ptr<RunnerCore> core = RunnerCore::find(uint32Of(info[0]));
   if (core == nullptr) {
     throwSysError(info.Env(), {"NativeLane", ESRCH});

@@ -130,6 +130,7 @@ Napi::Function RunnerPool::define(Napi::Env env) {
 }
 
 RunnerPool::RunnerPool(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RunnerPool>(info) {
+  if (IsEmpty()) return;  // nothing can be wrapped any more: the environment is being terminated
   if (!open(info.Env(), info[6].As<Napi::Function>())) return;
   Napi::Object memory = Napi::Object::New(info.Env());
   memory.Set(0u, info[0]);
@@ -288,6 +289,7 @@ Napi::Function RunnerConsumer::define(Napi::Env env) {
 
 RunnerConsumer::RunnerConsumer(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<RunnerConsumer>(info), spin_(uint64_t{numberAt(info, 5)} * 1000) {
+  if (IsEmpty()) return;  // nothing can be wrapped any more: the environment is being terminated
   core_ = RunnerCore::find(numberAt(info, 0));
   if (core_ == nullptr) {
     throwSysError(info.Env(), {"RunnerConsumer", ESRCH});  // the runner has gone meanwhile

@@ -55,6 +55,7 @@ Napi::Value SelectorWrap::wakeById(const Napi::CallbackInfo& info) {
 }
 
 SelectorWrap::SelectorWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SelectorWrap>(info) {
+  if (IsEmpty()) return;  // nothing can be wrapped any more: the environment is being terminated
   const Napi::Env env = info.Env();
   uv_loop_s* loop = nullptr;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) {
