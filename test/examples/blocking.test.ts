@@ -39,18 +39,18 @@ describe.each(backends)('examples/blocking on %s', (backend) => {
   beforeAll(async () => {
     for (let times = 0; times < 3; times++) {
       await measure();
-      if (Math.max(figures.idle.p99, figures.runner.p99) < BLOCK_MS) break;
+      if (Math.max(figures.idle.max, figures.runner.max) < BLOCK_MS) break;
     }
   }, 300_000);
 
   test('ASYNC-01: in the handler, the p99 of the others is at least the length of the section', () => {
-    expect(figures.idle.p99).toBeLessThan(BLOCK_MS);
+    expect(figures.idle.max).toBeLessThan(BLOCK_MS);
     expect(figures.loop.p99).toBeGreaterThanOrEqual(BLOCK_MS);
   });
 
-  test('ASYNC-02: in the runner, the p99 of the others is below it', () => {
+  test('ASYNC-02: in the runner, not one of the others waits that long', () => {
     expect(figures.runner.requests).toBeGreaterThan(100);
-    expect(figures.runner.p99).toBeLessThan(BLOCK_MS);
+    expect(figures.runner.max).toBeLessThan(BLOCK_MS);
   });
 
   test('draws all three distributions', () => {

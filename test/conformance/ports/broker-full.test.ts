@@ -172,8 +172,8 @@ describe('RabbitMQ', () => {
 
   test('out of memory takes nothing: what is sent waits here up to `bufferBytes`, work that is stored is still done', async () => {
     const durable = { prefetch: 1 };
-    const port = portOf('amqp', server.url, { prefix: 'alarm', heartbeat: 5000, bufferBytes: 50_000, durable });
-    const worker = portOf('amqp', server.url, { prefix: 'alarm', heartbeat: 5000, durable });
+    const port = portOf('amqp', server.url, { prefix: 'alarm', heartbeat: 500, bufferBytes: 50_000, durable });
+    const worker = portOf('amqp', server.url, { prefix: 'alarm', heartbeat: 500, durable });
     const requester = new Requester(port);
     new Responder(worker, 'echo', ({ payload }) => payload);
     await Promise.all([port.ready(), worker.ready()]);

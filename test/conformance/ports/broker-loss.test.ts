@@ -193,10 +193,10 @@ describe.each(brokerKinds)('%s', (kind) => {
     open.push(leaving);
     await leaving.ready();
     for (let n = 0; n < 5; n++) void new Responder(leaving, 'given-up', () => 'wrong').close();
-    for (let n = 0; n < 100; n++) expect(await staying.requester.request('given-up', n)).toBe(n);
+    for (let n = 0; n < 200; n++) expect(await staying.requester.request('given-up', n)).toBe(n);
     await leaving.ready();
     const { published } = leaving.stats();
-    for (let n = 0; n < 100; n++) expect(await staying.requester.request('given-up', n)).toBe(n);
+    for (let n = 0; n < 200; n++) expect(await staying.requester.request('given-up', n)).toBe(n);
     expect(leaving.stats().published).toBe(published);
   }, 30_000);
 });

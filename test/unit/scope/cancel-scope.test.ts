@@ -304,12 +304,12 @@ describe('deadlines', () => {
   test('work that never waits finds its deadline by throwIfCancelled', async () => {
     const start = performance.now();
     const result = await moveOnAfter(3, () => {
-      while (performance.now() - start < 30_000) {
+      while (performance.now() - start < 1000) {
         throwIfCancelled();
       }
     });
     expect(result.cancelled).toBe(true);
-    expect(performance.now() - start).toBeLessThan(20_000);
+    expect(performance.now() - start).toBeLessThan(900);
   });
 
   virtualTest('wrong values are refused', async () => {
